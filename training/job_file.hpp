@@ -1,0 +1,79 @@
+#pragma once
+
+/// A job file: what a submitter types (INTERFACE.md, A job file). TOML in, plain values out; every
+/// key is checked, and what this version lacks is refused by name.
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+#include "base/result.hpp"
+#include "base/time.hpp"
+#include "training/recipe.hpp"
+#include "training/task.hpp"
+
+namespace tequio::training {
+
+inline constexpr std::size_t job_file_size_max_bytes = 256 * 1024;
+inline constexpr std::size_t job_files_max = 1024;  ///< data files a job may name
+
+/// A checked job file. `model.vocabulary` follows from the tokenizer; the data is not read yet.
+struct job_file {
+    std::string name;
+    std::string purpose;
+    std::string data_license;
+    std::string model_license;
+    std::string readers;
+    model_config model;
+    std::vector<std::string> files;  ///< relative paths, '/' between parts, none of them ".."
+    std::string tokenizer;           ///< "bytes"
+    double validation_share = 0;     ///< 0 <= share < 1
+    train_config train;
+    trust_config trust;
+    keep_config keep;
+    std::variant<base::duration, base::unix_time> deadline;  ///< from submission, or absolute
+    bool operator==(const job_file&) const = default;
+};
+
+/// Reads a job file. `file_name` stands in messages.
+/// Errors: `errc::bad_job_file`, or `errc::not_in_version` when the first fault is a thing that
+/// this version lacks. The sentence has one line a fault, in the order of the file:
+///
+///     job.toml:31 train.codec: found "mxfp4", allowed: mxint8 ("mxfp4" is not in this version)
+base::result<job_file> parse_job_file(std::string_view text, std::string_view file_name);
+
+/// The recipe of a job file whose data has been tokenised. Errors: those of `check_recipe`.
+base::result<recipe> make_recipe(const job_file& job, const data_config& data);
+
+/// What a task needs beside its job file and recipe.
+struct task_seal {
+    base::unix_time now;
+    base::swarm_id swarm;
+    base::public_key submitter;
+    std::string nonce;      ///< 32 hex digits of fresh randomness
+    std::string exactness;  ///< this program's identity
+};
+
+/// The task of a job file and its recipe. Errors: those of `check_task`; `errc::bad_task` when an
+/// absolute deadline is not after `seal.now`.
+base::result<task> make_task(const job_file& job, const recipe& work, const task_seal& seal);
+
+/// The sizes that `job new` has chosen for this machine.
+struct job_template_options {
+    std::string example = "text";  ///< text
+    std::string name = "my-job";
+    std::string data_file = "data.txt";
+    model_config model{"gpt2", 4, 4, 128, 128, 256};
+    std::uint64_t lanes = 4;
+    std::uint64_t rounds = 10;
+    std::uint64_t inner_steps = 20;
+    std::uint64_t batch = 8;
+};
+
+/// A commented job.toml that `parse_job_file` accepts. Errors: `errc::not_in_version` for an
+/// example that this version lacks.
+base::result<std::string> job_template(const job_template_options& options);
+
+}  // namespace tequio::training

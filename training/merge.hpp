@@ -1,0 +1,78 @@
+#pragma once
+
+/// merge(state, contributions) -> state: an exact integer sum (so no order can show), a division by
+/// the lane count, one rounding in `codec_down`, one outer step. NUMERICS.md, Contributions and
+/// their sums; DESIGN.md section 6.
+
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <vector>
+
+#include "base/bytes.hpp"
+#include "base/ids.hpp"
+#include "base/result.hpp"
+#include "training/contribution.hpp"
+#include "training/recipe.hpp"
+
+namespace tequio::training {
+
+struct state_layout;
+struct state_span;
+
+struct sum_output {
+    /// Blob root of the sums as little-endian int64, in the order of the padded layout.
+    base::digest sum;
+    base::byte_vector mean;  ///< container of kind `mean`
+    double loss = 0;         ///< mean of the lanes' losses: added in ascending lane order, divided
+};
+
+/// Adds lanes' contributions, in any order. Every summand is an integer in units of 2^E below 2^46,
+/// so 65,536 of them stay below 2^62.
+/// Memory: 8 bytes an element. Threads: none; one summation belongs to one thread.
+class summation {
+public:
+    /// Keeps references: both must outlive the summation.
+    summation(const recipe& r, const state_layout& layout);
+
+    /// Errors: `errc::bad_contribution` when the bytes are not canonical or the lane was added
+    /// before or does not exist; nothing is added then.
+    base::result<void> add(base::lane_index lane, base::byte_view contribution);
+
+    /// Adds what another summation of the same recipe has gathered from other lanes (groups of a
+    /// large crew). Errors: `errc::bad_contribution` when a lane is in both; nothing is added then.
+    base::result<void> add(const summation& other);
+
+    /// The sums so far, layout.padded_size integers in units of 2^E.
+    std::span<const std::int64_t> sums() const { return sums_; }
+    /// True when this lane was added.
+    bool has(base::lane_index lane) const;
+    std::uint64_t lanes_added() const { return lanes_added_; }
+
+    /// Divides and encodes. May be called again. Errors: `errc::incomplete_sum`, naming the first
+    /// missing lane.
+    base::result<sum_output> finish() const;
+
+private:
+    const recipe& recipe_;
+    const state_layout& layout_;
+    std::vector<std::int64_t> sums_;
+    std::vector<std::optional<double>> losses_;  ///< by lane
+    std::uint64_t lanes_added_ = 0;
+};
+
+/// The outer step, in float32, element by element, no fused operation:
+///
+///     d = decoded mean
+///     v = flush(mu * v + d)
+///     p = flush(p - eta * (d + mu * v))
+///
+/// mu and eta are the recipe's outer momentum and learning rate rounded to float32; flush replaces
+/// |x| < 2^-126 (and so -0) by +0. Padding stays +0.
+/// Source: Sutskever et al. 2013 in PyTorch's form (torch.optim.SGD, nesterov), as DiLoCo uses it.
+/// Errors: `errc::bad_contribution` when `mean` is not a canonical mean of this recipe; the state
+/// is then unchanged.
+base::result<void> apply_mean(const recipe& r, const state_layout& layout, base::byte_view mean,
+                              state_span state);
+
+}  // namespace tequio::training

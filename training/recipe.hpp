@@ -1,0 +1,143 @@
+#pragma once
+
+/// The recipe: everything that determines a job's bits, and nothing else. Its canonical text is
+/// what is hashed, signed and shown; the text and the struct map onto each other one to one.
+///
+/// Canonical text: lines `key value` in one fixed order under the lines `[model]`, `[data]`,
+/// `[train]`, `[slices]`, first line `tequio/recipe/v1`, every line ended by 0x0A. Integers in
+/// decimal; reals are the shortest text that reads back to the same bits (std::to_chars).
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "base/blob.hpp"
+#include "base/ids.hpp"
+#include "base/result.hpp"
+
+namespace tequio::training {
+
+/// Bounds of every field, checked before anything is allocated. A recipe within them cannot
+/// overflow any count computed from it.
+struct recipe_limits {
+    static constexpr std::uint64_t text_bytes = 16 * 1024;
+    static constexpr std::uint64_t layers = 1024;
+    static constexpr std::uint64_t heads = 1024;
+    static constexpr std::uint64_t width = 65536;
+    static constexpr std::uint64_t head_size = 256;
+    static constexpr std::uint64_t context = 65536;
+    static constexpr std::uint64_t vocabulary = 1048576;
+    static constexpr std::uint64_t parameters = std::uint64_t{1} << 34;
+    static constexpr std::uint64_t lanes = 65536;
+    static constexpr std::uint64_t rounds = std::uint64_t{1} << 20;
+    static constexpr std::uint64_t inner_steps = std::uint64_t{1} << 20;
+    static constexpr std::uint64_t step_tokens = std::uint64_t{1} << 24;  ///< batch * context
+    static constexpr std::uint64_t lane_flops = std::uint64_t{1} << 62;
+    static constexpr int window_min = -80;     ///< the kernels' limits (numerics/mxint8.hpp): every
+    static constexpr int window_max = 0;       ///< value that a code can mean is a normal float32
+    static constexpr double rate_min = 1e-30;  ///< smallest learning rate, epsilon, clip
+    static constexpr double rate_max = 1e9;
+};
+
+/// A model's shape. `vocabulary` follows from the tokenizer ("bytes": 256).
+struct model_config {
+    std::string family;  ///< "gpt2"
+    std::uint64_t layers = 0;
+    std::uint64_t heads = 0;
+    std::uint64_t width = 0;    ///< a multiple of `heads`
+    std::uint64_t context = 0;  ///< tokens a sequence
+    std::uint64_t vocabulary = 0;
+    bool operator==(const model_config&) const = default;
+};
+
+/// The data by digest. Tokens are little-endian unsigned integers of `token_bytes` bytes.
+struct data_config {
+    base::blob_ref tokens;
+    std::uint32_t token_bytes = 1;        ///< 1, 2 or 4
+    std::uint64_t token_count = 0;        ///< all of them: tokens.size = token_bytes * token_count
+    std::uint64_t validation_tokens = 0;  ///< the last ones; 0: no validation
+    bool operator==(const data_config&) const = default;
+};
+
+/// AdamW inside a lane.
+struct inner_config {
+    double lr = 4e-4;
+    double beta1 = 0.9;
+    double beta2 = 0.95;
+    double epsilon = 1e-8;
+    double weight_decay = 0.1;
+    double clip = 1.0;             ///< bound of the gradient's norm; 0: none
+    std::uint64_t ramp_steps = 0;  ///< at most inner_steps
+    bool operator==(const inner_config&) const = default;
+};
+
+/// Nesterov between rounds.
+struct outer_config {
+    double lr = 0.7;
+    double momentum = 0.9;
+    bool operator==(const outer_config&) const = default;
+};
+
+/// The inner learning rate over t = round * inner_steps + step; ends at rounds * inner_steps.
+struct schedule_config {
+    std::uint64_t warmup = 0;
+    std::string decay = "cosine";  ///< cosine | linear | none
+    double final_share = 0.1;      ///< of the full rate, at the end
+    bool operator==(const schedule_config&) const = default;
+};
+
+struct train_config {
+    std::uint64_t lanes = 0;
+    std::uint64_t rounds = 0;
+    std::uint64_t inner_steps = 0;
+    std::uint64_t batch = 0;        ///< sequences a lane and inner step
+    std::uint64_t micro_batch = 0;  ///< sequences at a time; divides `batch`
+    int window = -40;               ///< E: sums are integers in units of 2^E
+    inner_config inner;
+    outer_config outer;
+    schedule_config schedule;
+    std::string method = "diloco";
+    std::string codec = "mxint8";
+    std::string codec_down = "mxint8";
+    std::string numerics = "exact/1";
+    std::uint64_t seed = 1;
+    bool operator==(const train_config&) const = default;
+};
+
+/// What determines the bits. No slices in this version; `[slices]` stands in the text all the same.
+struct recipe {
+    model_config model;
+    data_config data;
+    train_config train;
+    bool operator==(const recipe&) const = default;
+};
+
+/// The canonical text: the thing hashed. Any recipe has one; only a valid one parses back.
+std::string recipe_text(const recipe& r);
+
+/// Checks every field against `recipe_limits` and the fields against one another.
+/// Errors: `errc::bad_recipe` naming key, found and allowed; `errc::not_in_version` for a family,
+/// method, codec or profile that this version does not have.
+base::result<void> check_recipe(const recipe& r);
+
+/// Strict: accepts exactly what `recipe_text` writes of a recipe that passes `check_recipe`.
+/// Errors as there. Safe on any input.
+base::result<recipe> parse_recipe(std::string_view text);
+
+/// SHA-256 of the canonical text.
+base::recipe_id recipe_id_of(const recipe& r);
+
+/// Number of trained values (tied tensors once, no padding); nullopt above
+/// `recipe_limits::parameters` or for a family that this version lacks.
+std::optional<std::uint64_t> parameter_count(const model_config& model);
+
+/// Tokens whose loss a lane counts: inner_steps * batch * context.
+std::uint64_t lane_tokens(const recipe& r);
+
+/// Floating-point operations of one lane, as receipts count them: 6 * P * tokens + 12 * layers *
+/// context * width * tokens. At most `recipe_limits::lane_flops` for a valid recipe.
+/// Source: Kaplan et al. 2020, section 2.1, with the attention term.
+std::uint64_t lane_flops(const recipe& r);
+
+}  // namespace tequio::training
