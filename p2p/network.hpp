@@ -1,0 +1,296 @@
+#pragma once
+
+/// Finding, keeping and hearing peers: the pure core that joins the address book, the links, the
+/// gossip of signed notes and the transfer of blobs. The shell carries links (p2p/transport.hpp);
+/// everything here is decided from events and answered in effects.
+///
+/// Rules: (1) nothing a peer sends is believed unless it is signed by its owner or verified by
+/// hash; (2) nobody can declare another node dead: each side loses links for itself; (3) every
+/// table has a limit; at the limit the new thing is refused, unless said otherwise; (4) a peer that
+/// breaks rules gets strikes, and is shut out for a while at `strikes_max`; (5) same seed and same
+/// events give the same effects.
+
+#include <memory>
+#include <optional>
+#include <variant>
+#include <vector>
+
+#include "base/blob.hpp"
+#include "base/rng.hpp"
+#include "p2p/identity.hpp"
+#include "p2p/link.hpp"
+
+namespace tequio::p2p {
+
+/// Every default that is not explained is a guess.
+struct network_config {
+    /// Wall time at the `now` of the first event; for the expiry of peer records only.
+    base::unix_time wall_at_start;
+
+    std::size_t links_target = 8;        ///< dial while fewer links; Bitcoin's 8 outbound
+    std::size_t links_inbound_max = 32;  ///< strangers beyond it are refused; loopback is exempt
+    std::size_t links_max = 256;         ///< all links; beyond it every new one is refused
+    std::size_t dials_max = 8;           ///< at a time
+    std::size_t wanted_max = 256;        ///< nodes kept by `want_peer`
+    base::duration dial_retry_min = std::chrono::seconds(1);
+    base::duration dial_retry_max = std::chrono::minutes(5);
+    base::duration seed_retry_max = std::chrono::minutes(1);  ///< seeds are retried for ever
+
+    std::size_t records_max = 2048;         ///< peer records kept
+    std::size_t records_per_netgroup = 64;  ///< local groups are exempt
+    std::size_t seeds_max = 64;
+    base::duration record_lifetime = std::chrono::hours(24);
+    base::duration record_refresh = std::chrono::hours(1);
+    base::duration exchange_every =
+        std::chrono::seconds(30);  ///< records and notes, one random peer
+
+    std::size_t notes_max = 4096;  ///< notes kept; a new one is refused at the limit
+    std::size_t notes_bytes_max = 64 << 20;
+    std::size_t notes_pending_max = 256;      ///< received, not judged yet
+    std::size_t notes_forgotten_max = 16384;  ///< ids of notes refused; the oldest is dropped
+    double notes_per_second = 50;             ///< accepted from one peer, with a burst of 500
+    base::duration note_timeout = std::chrono::seconds(5);
+
+    std::size_t fetches_max = 4096;
+    std::size_t pieces_per_peer = 4;  ///< asked of one peer at a time
+    std::size_t pieces_total = 64;    ///< asked of all together: 16 MiB in flight
+    std::size_t reads_per_peer = 8;   ///< served to one peer at a time
+    std::size_t reads_total = 64;
+    base::duration piece_timeout = std::chrono::seconds(20);  ///< since the peer's last answer
+
+    std::size_t strikes_max = 10;
+    base::duration shut_out = std::chrono::minutes(10);
+};
+
+inline constexpr std::size_t note_bytes_max = 64 * 1024;
+inline constexpr std::size_t app_bytes_max = 256 * 1024;
+inline constexpr std::size_t blob_holders_max = 256;
+
+/// Names a gossiped note: SHA-256 of "tequio/note/v1" 0x00, kind, bytes. Two notes that differ in
+/// signature lines alone have two ids; the application sees that they say the same.
+base::digest note_id_of(std::uint8_t kind, base::byte_view bytes);
+
+// Events: what the shell saw.
+
+/// A handshake succeeded. `address`: for an outbound link exactly the address dialled; for an
+/// inbound one the remote host with the port that the peer listens on. `own`: this host as it looks
+/// from this link, with the port we listen on; nothing when we do not listen.
+struct link_up {
+    link_id link;
+    base::node_id node;
+    p2p::address address;
+    std::optional<p2p::address> own;
+    bool outbound = false;
+};
+struct link_message {
+    link_id link;
+    base::byte_vector bytes;
+};
+/// A link that was up ended; also the answer to `close_link`.
+struct link_down {
+    link_id link;
+    link_ending ending;
+};
+/// The one answer to a `dial` that gave no `link_up`.
+struct dial_failed {
+    p2p::address address;
+    std::optional<base::node_id> expected;
+    link_ending ending;
+};
+/// The answer to `read_piece`; nothing when the blob, or this piece of it, is not here.
+struct piece_read {
+    std::uint64_t request = 0;
+    std::optional<base::blob_piece> piece;
+};
+/// Time has passed; due by `next_deadline`.
+struct tick {};
+/// The wall clock, when the shell has reason to think that it moved (after a suspend).
+struct wall_time {
+    base::unix_time now;
+};
+
+// Commands: what the application wants.
+
+/// Addresses this node can be reached at, for its peer record; replaces those given before.
+struct set_own_addresses {
+    std::vector<address> addresses;
+};
+/// An address to try for ever: from the configuration, the command line, or an invite.
+struct add_address {
+    p2p::address address;
+};
+/// Keep a link to this node as well as we can, until `unwant_peer`. Counted: pairs must match.
+struct want_peer {
+    base::node_id node;
+};
+struct unwant_peer {
+    base::node_id node;
+};
+/// To one linked peer. Lossy: a message in flight when a link ends is gone, and none is repeated.
+/// Errors: `errc::not_found` without a link, `errc::too_large`.
+struct send_app {
+    base::node_id to;
+    std::uint8_t topic = 0;
+    base::byte_vector bytes;
+};
+/// Spreads our own note; judged as accepted. Again: no effect. Errors: `errc::too_large`,
+/// `errc::full`.
+struct publish_note {
+    std::uint8_t kind = 0;
+    base::byte_vector bytes;
+};
+enum class note_verdict : std::uint8_t {
+    accept,  ///< keep it and pass it on
+    reject,  ///< forbidden or false: remember the id, strike whoever sent it
+    ignore,  ///< not for us: remember the id, blame nobody
+};
+/// The application's answer to `note_received`; unknown ids are no error (the note may be gone).
+struct judge_note {
+    base::digest id;
+    note_verdict verdict = note_verdict::ignore;
+    std::string reason;
+};
+/// Stops keeping a note; its id is remembered, so it does not come back.
+struct withdraw_note {
+    base::digest id;
+};
+/// Fetches a blob from `holders` (never this node). For a fetch under way: adds holders. `have`:
+/// pieces already stored, empty or one flag a piece. Ends in `blob_complete`, `blob_failed`, or by
+/// `cancel_fetch`; there is no deadline. Errors: `errc::too_large`, `errc::full`.
+struct fetch_blob {
+    base::blob_ref ref;
+    std::vector<base::node_id> holders;
+    std::vector<bool> have;
+};
+struct cancel_fetch {
+    base::blob_ref ref;
+};
+
+using network_event =
+    std::variant<link_up, link_message, link_down, dial_failed, piece_read, tick, wall_time,
+                 set_own_addresses, add_address, want_peer, unwant_peer, send_app, publish_note,
+                 judge_note, withdraw_note, fetch_blob, cancel_fetch>;
+
+// Effects: what the shell must do, in this order.
+
+/// `bulk`: a blob piece; it waits behind everything else on its link.
+struct link_send {
+    link_id link;
+    base::byte_vector bytes;
+    bool bulk = false;
+};
+struct dial {
+    p2p::address address;
+    std::optional<base::node_id> expected;
+};
+struct close_link {
+    link_id link;
+    link_ending ending;
+};
+/// Read one piece for a peer and answer with `piece_read`. Who may read what is the shell's choice.
+struct read_piece {
+    std::uint64_t request = 0;
+    base::blob_ref ref;
+    std::uint64_t index = 0;
+    base::node_id from;
+};
+/// A verified piece to store.
+struct store_piece {
+    base::blob_ref ref;
+    base::blob_piece piece;
+};
+/// All pieces were verified and handed over in earlier `store_piece` effects.
+struct blob_complete {
+    base::blob_ref ref;
+};
+/// Every holder we know of lacks it or lied. Fetch again with other holders.
+struct blob_failed {
+    base::blob_ref ref;
+    std::string reason;
+};
+/// The first link to a node is up / its last link is gone.
+struct peer_up {
+    base::node_id node;
+    p2p::address address;
+};
+struct peer_down {
+    base::node_id node;
+    link_ending ending;
+};
+struct app_message {
+    base::node_id from;
+    std::uint8_t topic = 0;
+    base::byte_vector bytes;
+};
+/// A note to judge (`judge_note`). Its bytes are as the author signed them; nothing was checked.
+struct note_received {
+    std::uint8_t kind = 0;
+    base::digest id;
+    base::byte_vector bytes;
+    base::node_id from;
+};
+/// The address book to keep for the next start (`network` takes it back); at most one a minute.
+struct store_peers {
+    base::byte_vector bytes;
+};
+
+using network_effect =
+    std::variant<link_send, dial, close_link, read_piece, store_piece, blob_complete, blob_failed,
+                 peer_up, peer_down, app_message, note_received, store_peers>;
+using network_effects = std::vector<network_effect>;
+
+// Views: copies for people and for tests.
+
+struct peer_view {
+    base::node_id node;
+    p2p::address address;
+    link_id link;
+    bool outbound = false;
+    std::uint64_t strikes = 0;
+};
+struct transfer_view {
+    base::blob_ref ref;
+    std::uint64_t pieces_done = 0;
+    std::uint64_t pieces_asked = 0;  ///< under way now
+    std::uint64_t holders = 0;       ///< known and not given up
+};
+struct note_view {
+    std::uint8_t kind = 0;
+    base::digest id;
+    base::byte_vector bytes;
+};
+
+/// The core. Not copied, not thread-safe. `self` must outlive it. Deterministic: `rng` is the only
+/// source of chance.
+class network {
+public:
+    /// `saved_peers`: what `store_peers` gave last, or nothing. Damaged bytes are no error: what
+    /// does not verify is left out.
+    network(const network_config& config, const identity& self, base::rng rng,
+            base::byte_view saved_peers = {});
+    ~network();
+    network(network&&) noexcept;
+
+    /// Applies one event at `now` and appends effects. Errors only for commands, as listed at each;
+    /// the state is then unchanged. What a peer does wrong is dealt with in effects.
+    base::result<void> handle(base::time_point now, network_event event, network_effects& out);
+    /// `handle(now, tick{}, out)` is due by then.
+    base::time_point next_deadline() const;
+    /// Aborts if an invariant is broken. Cost: one pass over every table.
+    void check() const;
+
+    /// Linked peers, by node id.
+    std::vector<peer_view> peers() const;
+    bool linked(const base::node_id& node) const;
+    /// Nodes whose signed record we hold, by id, without this one.
+    std::vector<base::node_id> known_nodes() const;
+    std::vector<transfer_view> transfers() const;
+    /// Notes accepted and kept, by id.
+    std::vector<note_view> notes() const;
+
+private:
+    struct parts;
+    std::unique_ptr<parts> parts_;
+};
+
+}  // namespace tequio::p2p
