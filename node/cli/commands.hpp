@@ -1,0 +1,33 @@
+#pragma once
+
+/// One file a command; each adds its options and its callback to the parser. A callback leaves its
+/// end in the context.
+
+#include "node/cli/context.hpp"
+
+namespace tequio::node {
+
+// Without a daemon.
+void add_bench_command(CLI::App& app, cli_context& context);
+void add_job_new_command(CLI::App& job, cli_context& context);
+void add_job_plan_command(CLI::App& job, cli_context& context);
+void add_job_replay_command(CLI::App& job, cli_context& context);
+void add_job_sample_command(CLI::App& job, cli_context& context);
+void add_ledger_command(CLI::App& app, cli_context& context);
+void add_id_command(CLI::App& app, cli_context& context);
+void add_config_command(CLI::App& app, cli_context& context);
+void add_doctor_command(CLI::App& app, cli_context& context);
+/// Hidden: the compute process (`tequio worker`), started by the daemon and by `job replay`.
+void add_worker_command(CLI::App& app, cli_context& context);
+
+// The daemon, and what asks it.
+void add_node_command(CLI::App& app, cli_context& context);
+void add_status_commands(CLI::App& app,
+                         cli_context& context);  ///< status, peers, pause, resume, drain
+void add_swarm_command(CLI::App& app, cli_context& context);
+void add_job_submit_command(CLI::App& job, cli_context& context);
+void add_job_view_commands(CLI::App& job,
+                           cli_context& context);  ///< list, show, watch, cancel, leave
+void add_job_fetch_command(CLI::App& job, cli_context& context);
+
+}  // namespace tequio::node

@@ -1,0 +1,68 @@
+// The program: a table of commands. Each command lives in a file of its own.
+
+#include <CLI/CLI.hpp>
+#include <cstdio>
+#include <exception>
+
+#include "node/cli/commands.hpp"
+
+namespace {
+
+using namespace tequio::node;
+
+/// Commands of INTERFACE.md that this version does not have: refused by name, never ignored.
+void refuse(CLI::App& parent, cli_context& context, const std::string& name) {
+    auto* command = parent.add_subcommand(name)->group("");
+    command->allow_extras();
+    command->callback(
+        [&context, path = (parent.get_parent() ? parent.get_name() + " " : "") + name] {
+            context.fail(exit_code::usage, "`tequio " + path + "` is not in this version");
+        });
+}
+
+void add_commands(CLI::App& app, cli_context& context) {
+    auto& job = *app.add_subcommand("job", "write, submit, follow, fetch and recompute jobs");
+    job.require_subcommand(1);
+    for (const auto* name : {"offers", "block", "extend", "judge", "tokenizer"}) {
+        refuse(job, context, name);
+    }
+    for (const auto* name : {"logs", "store", "completion", "agent"}) refuse(app, context, name);
+}
+
+int run(int argc, char** argv) {
+    cli_context context;
+    context.data_dir = default_data_dir();
+    context.no_color = std::getenv("NO_COLOR") != nullptr;
+    CLI::App app{
+        "Tequio: idle machines train one neural network together, to the same bits as one "
+        "machine."};
+    app.set_version_flag("--version", TEQUIO_VERSION);
+    app.add_option("--data-dir", context.data_dir,
+                   "where keys, blobs and ledger lie (TEQUIO_DATA_DIR)");
+    app.add_flag("--json", context.json, "results and errors as JSON");
+    app.add_flag("--quiet", context.quiet, "no messages");
+    app.add_flag("--no-color", context.no_color, "no colour (NO_COLOR)");
+    app.fallthrough();
+    app.require_subcommand(1);
+    add_commands(app, context);
+    try {
+        app.parse(argc, argv);
+    } catch (const CLI::ParseError& e) {
+        // CLI11 reports by throwing; this is the border where its exceptions end.
+        if (e.get_exit_code() == 0) return app.exit(e);
+        context.fail(exit_code::usage,
+                     std::string(e.what()) + "; `tequio --help` lists what there is");
+    }
+    return static_cast<int>(context.code);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+    try {
+        return run(argc, argv);
+    } catch (const std::exception& e) {
+        std::fprintf(stderr, "tequio: internal error: %s\n", e.what());
+        return 1;
+    }
+}

@@ -1,0 +1,225 @@
+#include "node/io/blob_store.hpp"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+
+#include "base/ensure.hpp"
+#include "base/text.hpp"
+
+namespace tequio::node {
+namespace {
+
+constexpr std::size_t leaf_lists_max = 256;  // guess: a crew's open contributions, twice over
+
+base::result<base::blob_ref> ref_of_name(std::string name) {
+    const auto dash = name.find('-');
+    if (dash == std::string::npos) return base::fail(base::errc::bad_encoding, name);
+    name[dash] = ':';
+    return base::parse_blob_ref(name);
+}
+
+base::result<void> write_at(int fd, base::byte_view bytes, std::uint64_t offset,
+                            const std::filesystem::path& path) {
+    while (!bytes.empty()) {
+        const auto n = ::pwrite(fd, bytes.data(), bytes.size(), static_cast<off_t>(offset));
+        if (n < 0 && errno == EINTR) continue;
+        if (n < 0) return io_error(path, "write", errno);
+        bytes = bytes.subspan(static_cast<std::size_t>(n));
+        offset += static_cast<std::uint64_t>(n);
+    }
+    return {};
+}
+
+}  // namespace
+
+base::result<std::unique_ptr<blob_store>> blob_store::open(std::filesystem::path folder,
+                                                           std::uint64_t limit_bytes) {
+    TEQUIO_CHECK(make_private_folder(folder));
+    std::unique_ptr<blob_store> store(new blob_store(std::move(folder), limit_bytes));
+    std::error_code ec;
+    for (const auto& group : std::filesystem::directory_iterator(store->folder_, ec)) {
+        for (const auto& file : std::filesystem::directory_iterator(group.path(), ec)) {
+            const auto name = file.path().filename().string();
+            const auto ref = ref_of_name(name);
+            if (ref && name.find('.') == std::string::npos) {
+                store->whole_.insert(*ref);
+                store->used_ += ref->size;
+            }
+        }
+    }
+    if (ec) {
+        return base::fail(base::errc::io_failure, store->folder_.string() + ": " + ec.message());
+    }
+    return store;
+}
+
+std::filesystem::path blob_store::path_of(const base::blob_ref& ref) const {
+    const auto hex = ref.root.hex();
+    return folder_ / hex.substr(0, 2) / (hex + "-" + std::to_string(ref.size));
+}
+
+std::filesystem::path blob_store::part_of(const base::blob_ref& ref) const {
+    auto path = path_of(ref);
+    path += ".part";
+    return path;
+}
+
+base::result<void> blob_store::reserve(std::uint64_t bytes) {
+    if (bytes > limit_ || used_ > limit_ - bytes) {
+        return base::fail(base::errc::too_large,
+                          "limits.disk is " + base::human_size(limit_) + ", " +
+                              base::human_size(used_) + " are used and " + base::human_size(bytes) +
+                              " more are asked for; raise limits.disk or run `tequio store prune`");
+    }
+    return {};
+}
+
+base::result<base::blob_ref> blob_store::put(base::byte_view bytes) {
+    auto leaves = base::blob_leaves(bytes);
+    const auto ref = base::blob_ref_of(leaves, bytes.size());
+    if (has(ref)) return ref;
+    TEQUIO_CHECK(reserve(ref.size));
+    const auto path = path_of(ref);
+    TEQUIO_CHECK(make_private_folder(path.parent_path()));
+    TEQUIO_CHECK(write_file(path, bytes, 0600));
+    whole_.insert(ref);
+    used_ += ref.size;
+    return ref;
+}
+
+base::result<blob_store::arriving*> blob_store::arriving_blob(const base::blob_ref& ref) {
+    if (const auto it = arriving_.find(ref); it != arriving_.end()) return &it->second;
+    TEQUIO_CHECK(reserve(ref.size));
+    const auto path = part_of(ref);
+    TEQUIO_CHECK(make_private_folder(path.parent_path()));
+    arriving out;
+    out.file = unique_fd(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
+    if (!out.file) return io_error(path, "create", errno);
+    const auto pieces = ref.pieces();
+    // The tail of the file, after the blob's bytes, keeps one byte a piece: 1 when that piece is
+    // here.
+    struct stat info {};
+    if (::fstat(out.file.get(), &info) != 0) return io_error(path, "look at", errno);
+    out.present.assign(pieces, false);
+    out.missing = pieces;
+    if (static_cast<std::uint64_t>(info.st_size) == ref.size + pieces) {
+        base::byte_vector marks(pieces);
+        if (::pread(out.file.get(), marks.data(), pieces, static_cast<off_t>(ref.size)) !=
+            static_cast<ssize_t>(pieces)) {
+            return io_error(path, "read", errno);
+        }
+        for (std::uint64_t i = 0; i < pieces; ++i) {
+            out.present[i] = marks[i] == 1;
+            out.missing -= out.present[i] ? 1 : 0;
+        }
+    } else if (::ftruncate(out.file.get(), static_cast<off_t>(ref.size + pieces)) != 0) {
+        return io_error(path, "reserve space for", errno);
+    }
+    return &arriving_.emplace(ref, std::move(out)).first->second;
+}
+
+base::result<bool> blob_store::put_piece(const base::blob_ref& ref, const base::blob_piece& piece) {
+    if (has(ref)) return true;
+    if (!base::piece_verifies(ref, piece)) {
+        return base::fail(base::errc::bad_encoding, "piece " + std::to_string(piece.index) +
+                                                        " does not belong to blob " + ref.text());
+    }
+    TEQUIO_TRY(auto* const blob, arriving_blob(ref));
+    const auto part = part_of(ref);
+    if (!blob->present[piece.index]) {
+        TEQUIO_CHECK(
+            write_at(blob->file.get(), piece.bytes, piece.index * base::piece_size_bytes, part));
+        static constexpr std::uint8_t here = 1;
+        TEQUIO_CHECK(
+            write_at(blob->file.get(), base::byte_view(&here, 1), ref.size + piece.index, part));
+        blob->present[piece.index] = true;
+        --blob->missing;
+    }
+    if (blob->missing != 0) return false;
+    if (::ftruncate(blob->file.get(), static_cast<off_t>(ref.size)) != 0 ||
+        ::fsync(blob->file.get()) != 0) {
+        return io_error(part, "finish", errno);
+    }
+    // Marks and bytes reach the disk in any order when the power goes, so a resumed transfer may
+    // believe in a piece that was never written: the whole is checked once.
+    {
+        TEQUIO_TRY(const auto file, mapped_file::open(part));
+        if (base::blob_ref_of(file.bytes()) != ref) {
+            TEQUIO_CHECK(remove(ref));
+            return base::fail(base::errc::io_failure,
+                              "blob " + ref.text() + " was damaged on disk; fetched anew");
+        }
+    }
+    const auto path = path_of(ref);
+    if (::rename(part.c_str(), path.c_str()) != 0) return io_error(path, "rename to", errno);
+    TEQUIO_CHECK(sync_folder(path.parent_path()));
+    arriving_.erase(ref);
+    whole_.insert(ref);
+    used_ += ref.size;
+    return true;
+}
+
+base::result<std::vector<bool>> blob_store::pieces_present(const base::blob_ref& ref) {
+    if (has(ref)) return std::vector<bool>(ref.pieces(), true);
+    std::error_code ec;
+    if (!arriving_.contains(ref) && !std::filesystem::exists(part_of(ref), ec)) {
+        return std::vector<bool>(ref.pieces(), false);
+    }
+    TEQUIO_TRY(const auto* const blob, arriving_blob(ref));
+    return blob->present;
+}
+
+base::result<const std::vector<base::digest>*> blob_store::leaves_of(const base::blob_ref& ref) {
+    if (const auto it = leaves_.find(ref); it != leaves_.end()) return &it->second;
+    TEQUIO_TRY(const auto file, map(ref));
+    if (leaves_.size() >= leaf_lists_max) leaves_.erase(leaves_.begin());
+    return &leaves_.emplace(ref, base::blob_leaves(file.bytes())).first->second;
+}
+
+base::result<base::blob_piece> blob_store::read_piece(const base::blob_ref& ref,
+                                                      std::uint64_t index) {
+    if (!has(ref) || index >= ref.pieces()) {
+        return base::fail(base::errc::io_failure, "blob " + ref.text() + " is not here");
+    }
+    TEQUIO_TRY(const auto* const leaves, leaves_of(ref));
+    TEQUIO_TRY(const auto file, map(ref));
+    const auto bytes = file.bytes().subspan(index * base::piece_size_bytes, ref.piece_size(index));
+    base::blob_piece piece{index, {bytes.begin(), bytes.end()}, base::merkle_path(*leaves, index)};
+    // Re-hash before serving: a flipped bit on a home disk must not be passed on (reference: Yeti
+    // 2022).
+    if (!base::piece_verifies(ref, piece)) {
+        TEQUIO_CHECK(remove(ref));
+        return base::fail(base::errc::io_failure,
+                          "blob " + ref.text() + " is damaged on disk; removed, fetch it again");
+    }
+    return piece;
+}
+
+base::result<mapped_file> blob_store::map(const base::blob_ref& ref) const {
+    TEQUIO_TRY(auto file, mapped_file::open(path_of(ref)));
+    if (file.bytes().size() != ref.size) {
+        return base::fail(base::errc::io_failure, path_of(ref).string() + ": wrong length");
+    }
+    return file;
+}
+
+base::result<unique_fd> blob_store::open_file(const base::blob_ref& ref) const {
+    unique_fd fd(::open(path_of(ref).c_str(), O_RDONLY | O_CLOEXEC));
+    if (!fd) return io_error(path_of(ref), "open", errno);
+    return fd;
+}
+
+base::result<void> blob_store::remove(const base::blob_ref& ref) {
+    arriving_.erase(ref);
+    leaves_.erase(ref);
+    if (whole_.erase(ref) != 0) used_ -= ref.size;
+    std::error_code ec;
+    std::filesystem::remove(path_of(ref), ec);
+    std::filesystem::remove(part_of(ref), ec);
+    return {};
+}
+
+}  // namespace tequio::node

@@ -1,0 +1,68 @@
+#pragma once
+
+/// Blobs as files: `blobs/ab/<root>-<size>` when whole, with a `.part` ending and a piece list
+/// beside it while it arrives. Used from the storage thread; `has` and `used_bytes` answer from
+/// memory.
+
+#include <filesystem>
+#include <map>
+#include <memory>
+#include <set>
+#include <vector>
+
+#include "base/blob.hpp"
+#include "node/io/files.hpp"
+
+namespace tequio::node {
+
+class blob_store {
+public:
+    /// Opens or makes the folder and lists what is there. Blobs above `limit_bytes` in sum are
+    /// refused with `errc::too_large`.
+    static base::result<std::unique_ptr<blob_store>> open(std::filesystem::path folder,
+                                                          std::uint64_t limit_bytes);
+
+    bool has(const base::blob_ref& ref) const { return whole_.contains(ref); }
+    std::uint64_t used_bytes() const { return used_; }
+    std::vector<base::blob_ref> list() const { return {whole_.begin(), whole_.end()}; }
+
+    /// Stores whole bytes, durably; nothing happens when they are there.
+    base::result<base::blob_ref> put(base::byte_view bytes);
+    /// Stores one verified piece; true when the blob is whole now. A piece that does not verify is
+    /// an error.
+    base::result<bool> put_piece(const base::blob_ref& ref, const base::blob_piece& piece);
+    /// Which pieces of a blob that is still arriving are here, so that a transfer resumes where it
+    /// stopped.
+    base::result<std::vector<bool>> pieces_present(const base::blob_ref& ref);
+
+    /// Errors: `errc::io_failure` when the blob is not here.
+    base::result<base::blob_piece> read_piece(const base::blob_ref& ref, std::uint64_t index);
+    base::result<mapped_file> map(const base::blob_ref& ref) const;
+    base::result<unique_fd> open_file(const base::blob_ref& ref) const;
+    /// Forgets a blob, whole or arriving.
+    base::result<void> remove(const base::blob_ref& ref);
+
+private:
+    struct arriving {
+        unique_fd file;
+        std::vector<bool> present;
+        std::uint64_t missing = 0;
+    };
+    blob_store(std::filesystem::path folder, std::uint64_t limit_bytes)
+        : folder_(std::move(folder)), limit_(limit_bytes) {}
+    std::filesystem::path path_of(const base::blob_ref& ref) const;
+    std::filesystem::path part_of(const base::blob_ref& ref) const;
+    base::result<void> reserve(std::uint64_t bytes);
+    base::result<arriving*> arriving_blob(const base::blob_ref& ref);
+    base::result<const std::vector<base::digest>*> leaves_of(const base::blob_ref& ref);
+
+    std::filesystem::path folder_;
+    std::uint64_t limit_ = 0;
+    std::uint64_t used_ = 0;
+    std::set<base::blob_ref> whole_;
+    std::map<base::blob_ref, arriving> arriving_;
+    std::map<base::blob_ref, std::vector<base::digest>>
+        leaves_;  ///< bounded; dropped oldest id first
+};
+
+}  // namespace tequio::node
