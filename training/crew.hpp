@@ -1,0 +1,309 @@
+#pragma once
+
+/// The crew protocol: how the nodes working on one job share it out, with no coordinator in charge.
+/// A pure state machine, one a job and node; training/crew/README.md holds message table, states
+/// and invariants. Rules, each for a reason:
+///
+/// 1. State, not steps. Every message may be lost, repeated, late or out of order; nodes compare
+///    what they know and send what the other lacks.
+/// 2. Leadership is a hint. A result is a pure function of the recipe, so two stewards waste work
+///    and can never disagree.
+/// 3. Facts are signed, hints are not. A node signs one fact a kind and item, ever, and stores it
+///    before it sends it: **the shell carries effects out in order, and nothing behind a `store_*`
+///    or `put_blob` happens before that is durable.**
+/// 4. Everything has a cap; at the cap the new thing is refused.
+///
+/// Threads: one crew belongs to one thread. Nothing here blocks.
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "base/blob.hpp"
+#include "base/rng.hpp"
+#include "base/signing.hpp"
+#include "base/time.hpp"
+#include "training/chronicle.hpp"
+#include "training/contribution.hpp"
+
+namespace tequio::training {
+
+/// What the worker process can be asked. States are named by their digest: the worker holds those
+/// that it last arrived at (at least `crew_config::settle` + 1 before the newest), so that `check`
+/// and `apply` of recent rounds find theirs; it answers `work_failed` when it has not.
+enum class work_kind {
+    prepare,           ///< make S(0); outcome: state_after
+    lane,              ///< run_lane; outcome: blob or divergence, loss, trace
+    check,             ///< the same, of a lane that another node has claimed
+    validation,        ///< loss of S(round); outcome: loss, or divergence when it is not finite
+    check_validation,  ///< the same again
+    sum,               ///< inputs: contributions in lane order; outcome: blob (the mean), sum, loss
+    apply,             ///< inputs: {mean}: S(round) -> S(round + 1); outcome: state_after
+};
+
+/// One piece of work. The blobs in `inputs` are in the local blob store when it begins.
+struct work_item {
+    work_kind kind = work_kind::prepare;
+    base::round_index round;
+    base::lane_index lane;
+    base::digest state;  ///< of S(round); zero for prepare and sum, which need none
+    std::vector<base::blob_ref> inputs;
+    bool operator==(const work_item&) const = default;
+};
+
+/// What came of it. The shell has put `blob` into the local blob store before it reports.
+struct work_outcome {
+    base::digest state_after;
+    base::blob_ref blob;
+    std::optional<diverged> divergence;
+    double loss = 0;
+    base::digest trace;
+    base::digest sum;
+    bool operator==(const work_outcome&) const = default;
+};
+
+// Events: what the shell saw.
+
+/// Bytes that the crew of node `from` sent for this job.
+struct crew_message {
+    base::node_id from;
+    base::byte_vector bytes;
+};
+/// A node that may work on this job can be reached. `certificate`: its root key's statement on its
+/// message key, as `crew_keys::verify_certificate` reads it.
+struct member_up {
+    base::node_id node;
+    base::byte_vector certificate;
+};
+struct member_down {
+    base::node_id node;
+};
+struct work_done {
+    work_item item;
+    work_outcome outcome;
+};
+/// The worker could not, or this machine would not. Tried again after a while.
+struct work_failed {
+    work_item item;
+    std::string reason;
+};
+/// For people only: steps finished of the item in hand.
+struct work_progress {
+    std::uint64_t steps = 0;
+    std::uint64_t steps_total = 0;
+};
+/// A fetched blob is complete in the local store; at once when it was there already. `bytes` only
+/// when the fetch asked to have them.
+struct blob_ready {
+    base::blob_ref ref;
+    base::byte_vector bytes;
+};
+struct blob_failed {
+    base::blob_ref ref;
+    std::string reason;
+};
+enum class crew_command {
+    pause,   ///< stop the work in hand now, take none; go on answering
+    resume,  ///< undo pause and drain
+    drain,   ///< finish the work in hand, take no more
+    leave,   ///< for good: say so to the others, then only answer
+    cancel,  ///< the submitter's cancellation arrived (the shell verified it)
+};
+/// Time has passed; due by `next_deadline`.
+struct crew_tick {};
+
+using crew_event = std::variant<crew_message, member_up, member_down, work_done, work_failed,
+                                work_progress, blob_ready, blob_failed, crew_command, crew_tick>;
+
+// Effects: what the shell must do, in order (rule 3).
+
+struct send_crew {
+    base::node_id to;
+    base::byte_vector bytes;  ///< at most crew_message_max_bytes
+};
+/// At most one item is in hand: never before the last one was reported or stopped.
+struct begin_work {
+    work_item item;
+};
+/// Give up the item in hand. A report of it that is on its way is harmless.
+struct stop_work {};
+/// Answer with `blob_ready` or `blob_failed`, now or after any time. Asking twice is harmless; the
+/// later list of holders replaces the earlier.
+struct fetch_blob {
+    base::blob_ref ref;
+    std::vector<base::node_id> holders;  ///< best guess; other than this node
+    bool deliver = false;                ///< put the bytes into `blob_ready` (small blobs only)
+};
+/// Not needed by this job any more: end its fetch, and let the store forget it.
+struct drop_blob {
+    base::blob_ref ref;
+};
+/// Keep a small blob (the text of a chronicle entry) and serve it to others.
+struct put_blob {
+    base::blob_ref ref;
+    base::byte_vector bytes;
+};
+/// Durable memory: the last value stored under a key comes back in `crew_memory`.
+struct store_fact {
+    std::string key;  ///< at most 80 bytes, printable
+    base::byte_vector bytes;
+};
+struct forget_fact {
+    std::string key;
+};
+/// Entry number `entry.round` of the chronicle; never another one for that round.
+struct store_entry {
+    chronicle_entry entry;
+};
+/// Every item of the round was computed alike by two nodes, or there was no second node.
+struct round_settled {
+    base::round_index round;
+    std::uint64_t lanes_checked = 0;
+    std::uint64_t lanes_unchecked = 0;
+};
+enum class check_verdict {
+    matched,     ///< both computed the same, and each showed the other its trace
+    refuted,     ///< the results differ, or the traces do
+    unanswered,  ///< the results are alike, but the other side did not show its trace in time
+    unchecked,   ///< no second node was there; `checker` is zero
+};
+/// A lane's check as one of its two sides saw it: what the ledger makes a receipt of. Once a
+/// (round, lane) and process; again after a restart.
+struct check_recorded {
+    base::round_index round;
+    base::lane_index lane;
+    base::node_id worker;
+    base::node_id checker;
+    check_verdict verdict = check_verdict::unchecked;
+    base::digest state;
+    base::digest result;          ///< the worker's: contribution root, or digest of a divergence
+    base::digest checker_result;  ///< zero when unchecked
+    base::digest trace;           ///< the worker's; zero when it was not shown
+    base::digest commitment;      ///< the worker's
+    base::digest checker_commitment;
+};
+enum class job_state { waiting, running, done, failed, cancelled };
+struct job_finished {
+    job_state state = job_state::done;
+    std::string reason;
+};
+/// Something for people changed; ask `view`.
+struct crew_progress {};
+
+using crew_effect = std::variant<send_crew, begin_work, stop_work, fetch_blob, drop_blob, put_blob,
+                                 store_fact, forget_fact, store_entry, round_settled,
+                                 check_recorded, job_finished, crew_progress>;
+
+inline constexpr std::size_t crew_message_max_bytes = 64 * 1024;
+inline constexpr std::uint64_t crew_members_max = 64;
+/// Largest text of a chronicle entry: 65,536 lanes of 77 bytes, and the rest.
+inline constexpr std::uint64_t crew_entry_max_bytes = 65536 * 77 + 4096;
+
+/// Signing and checking, as pure functions.
+struct crew_keys {
+    /// Signs with this node's message key.
+    std::function<base::signature(base::byte_view)> sign;
+    /// This node's own certificate, at most 1 KiB.
+    base::byte_vector certificate;
+    /// The message key of `node` when its root key certified it so.
+    std::function<base::result<base::public_key>(const base::node_id& node,
+                                                 base::byte_view certificate)>
+        verify_certificate;
+};
+
+/// Every default that is not explained is a guess.
+struct crew_timings {
+    base::duration beat = std::chrono::milliseconds(500);   ///< period of hints
+    base::duration silent_after = std::chrono::seconds(5);  ///< its lanes go to others
+    base::duration forget_after = std::chrono::minutes(5);  ///< a member unheard of
+    base::duration steward_lost = std::chrono::seconds(3);  ///< without a word from the steward
+    base::duration steward_rank = std::chrono::milliseconds(500);  ///< more, per place in the rank
+    base::duration owner_patience = std::chrono::seconds(30);  ///< then others close the round too
+    base::duration fetch_retry = std::chrono::seconds(1);      ///< rises by itself at each failure
+    base::duration opening_timeout = std::chrono::seconds(10);
+    base::duration work_retry_min = std::chrono::seconds(1);  ///< doubles at each failure
+    base::duration work_retry_max = std::chrono::seconds(60);
+};
+
+struct crew_config {
+    base::task_id task;
+    base::node_id self;
+    std::uint64_t lanes = 0;               ///< 1..65536
+    std::uint64_t rounds = 0;              ///< 1..2^20
+    std::uint64_t lane_tokens = 0;         ///< for the view
+    std::uint64_t contribution_bytes = 0;  ///< size of every contribution and mean
+    bool validation = false;               ///< the recipe has validation tokens
+    std::uint64_t settle = 3;              ///< 1..64
+    std::uint64_t crew_min = 1;
+    std::uint64_t crew_max = crew_members_max;
+    crew_keys keys;
+    crew_timings timings;
+};
+
+/// What this node had stored when it stopped, however it stopped.
+struct crew_memory {
+    std::vector<store_fact> facts;         ///< by key
+    std::vector<chronicle_entry> entries;  ///< 0, 1, 2, ... without a gap
+};
+
+struct crew_member_view {
+    base::node_id node;
+    bool present = false;    ///< heard of within `silent_after`
+    bool available = false;  ///< takes work
+    std::string doing;       ///< "lane 3", "check round 2 lane 1", "idle", "paused", ...
+    std::uint64_t rounds = 0;
+    std::uint64_t lanes_done = 0;  ///< claims of this node that this one has seen
+};
+
+struct crew_view {
+    job_state state = job_state::waiting;
+    std::string reason_code;  ///< stable: "crew_min", "settling", "diverged", "catching_up", ...
+    std::string reason;       ///< a sentence
+    std::uint64_t round = 0;  ///< rounds in the chronicle
+    std::uint64_t rounds = 0;
+    std::uint64_t settled_round = 0;  ///< rounds settled
+    double checked_share = 0;         ///< of the lanes of settled rounds
+    bool tainted = false;
+    std::optional<std::uint64_t> tainted_from;  ///< first round with a refuted part
+    std::optional<double> loss;                 ///< of the last round
+    std::optional<double> validation_loss;      ///< the latest known
+    std::uint64_t tokens = 0;                   ///< trained on so far
+    std::vector<crew_member_view> members;      ///< this node included, by id
+    base::node_id steward;                      ///< zero when none is known
+    base::digest state_digest;                  ///< after the last entry; zero before S(0) is known
+    std::vector<chronicle_entry> chronicle;     ///< filled by `view(true)` only
+};
+
+/// One node's part in one job.
+class crew {
+public:
+    /// Ensures that the numbers of `config` are within the bounds named there. What does not fit in
+    /// `memory` (a damaged fact) is left out, and said in `view().reason`.
+    crew(crew_config config, crew_memory memory, base::rng rng);
+    ~crew();
+    crew(crew&&) noexcept;
+    crew& operator=(crew&&) noexcept;
+
+    /// Applies one event at `now` (which never falls) and appends what should happen to `out`.
+    /// Errors: `errc::bad_message` when a peer's bytes break the protocol; nothing of that message
+    /// is kept. Cost: a few signature checks; no more than a few milliseconds.
+    base::result<void> handle(base::time_point now, const crew_event& event,
+                              std::vector<crew_effect>& out);
+
+    /// Call `handle(now, crew_tick{}, out)` by then; at once after construction.
+    base::time_point next_deadline() const;
+
+    /// Aborts when an invariant is broken. For tests; cost: all that is known.
+    void check() const;
+
+    crew_view view(bool with_chronicle = false) const;
+
+private:
+    class core;
+    std::unique_ptr<core> core_;
+};
+
+}  // namespace tequio::training
