@@ -1,0 +1,252 @@
+#include "training/engine.hpp"
+
+#include <algorithm>
+#include <atomic>
+#include <cmath>
+#include <string>
+#include <utility>
+
+#include "base/blob.hpp"
+#include "base/ensure.hpp"
+#include "base/merkle.hpp"
+#include "base/text.hpp"
+#include "training/errc.hpp"
+#include "training/model/initial.hpp"
+#include "training/model/trainer.hpp"
+#include "training/numerics/environment.hpp"
+#include "training/numerics/gemm.hpp"
+#include "training/numerics/reduce.hpp"
+
+namespace tequio::training {
+namespace {
+
+trainer_config trainer_config_of(const recipe& r, const engine_options& options) {
+    return {r.model, r.train.batch,
+            options.micro_batch == 0 ? r.train.micro_batch : options.micro_batch, r.train.inner};
+}
+
+/// What a lane holds beside the arena: its contribution, and the tokens in hand.
+std::uint64_t bytes_beside_arena(const recipe& r, const state_layout& layout,
+                                 const trainer_config& config) {
+    const contribution_shape shape{layout.padded_size};
+    return shape.size_bytes() + 2 * sizeof(std::uint32_t) * config.micro_batch * r.model.context +
+           sizeof(float) * validation_windows_max * r.model.context;
+}
+
+std::uint64_t memory_of(const recipe& r, const state_layout& layout, unsigned threads,
+                        const engine_options& options) {
+    const auto config = trainer_config_of(r, options);
+    const trainer_plan plan(config, layout, threads);
+    std::uint64_t bytes = 0;
+    return __builtin_add_overflow(plan.total.total_bytes(), bytes_beside_arena(r, layout, config),
+                                  &bytes)
+               ? ~std::uint64_t{0}
+               : bytes;
+}
+
+/// True when cutting a step into micro-batches of this many sequences joins panels exactly.
+bool cuts_at_panels(const recipe& r, std::uint64_t micro_batch) {
+    return micro_batch >= r.train.batch ||
+           micro_batch * r.model.context % numerics::panel_length == 0;
+}
+
+base::result<void> check_micro_batch(const recipe& r, const engine_options& options) {
+    const auto own = options.micro_batch;
+    if (own == 0 || own == r.train.micro_batch) return {};
+    if (own <= r.train.batch && cuts_at_panels(r, own) && cuts_at_panels(r, r.train.micro_batch)) {
+        return {};
+    }
+    return fail(errc::bad_recipe, "micro_batch " + std::to_string(own) +
+                                      " would change the bits of a recipe with micro_batch " +
+                                      std::to_string(r.train.micro_batch) + ", batch " +
+                                      std::to_string(r.train.batch) + " and context " +
+                                      std::to_string(r.model.context) + "; leave it at 0");
+}
+
+base::result<void> check_environment(executor& run) {
+    // The executor may give several tasks to one thread; several times as many tasks as threads
+    // make it unlikely that one is left out, and the caller's own thread is always asked.
+    std::atomic<bool> all_ok = numerics::float_environment_ok();
+    auto ask = [&](std::size_t, unsigned) {
+        if (!numerics::float_environment_ok()) all_ok = false;
+    };
+    run.run(std::size_t{4} * run.threads(), ask);
+    if (all_ok) return {};
+    return fail(errc::environment_changed,
+                "a compute thread's floating-point environment is not round-to-nearest with "
+                "subnormals kept; a library linked with fast-math may have changed it");
+}
+
+/// out[i] = a[i] - b[i].
+void subtract(std::span<const float> a, std::span<const float> b, std::span<float> out,
+              executor& run) {
+    constexpr std::size_t chunk = 65536;
+    auto body = [&](std::size_t task, unsigned) {
+        const auto end = std::min(out.size(), (task + 1) * chunk);
+        for (std::size_t i = task * chunk; i < end; ++i) out[i] = a[i] - b[i];
+    };
+    run.run((out.size() + chunk - 1) / chunk, body);
+}
+
+}  // namespace
+
+struct engine::parts {
+    recipe r;
+    state_layout layout;
+    dataset_view data;
+    executor& run;
+    std::uint64_t memory_bytes;
+    std::unique_ptr<trainer> work;
+    std::vector<std::uint32_t> sequence;  // (context + 1)
+    std::vector<float> validation_losses;
+
+    /// Source of sequences that start where `start_of` says.
+    template <class StartOf>
+    trainer::batch_source source(StartOf start_of) {
+        return [this, start_of](std::uint64_t first, std::span<std::uint32_t> tokens,
+                                std::span<std::uint32_t> targets) {
+            const auto context = r.model.context;
+            for (std::uint64_t i = 0; i * context < tokens.size(); ++i) {
+                data.read(start_of(first + i), sequence);
+                const auto at = static_cast<std::ptrdiff_t>(i * context);
+                std::copy(sequence.begin(), sequence.end() - 1, tokens.begin() + at);
+                std::copy(sequence.begin() + 1, sequence.end(), targets.begin() + at);
+            }
+        };
+    }
+
+    base::result<std::variant<std::monostate, diverged>> run_steps(base::round_index round,
+                                                                   base::lane_index lane,
+                                                                   const keep_going& go_on,
+                                                                   lane_result& result);
+    base::result<void> encode(state_view state, lane_result& result);
+};
+
+engine::engine(std::unique_ptr<parts> p) : parts_(std::move(p)) {}
+engine::~engine() = default;
+
+base::result<std::unique_ptr<engine>> engine::create(const recipe& r, dataset_view data,
+                                                     executor& run, engine_options options) {
+    TEQUIO_CHECK(check_micro_batch(r, options));
+    auto layout = layout_of(r.model);
+    const auto bytes = memory_of(r, layout, run.threads(), options);
+    if (options.memory_max_bytes != 0 && bytes > options.memory_max_bytes) {
+        return fail(errc::out_of_memory, "a lane needs " + base::human_size(bytes) +
+                                             " of memory, " +
+                                             base::human_size(options.memory_max_bytes) +
+                                             " may be used; raise limits.memory, or leave this job "
+                                             "to larger machines");
+    }
+    auto p = std::make_unique<parts>(
+        parts{r, std::move(layout), std::move(data), run, bytes, nullptr, {}, {}});
+    p->sequence.resize(r.model.context + 1);
+    p->validation_losses.resize(validation_windows_max * r.model.context);
+    auto work = trainer::create(trainer_config_of(r, options), p->layout, run);
+    if (!work) return fail(errc::out_of_memory, work.error().message());
+    p->work = std::move(*work);
+    return std::unique_ptr<engine>(new engine(std::move(p)));
+}
+
+const state_layout& engine::layout() const {
+    return parts_->layout;
+}
+
+std::uint64_t engine::memory_bytes() const {
+    return parts_->memory_bytes;
+}
+
+std::uint64_t engine::memory_bytes_for(const recipe& r, unsigned threads, engine_options options) {
+    return memory_of(r, layout_of(r.model), threads, options);
+}
+
+void engine::initial_state(state_span out) const {
+    const auto& r = parts_->r;
+    fill_initial(r.model, parts_->layout, r.train.seed, r.data.tokens.root, out, parts_->run);
+}
+
+base::result<std::variant<std::monostate, diverged>> engine::parts::run_steps(
+    base::round_index round, base::lane_index lane, const keep_going& go_on, lane_result& result) {
+    std::vector<base::digest> leaves;
+    double losses = 0;
+    std::variant<std::monostate, diverged> end;
+    for (std::uint64_t step = 0; step < r.train.inner_steps; ++step) {
+        const auto sequences = source(
+            [&](std::uint64_t index) { return data.training_start(round, lane, step, index); });
+        TEQUIO_TRY(auto done, work->step(step + 1, inner_learning_rate(r.train, round.value, step),
+                                         sequences, [&] { return go_on(step); }));
+        if (done.not_finite) {
+            end = diverged{step, std::move(*done.not_finite)};
+            break;
+        }
+        losses += done.loss;
+        if ((step + 1) % trace_every(r) == 0) {
+            const auto ref = base::blob_ref_of(float_bytes(work->parameters()));
+            leaves.push_back(base::merkle_leaf(ref.root.view()));
+        }
+    }
+    result.trace = base::merkle_root(leaves);
+    result.loss = losses / static_cast<double>(r.train.inner_steps);
+    return end;
+}
+
+base::result<void> engine::parts::encode(state_view state, lane_result& result) {
+    const auto delta = work->gradients();
+    subtract(state.parameters, work->parameters(), delta, run);
+    auto bytes =
+        encode_contribution(contribution_kind::lane, r, layout, delta, result.loss, lane_tokens(r));
+    if (bytes) {
+        result.outcome = std::move(*bytes);
+        return {};
+    }
+    if (!bytes.error().is(errc::not_finite)) return bytes.error();
+    // Both ends are finite, their difference is not: the last step is to blame.
+    const auto at = first_not_finite(delta);
+    const auto it = std::find_if(layout.tensors.begin(), layout.tensors.end(),
+                                 [&](const auto& t) { return at < t.offset + t.size; });
+    result.outcome = diverged{r.train.inner_steps - 1,
+                              it == layout.tensors.end() ? std::string("loss") : it->name};
+    result.loss = 0;
+    return {};
+}
+
+base::result<lane_result> engine::run_lane(state_view state, base::round_index round,
+                                           base::lane_index lane, const keep_going& go_on) {
+    auto& p = *parts_;
+    base::ensure(state.parameters.size() == p.layout.padded_size, "a state of this recipe");
+    TEQUIO_CHECK(check_environment(p.run));
+    lane_result result;
+    p.work->begin(state.parameters);
+    TEQUIO_TRY(auto end, p.run_steps(round, lane, go_on, result));
+    if (auto* d = std::get_if<diverged>(&end)) {
+        result.outcome = std::move(*d);
+        result.loss = 0;
+    } else {
+        TEQUIO_CHECK(p.encode(state, result));
+    }
+    TEQUIO_CHECK(check_environment(p.run));
+    return result;
+}
+
+base::result<double> engine::validate(state_view state, const keep_going& go_on) {
+    auto& p = *parts_;
+    const auto windows = p.data.validation_windows();
+    base::ensure(windows > 0, "validation is asked of a recipe that has it");
+    base::ensure(state.parameters.size() == p.layout.padded_size, "a state of this recipe");
+    TEQUIO_CHECK(check_environment(p.run));
+    const auto losses = std::span(p.validation_losses).first(windows * p.r.model.context);
+    std::uint64_t finished = 0;
+    auto sequences = p.source([&](std::uint64_t window) {
+        finished = window;
+        return p.data.validation_start(window);
+    });
+    TEQUIO_CHECK(p.work->evaluate(
+        state.parameters, windows, sequences, [&] { return go_on(finished); }, losses));
+    TEQUIO_CHECK(check_environment(p.run));
+    const double loss = numerics::wide_sum(losses) / static_cast<double>(losses.size());
+    if (!std::isfinite(loss)) {
+        return fail(errc::not_finite, "the validation loss is not finite");
+    }
+    return loss;
+}
+
+}  // namespace tequio::training

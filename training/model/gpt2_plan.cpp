@@ -1,0 +1,113 @@
+#include <algorithm>
+#include <string>
+
+#include "training/model/gpt2.hpp"
+#include "training/numerics/attention.hpp"
+#include "training/numerics/gemm.hpp"
+
+namespace tequio::training {
+namespace {
+
+/// Logits that exist at a time: enough rows to keep the products thick, few enough to stay in
+/// cache (measured: 8 MiB).
+constexpr std::uint64_t logits_floats_aim = std::uint64_t{1} << 21;
+
+std::uint64_t head_rows_of(std::uint64_t tokens, std::uint64_t vocabulary) {
+    const auto panels = std::max<std::uint64_t>(
+        1, logits_floats_aim / (std::max<std::uint64_t>(vocabulary, 1) * numerics::panel_length));
+    return std::min(panels * numerics::panel_length, tokens);
+}
+
+std::uint64_t workspace_bytes(const model_config& m, std::uint64_t sequences, std::uint64_t rows,
+                              unsigned threads) {
+    const auto tokens = sequences * m.context;
+    const auto d = m.width;
+    std::uint64_t bytes = 0;
+    // gemm's need is monotonic in each size, so these bound every product and its two gradients.
+    for (const numerics::gemm_shape shape :
+         {numerics::gemm_shape{tokens, 4 * d, d}, numerics::gemm_shape{tokens, d, 4 * d},
+          numerics::gemm_shape{4 * d, d, tokens}, numerics::gemm_shape{d, 4 * d, tokens},
+          numerics::gemm_shape{rows, m.vocabulary, d}, numerics::gemm_shape{rows, d, m.vocabulary},
+          numerics::gemm_shape{m.vocabulary, d, rows}}) {
+        bytes = std::max<std::uint64_t>(bytes, numerics::gemm_workspace_bytes(shape, threads));
+    }
+    const numerics::attention_shape attention{sequences, m.context, m.heads, d / m.heads};
+    return std::max<std::uint64_t>(bytes, numerics::attention_workspace_bytes(attention, threads));
+}
+
+gpt2_layer_saved plan_layer(arena_plan& plan, const model_config& m, std::uint64_t tokens) {
+    const auto wide = saturating_product({tokens, m.width});
+    const auto rows_of_heads = saturating_product({tokens, m.heads});
+    gpt2_layer_saved s;
+    s.ln_1 = plan.floats(wide);
+    s.ln_1_mean = plan.floats(tokens);
+    s.ln_1_deviation = plan.floats(tokens);
+    s.qkv = plan.floats(saturating_product({wide, 3}));
+    s.row_max = plan.floats(rows_of_heads);
+    s.inverse_sum = plan.floats(rows_of_heads);
+    s.attention = plan.floats(wide);
+    s.middle = plan.floats(wide);
+    s.ln_2 = plan.floats(wide);
+    s.ln_2_mean = plan.floats(tokens);
+    s.ln_2_deviation = plan.floats(tokens);
+    s.before_gelu = plan.floats(saturating_product({wide, 4}));
+    s.after_gelu = plan.floats(saturating_product({wide, 4}));
+    s.out = plan.floats(wide);
+    return s;
+}
+
+}  // namespace
+
+gpt2_tensors gpt2_tensors_of(const state_layout& layout, std::uint64_t layers) {
+    const auto at = [&](const std::string& name) {
+        return layout.tensor("transformer." + name).offset;
+    };
+    gpt2_tensors t;
+    t.wte = at("wte.weight");
+    t.wpe = at("wpe.weight");
+    t.ln_f_weight = at("ln_f.weight");
+    t.ln_f_bias = at("ln_f.bias");
+    for (std::uint64_t i = 0; i < layers; ++i) {
+        const auto h = "h." + std::to_string(i) + ".";
+        gpt2_layer_tensors l;
+        l.ln_1_weight = at(h + "ln_1.weight");
+        l.ln_1_bias = at(h + "ln_1.bias");
+        l.c_attn_weight = at(h + "attn.c_attn.weight");
+        l.c_attn_bias = at(h + "attn.c_attn.bias");
+        l.attn_proj_weight = at(h + "attn.c_proj.weight");
+        l.attn_proj_bias = at(h + "attn.c_proj.bias");
+        l.ln_2_weight = at(h + "ln_2.weight");
+        l.ln_2_bias = at(h + "ln_2.bias");
+        l.c_fc_weight = at(h + "mlp.c_fc.weight");
+        l.c_fc_bias = at(h + "mlp.c_fc.bias");
+        l.mlp_proj_weight = at(h + "mlp.c_proj.weight");
+        l.mlp_proj_bias = at(h + "mlp.c_proj.bias");
+        t.layers.push_back(l);
+    }
+    return t;
+}
+
+gpt2_plan::gpt2_plan(const model_config& config, std::uint64_t at_most_sequences, bool for_training,
+                     unsigned threads, arena_plan& plan)
+    : model(config), sequences(at_most_sequences), training(for_training) {
+    const auto tokens = saturating_product({sequences, model.context});
+    const auto wide = saturating_product({tokens, model.width});
+    head_rows = head_rows_of(tokens, model.vocabulary);
+    embedded = plan.floats(wide);
+    for (std::uint64_t i = 0; i < model.layers; ++i) {
+        layers.push_back(training || i == 0 ? plan_layer(plan, model, tokens) : layers.front());
+    }
+    ln_f = plan.floats(wide);
+    ln_f_mean = plan.floats(tokens);
+    ln_f_deviation = plan.floats(tokens);
+    logits = plan.floats(saturating_product({head_rows, model.vocabulary}));
+    product = plan.floats(wide);
+    if (training) {
+        d_residual = plan.floats(wide);
+        d_hidden = plan.floats(saturating_product({wide, 4}));
+        d_qkv = plan.floats(saturating_product({wide, 3}));
+    }
+    workspace = plan.bytes(workspace_bytes(model, sequences, head_rows, threads));
+}
+
+}  // namespace tequio::training

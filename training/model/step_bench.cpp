@@ -1,0 +1,82 @@
+#include <string>
+#include <utility>
+
+#include "base/ensure.hpp"
+#include "training/engine.hpp"
+#include "training/errc.hpp"
+#include "training/model/initial.hpp"
+#include "training/model/trainer.hpp"
+#include "training/numerics/philox.hpp"
+
+namespace tequio::training {
+
+base::result<bench_preset> bench_preset_of(std::string_view name) {
+    const auto gpt2_of = [](std::uint64_t layers, std::uint64_t heads, std::uint64_t width,
+                            std::uint64_t context, std::uint64_t vocabulary) {
+        return model_config{"gpt2", layers, heads, width, context, vocabulary};
+    };
+    if (name == "tiny-1m") return bench_preset{"tiny-1m", gpt2_of(4, 4, 128, 128, 256), 16};
+    if (name == "small-10m") return bench_preset{"small-10m", gpt2_of(6, 6, 384, 256, 65), 8};
+    if (name == "gpt2-124m") return bench_preset{"gpt2-124m", gpt2_of(12, 12, 768, 512, 50257), 2};
+    return fail(errc::not_in_version,
+                "preset \"" + std::string(name) +
+                    "\" is not in this version (has: tiny-1m, small-10m, gpt2-124m)");
+}
+
+struct step_bench::parts {
+    bench_preset preset;
+    state_layout layout;
+    std::uint64_t steps = 0;
+    std::unique_ptr<trainer> work;
+};
+
+step_bench::step_bench(std::unique_ptr<parts> p) : parts_(std::move(p)) {}
+step_bench::~step_bench() = default;
+
+base::result<std::unique_ptr<step_bench>> step_bench::create(const bench_preset& preset,
+                                                             executor& run) {
+    auto p = std::make_unique<parts>(parts{preset, layout_of(preset.model), 0, nullptr});
+    const trainer_config config{preset.model, preset.batch, preset.batch, inner_config{}};
+    auto work = trainer::create(config, p->layout, run);
+    if (!work) return fail(errc::out_of_memory, work.error().message());
+    p->work = std::move(*work);
+    std::vector<float> parameters(p->layout.padded_size);
+    std::vector<float> momentum(p->layout.padded_size);
+    fill_initial(preset.model, p->layout, 1, base::digest{}, {parameters, momentum}, run);
+    p->work->begin(parameters);
+    return std::unique_ptr<step_bench>(new step_bench(std::move(p)));
+}
+
+double step_bench::one_step() {
+    auto& p = *parts_;
+    const auto key = numerics::derive_key(numerics::stream_data_order, 1, base::digest{});
+    const auto fill = [&](std::uint64_t first, std::span<std::uint32_t> tokens,
+                          std::span<std::uint32_t> targets) {
+        const numerics::draws draws(key, {.round = 0, .lane = 0, .step = p.steps});
+        const auto start = first * p.preset.model.context;
+        for (std::size_t i = 0; i < tokens.size(); ++i) {
+            tokens[i] = draws.below(start + i, p.preset.model.vocabulary);
+            targets[i] = draws.below(start + i + 1, p.preset.model.vocabulary);
+        }
+    };
+    ++p.steps;
+    const auto done = p.work->step(p.steps, 3e-4, fill, [] { return true; });
+    base::ensure(done.has_value(), "a step that nobody stops finishes");
+    return done->loss;
+}
+
+std::uint64_t step_bench::parameters() const {
+    return parts_->layout.parameters;
+}
+
+std::uint64_t step_bench::tokens_per_step() const {
+    return parts_->preset.batch * parts_->preset.model.context;
+}
+
+std::uint64_t step_bench::flops_per_step() const {
+    const auto& m = parts_->preset.model;
+    const auto tokens = tokens_per_step();
+    return 6 * parameters() * tokens + 12 * m.layers * m.context * m.width * tokens;
+}
+
+}  // namespace tequio::training

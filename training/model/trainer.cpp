@@ -1,0 +1,128 @@
+#include "training/model/trainer.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <utility>
+
+#include "base/ensure.hpp"
+#include "training/errc.hpp"
+#include "training/numerics/elementwise.hpp"
+#include "training/numerics/reduce.hpp"
+
+namespace tequio::training {
+
+trainer_plan::trainer_plan(const trainer_config& config, const state_layout& layout,
+                           unsigned threads)
+    : parameters(total.floats(layout.padded_size)),
+      gradients(total.floats(layout.padded_size)),
+      first(total.floats(layout.padded_size)),
+      second(total.floats(layout.padded_size)),
+      embedding_use(
+          total.floats(saturating_product({config.model.vocabulary, config.model.width}))),
+      losses(total.floats(saturating_product({config.batch, config.model.context}))),
+      model(config.model, config.micro_batch, true, threads, total) {}
+
+trainer::trainer(const trainer_config& config, const state_layout& layout, trainer_plan plan,
+                 arena memory, executor& run)
+    : config_(config),
+      layout_(layout),
+      plan_(std::move(plan)),
+      memory_(std::move(memory)),
+      run_(run),
+      model_(layout, plan_.model, memory_, run),
+      tokens_(config.micro_batch * config.model.context),
+      targets_(config.micro_batch * config.model.context) {}
+
+base::result<std::unique_ptr<trainer>> trainer::create(const trainer_config& config,
+                                                       const state_layout& layout, executor& run) {
+    trainer_plan plan(config, layout, run.threads());
+    TEQUIO_TRY(auto memory, arena::create(plan.total));
+    return std::unique_ptr<trainer>(
+        new trainer(config, layout, std::move(plan), std::move(memory), run));
+}
+
+void trainer::begin(std::span<const float> parameters) {
+    const auto own = memory_.floats(plan_.parameters);
+    base::ensure(parameters.size() == own.size(), "parameters have the size of the layout");
+    numerics::flush_copy(parameters.data(), own.data(), own.size(), run_);
+    for (const auto& slice : {plan_.first, plan_.second}) {
+        const auto moments = memory_.floats(slice);
+        std::fill(moments.begin(), moments.end(), 0.0F);
+    }
+}
+
+gpt2_batch trainer::next_batch(std::uint64_t first, std::uint64_t sequences,
+                               const batch_source& source) {
+    const auto count = sequences * config_.model.context;
+    const auto tokens = std::span(tokens_).first(count);
+    const auto targets = std::span(targets_).first(count);
+    source(first, tokens, targets);
+    return {tokens, targets, config_.model.context};
+}
+
+base::result<step_result> trainer::step(std::uint64_t number, double learning_rate,
+                                        const batch_source& source,
+                                        const std::function<bool()>& go_on) {
+    const auto losses = memory_.floats(plan_.losses);
+    const auto scale = static_cast<float>(1.0 / static_cast<double>(losses.size()));
+    const auto gradients = memory_.floats(plan_.gradients);
+    const auto embedding_use = memory_.floats(plan_.embedding_use);
+    for (std::uint64_t at = 0; at < config_.batch; at += config_.micro_batch) {
+        if (!go_on()) return fail(errc::stopped, "stopped between two micro-batches");
+        const auto sequences = std::min(config_.micro_batch, config_.batch - at);
+        const auto batch = next_batch(at, sequences, source);
+        model_.train(parameters(), batch, scale,
+                     losses.subspan(at * config_.model.context, batch.tokens.size()),
+                     {gradients, embedding_use, at == 0});
+    }
+    step_result result;
+    result.loss = numerics::wide_sum(losses) / static_cast<double>(losses.size());
+    if (!std::isfinite(result.loss)) {
+        result.not_finite = "loss";
+        return result;
+    }
+    // The two uses of the tied embedding, added once, in forward order.
+    auto* wte = gradients.data() + layout_.tensor("transformer.wte.weight").offset;
+    numerics::add(embedding_use.data(), wte, wte, embedding_use.size(), run_);
+    result.not_finite = update(number, learning_rate);
+    return result;
+}
+
+std::optional<std::string> trainer::update(std::uint64_t number, double learning_rate) {
+    const auto gradients = memory_.floats(plan_.gradients);
+    double squares = 0;
+    for (const auto& t : layout_.tensors) {
+        const auto part = numerics::square_sum(gradients.subspan(t.offset, t.size), run_);
+        if (!std::isfinite(part)) return t.name;
+        squares = squares + part;
+    }
+    const auto& inner = config_.inner;
+    const auto clip = numerics::clip_scale(std::sqrt(squares), inner.clip);
+    const auto scalars = numerics::adamw_step(
+        {inner.beta1, inner.beta2, inner.epsilon, inner.weight_decay}, learning_rate, number, clip);
+    const auto parameters = memory_.floats(plan_.parameters);
+    const auto first = memory_.floats(plan_.first);
+    const auto second = memory_.floats(plan_.second);
+    for (const auto& t : layout_.tensors) {
+        const auto values = parameters.subspan(t.offset, t.size);
+        numerics::adamw_update(scalars, t.decay, values.data(), gradients.data() + t.offset,
+                               first.data() + t.offset, second.data() + t.offset, t.size, run_);
+        if (!numerics::all_finite(values, run_)) return t.name;
+    }
+    return std::nullopt;
+}
+
+base::result<void> trainer::evaluate(std::span<const float> parameters, std::uint64_t sequences,
+                                     const batch_source& source, const std::function<bool()>& go_on,
+                                     std::span<float> losses) {
+    const auto context = config_.model.context;
+    base::ensure(losses.size() == sequences * context, "one loss a token");
+    for (std::uint64_t at = 0; at < sequences; at += config_.micro_batch) {
+        if (!go_on()) return fail(errc::stopped, "stopped between two windows");
+        const auto batch = next_batch(at, std::min(config_.micro_batch, sequences - at), source);
+        model_.evaluate(parameters, batch, losses.subspan(at * context, batch.tokens.size()));
+    }
+    return {};
+}
+
+}  // namespace tequio::training

@@ -1,0 +1,96 @@
+#pragma once
+
+/// One inner step: forward and backward over micro-batches, clipping, AdamW. Knows neither rounds
+/// nor data files; lanes and the throughput measurement are built on it.
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "base/result.hpp"
+#include "training/executor.hpp"
+#include "training/model/arena.hpp"
+#include "training/model/gpt2.hpp"
+#include "training/numerics/adamw.hpp"
+#include "training/recipe.hpp"
+#include "training/state.hpp"
+
+namespace tequio::training {
+
+/// What a trainer must know.
+struct trainer_config {
+    model_config model;
+    std::uint64_t batch = 0;        ///< sequences a step
+    std::uint64_t micro_batch = 0;  ///< sequences at a time, at most `batch`
+    inner_config inner;
+};
+
+/// Everything a trainer keeps, planned. Sizes in floats: P = padded_size of the layout.
+struct trainer_plan {
+    trainer_plan(const trainer_config& config, const state_layout& layout, unsigned threads);
+
+    arena_plan total;
+    arena_slice parameters, gradients, first, second;  ///< (P) each; AdamW's moments
+    arena_slice embedding_use;                         ///< (vocabulary, width)
+    arena_slice losses;                                ///< (batch * context)
+    gpt2_plan model;
+};
+
+/// What one step came to.
+struct step_result {
+    double loss = 0;  ///< mean over the step's tokens, nats
+    /// "loss" or the name of the first tensor, by name, whose gradient or new values are not
+    /// finite.
+    std::optional<std::string> not_finite;
+};
+
+/// Not thread-safe.
+class trainer {
+public:
+    /// Errors: not_enough_memory from `arena::create`.
+    static base::result<std::unique_ptr<trainer>> create(const trainer_config& config,
+                                                         const state_layout& layout, executor& run);
+
+    /// Starts a lane: copies the parameters (padded_size floats), clears the moments.
+    void begin(std::span<const float> parameters);
+
+    /// Fills tokens and targets, both (sequences, context), with sequences first, first + 1, ...
+    using batch_source = std::function<void(std::uint64_t first, std::span<std::uint32_t> tokens,
+                                            std::span<std::uint32_t> targets)>;
+    /// One step, the `number`-th since `begin`, counted from 1. `go_on` is asked before each
+    /// micro-batch. Errors: `errc::stopped`; the parameters are then those before the step.
+    base::result<step_result> step(std::uint64_t number, double learning_rate,
+                                   const batch_source& source, const std::function<bool()>& go_on);
+
+    /// Losses of `sequences` sequences from the source, at `parameters`. losses: (sequences *
+    /// context), written. Errors: `errc::stopped`.
+    base::result<void> evaluate(std::span<const float> parameters, std::uint64_t sequences,
+                                const batch_source& source, const std::function<bool()>& go_on,
+                                std::span<float> losses);
+
+    /// (padded_size): the parameters now.
+    std::span<const float> parameters() const { return memory_.floats(plan_.parameters); }
+    /// (padded_size): the last step's gradients before clipping; free to be overwritten between
+    /// steps.
+    std::span<float> gradients() const { return memory_.floats(plan_.gradients); }
+
+private:
+    trainer(const trainer_config& config, const state_layout& layout, trainer_plan plan,
+            arena memory, executor& run);
+    std::optional<std::string> update(std::uint64_t number, double learning_rate);
+    gpt2_batch next_batch(std::uint64_t first, std::uint64_t sequences, const batch_source& source);
+
+    trainer_config config_;
+    const state_layout& layout_;
+    trainer_plan plan_;
+    arena memory_;
+    executor& run_;
+    gpt2 model_;
+    std::vector<std::uint32_t> tokens_, targets_;  // (micro_batch, context)
+};
+
+}  // namespace tequio::training

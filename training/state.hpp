@@ -1,0 +1,65 @@
+#pragma once
+
+/// The state that a round starts from: named float32 tensors in one flat, padded array, and the
+/// outer optimizer's velocity in a second array of the same layout.
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "base/ids.hpp"
+#include "training/recipe.hpp"
+
+namespace tequio::training {
+
+/// Every tensor starts at, and is padded with +0 to, a multiple of this many floats: a contribution
+/// block (NUMERICS.md, Contributions), two vectors of 16 lanes, two cache lines.
+inline constexpr std::uint64_t tensor_align_floats = 32;
+
+/// One tensor of a layout.
+struct tensor_spec {
+    std::string name;                  ///< as Hugging Face's GPT2LMHeadModel writes it
+    std::vector<std::uint64_t> shape;  ///< row-major; a matrix is (in, out) as Conv1D has it
+    std::uint64_t offset = 0;          ///< in floats, a multiple of `tensor_align_floats`
+    std::uint64_t size = 0;            ///< in floats, without padding
+    bool decay = false;                ///< AdamW's weight decay: true for tensors of 2 dimensions
+};
+
+/// Where each tensor lies. Pure function of the model.
+struct state_layout {
+    std::vector<tensor_spec> tensors;  ///< sorted by name bytes, which is also the order of offsets
+    std::uint64_t padded_size = 0;     ///< in floats, of the whole array
+    std::uint64_t parameters = 0;      ///< in floats, without padding
+    /// The tensor called `name`. Ensures that there is one: names come from our own code.
+    const tensor_spec& tensor(std::string_view name) const;
+};
+
+/// Layout of a gpt2 model: transformer.wte.weight (vocabulary, width), transformer.wpe.weight
+/// (context, width), per layer h.N.ln_1, attn.c_attn, attn.c_proj, ln_2, mlp.c_fc, mlp.c_proj with
+/// weight and bias, and ln_f. The output head is wte itself (tied), so it has no tensor.
+/// `model` is within the bounds that `parse_recipe` checks.
+state_layout layout_of(const model_config& model);
+
+/// A state to read. Both arrays: (padded_size) floats, padding +0.
+struct state_view {
+    std::span<const float> parameters;
+    std::span<const float> momentum;
+};
+
+/// A state to write; shapes as `state_view`.
+struct state_span {
+    std::span<float> parameters;
+    std::span<float> momentum;
+    operator state_view() const { return {parameters, momentum}; }
+};
+
+/// Merkle root (base/merkle.hpp) over the tensors sorted by name: leaf data = name, one zero byte,
+/// and the 32-byte blob root of the tensor's little-endian bytes without padding. Velocities stand
+/// under "momentum/" + name, before all parameters. Cost: one SHA-256 pass over both arrays.
+base::digest state_digest(const state_layout& layout, state_view state);
+
+/// The little-endian bytes of floats; the view lives as long as `values`.
+base::byte_view float_bytes(std::span<const float> values);
+
+}  // namespace tequio::training
