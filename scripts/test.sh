@@ -1,0 +1,78 @@
+#!/usr/bin/env bash
+# Installs what the build and the tests need, builds everything, runs every test.
+# Its last lines are ctest's own summary. scripts/test.sh --help says more.
+
+[ -n "${BASH_VERSION:-}" ] || exec bash "$0" "$@"
+set -euo pipefail
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+root=$(dirname "$here")
+. "$here/common.sh"
+. "$here/packages.sh"
+
+usage() {
+    cat <<EOF
+usage: scripts/test.sh [--long] [--no-packages] [--jobs N] [--build DIR] [-- CTEST ARGUMENTS...]
+
+  --long          also the tests labelled "long" (many minutes more)
+  --no-packages   install nothing; build with what is here
+  --jobs N        compile N files at a time (default: as many as there are processors)
+  --build DIR     build there (default: build/test)
+
+What follows -- goes to ctest: scripts/test.sh -- -R ledger
+EOF
+}
+
+long=no use_packages=yes jobs=$(nproc) build=$root/build/test ctest_arguments=()
+while (($#)); do
+    case $1 in
+        --long) long=yes ;;
+        --no-packages) use_packages=no ;;
+        --jobs) [[ $# -ge 2 ]] || die -2 "--jobs needs a number"; jobs=$2; shift ;;
+        --jobs=*) jobs=${1#*=} ;;
+        --build) [[ $# -ge 2 ]] || die -2 "--build needs a folder"; build=$2; shift ;;
+        --build=*) build=${1#*=} ;;
+        --) shift; ctest_arguments=("$@"); break ;;
+        -h | --help) usage; exit 0 ;;
+        *) usage >&2; die -2 "unknown argument: $1" ;;
+    esac
+    shift
+done
+[[ $jobs =~ ^[1-9][0-9]*$ ]] || die -2 "--jobs: found \"$jobs\", allowed a number from 1"
+build=$(realpath -m "$build")
+
+trap 'exit 130' INT
+trap 'exit 143' TERM HUP
+
+say "${bold}Tequio's tests${plain}"
+say "What this changes:"
+if [[ $use_packages == yes ]]; then
+    packages_announce build tests || exit
+else
+    say "  packages    none (--no-packages)"
+fi
+say "  build       $build (about 1 GB)"
+say "  temporary   folders of the tests under ${TMPDIR:-/tmp}, removed by them; nodes on 127.0.0.1 only"
+
+phase "Packages"
+if [[ $use_packages == yes ]]; then
+    packages_install || exit
+fi
+
+phase "Build"
+options=(-DCMAKE_BUILD_TYPE=Release -DTEQUIO_TESTS=ON)
+[[ ${CI:-} != true ]] || options+=(-DTEQUIO_WERROR=ON)
+log=$build.log
+mkdir -p "$build"
+cmake -S "$root" -B "$build" -G Ninja "${options[@]}" >"$log" 2>&1 ||
+    { cat "$log" >&2; die "configuring failed"; }
+if [[ -t 1 ]]; then
+    cmake --build "$build" -j "$jobs"
+else
+    cmake --build "$build" -j "$jobs" >"$log" 2>&1 || { tail -n 60 "$log" >&2; die "building failed; all of it: $log"; }
+fi
+
+phase "Tests"
+[[ $long == yes ]] || ctest_arguments=(-LE '^long$' "${ctest_arguments[@]}")
+# One at a time: the tests of whole swarms measure time-outs and use every core themselves.
+cd "$build"
+exec ctest --output-on-failure --no-tests=error "${ctest_arguments[@]}"
