@@ -21,11 +21,13 @@ void refuse(CLI::App& parent, cli_context& context, const std::string& name) {
 }
 
 void add_commands(CLI::App& app, cli_context& context) {
+    add_id_command(app, context);
     auto& job = *app.add_subcommand("job", "write, submit, follow, fetch and recompute jobs");
     job.require_subcommand(1);
     for (const auto* name : {"offers", "block", "extend", "judge", "tokenizer"}) {
         refuse(job, context, name);
     }
+    add_config_command(app, context);
     for (const auto* name : {"logs", "store", "completion", "agent"}) refuse(app, context, name);
 }
 

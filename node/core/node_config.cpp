@@ -1,0 +1,285 @@
+#include "node/core/node_config.hpp"
+
+#define TOML_EXCEPTIONS 0
+#define TOML_ENABLE_FORMATTERS 0
+#include <toml++/toml.h>
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <set>
+
+#include "base/text.hpp"
+#include "node/core/errc.hpp"
+
+namespace tequio::node {
+namespace {
+
+/// Keys of INTERFACE.md that later versions will have.
+constexpr std::array lacking{"network.lan_discovery",
+                             "network.port_mapping",
+                             "network.relay",
+                             "network.download_limit",
+                             "network.monthly_traffic",
+                             "limits.in_use.threads",
+                             "limits.in_use.memory",
+                             "idle.after",
+                             "schedule",
+                             "power.on_battery",
+                             "power.max_temperature",
+                             "accept.prefer",
+                             "api.address",
+                             "api.token_file"};
+
+/// Reads keys one by one; what nobody read in the end is unknown.
+class reader {
+public:
+    reader(const toml::table& root, std::string_view file, node_config& config)
+        : root_(root), file_(file), config_(config) {}
+
+    /// Calls `take(node)`; it returns what is allowed when the value does not fit.
+    template <class Take>
+    void key(const std::string& name, Take take) {
+        known_.insert(name);
+        config_.origin[name] = "default";
+        const auto node = root_.at_path(name);
+        if (!node) return;
+        const auto line = node.node()->source().begin.line;
+        config_.origin[name] = std::string(file_) + ":" + std::to_string(line);
+        if (const std::string allowed = take(*node.node()); !allowed.empty()) {
+            fault(line, name, "found " + shown(*node.node()) + ", allowed: " + allowed);
+        }
+    }
+    void text(const std::string& name, std::string& out, std::vector<std::string> allowed) {
+        key(name, [&](const toml::node& node) -> std::string {
+            const auto value = node.value_exact<std::string>();
+            if (!value || (!allowed.empty() &&
+                           std::find(allowed.begin(), allowed.end(), *value) == allowed.end())) {
+                std::string list;
+                for (const auto& a : allowed) list += (list.empty() ? "\"" : ", \"") + a + "\"";
+                return list.empty() ? "a text" : list;
+            }
+            out = *value;
+            return "";
+        });
+    }
+    void integer(const std::string& name, std::uint64_t& out, std::uint64_t low,
+                 std::uint64_t high) {
+        key(name, [&](const toml::node& node) -> std::string {
+            const auto value = node.value_exact<std::int64_t>();
+            if (!value || *value < 0 || static_cast<std::uint64_t>(*value) < low ||
+                static_cast<std::uint64_t>(*value) > high) {
+                return "a whole number from " + std::to_string(low) + " to " + std::to_string(high);
+            }
+            out = static_cast<std::uint64_t>(*value);
+            return "";
+        });
+    }
+    void size(const std::string& name, std::uint64_t& out, std::uint64_t least) {
+        key(name, [&](const toml::node& node) -> std::string {
+            const auto value = node.value_exact<std::string>();
+            const auto parsed = value ? base::parse_size(*value) : base::fail(errc::bad_config, "");
+            if (!parsed || *parsed < least) {
+                return "a size like 2GiB, at least " + base::human_size(least);
+            }
+            out = *parsed;
+            return "";
+        });
+    }
+    std::optional<double> percent(const toml::node& node) const {
+        const auto value = node.value_exact<std::string>();
+        if (!value || !value->ends_with('%')) return std::nullopt;
+        auto number = value->substr(0, value->size() - 1);
+        while (number.ends_with(' ')) number.pop_back();
+        const auto real = base::parse_real(number);
+        if (!real || *real < 0 || *real > 100) return std::nullopt;
+        return *real / 100;
+    }
+    void strings(const std::string& name, std::vector<std::string>& out) {
+        key(name, [&](const toml::node& node) -> std::string {
+            const auto* array = node.as_array();
+            if (!array) return "a list of texts";
+            std::vector<std::string> values;
+            for (const auto& item : *array) {
+                const auto value = item.value_exact<std::string>();
+                if (!value) return "a list of texts";
+                values.push_back(*value);
+            }
+            out = std::move(values);
+            return "";
+        });
+    }
+    void unknown_keys() { walk(root_, ""); }
+    const std::vector<std::pair<std::uint32_t, std::string>>& faults() const { return faults_; }
+    void fault(std::uint32_t line, const std::string& name, const std::string& what) {
+        faults_.emplace_back(
+            line, std::string(file_) + ":" + std::to_string(line) + " " + name + ": " + what);
+    }
+
+private:
+    static std::string shown(const toml::node& node) {
+        if (const auto s = node.value_exact<std::string>()) return "\"" + *s + "\"";
+        if (const auto i = node.value_exact<std::int64_t>()) return std::to_string(*i);
+        if (const auto d = node.value_exact<double>()) return base::shortest(*d);
+        if (const auto b = node.value_exact<bool>()) return *b ? "true" : "false";
+        return node.is_table() ? "a table" : node.is_array() ? "a list" : "another kind of value";
+    }
+    void walk(const toml::table& table, const std::string& prefix) {
+        for (const auto& [key, value] : table) {
+            const std::string name = prefix + std::string(key.str());
+            if (known_.contains(name)) continue;
+            const auto line = key.source().begin.line;
+            if (std::find(lacking.begin(), lacking.end(), name) != lacking.end()) {
+                fault(line, name, "is not in this version");
+            } else if (const auto* inner = value.as_table();
+                       inner &&
+                       std::any_of(known_.begin(), known_.end(), [&](const std::string& k) {
+                           return k.starts_with(name + ".");
+                       })) {
+                walk(*inner, name + ".");
+            } else if (inner &&
+                       std::any_of(lacking.begin(), lacking.end(),
+                                   [&](std::string_view k) { return k.starts_with(name + "."); })) {
+                walk(*inner, name + ".");
+            } else {
+                fault(line, name, "unknown key; `tequio config show` lists those there are");
+            }
+        }
+    }
+
+    const toml::table& root_;
+    std::string_view file_;
+    node_config& config_;
+    std::set<std::string> known_;
+    std::vector<std::pair<std::uint32_t, std::string>> faults_;
+};
+
+void read_limits(reader& in, node_config& config) {
+    in.key("limits.idle.threads", [&](const toml::node& node) -> std::string {
+        if (const auto share = in.percent(node); share && *share > 0) {
+            config.threads = {*share, {}};
+        } else if (const auto n = node.value_exact<std::int64_t>(); n && *n >= 1 && *n <= 1024) {
+            config.threads = {0, static_cast<std::uint64_t>(*n)};
+        } else {
+            return "a share like \"50 %\" above 0 and up to 100 %, or a number of threads from 1 "
+                   "to 1024";
+        }
+        return "";
+    });
+    in.key("limits.idle.memory", [&](const toml::node& node) -> std::string {
+        if (const auto share = in.percent(node); share && *share > 0) {
+            config.memory = {*share, {}};
+            return "";
+        }
+        const auto value = node.value_exact<std::string>();
+        const auto size = value ? base::parse_size(*value) : base::fail(errc::bad_config, "");
+        if (!size || *size < std::uint64_t{64} << 20) {
+            return "a share like \"50 %\" above 0, or a size of at least 64MiB";
+        }
+        config.memory = {0, *size};
+        return "";
+    });
+    in.size("limits.disk", config.disk_bytes, std::uint64_t{64} << 20);
+    in.key("limits.keep_free", [&](const toml::node& node) -> std::string {
+        const auto share = in.percent(node);
+        if (!share || *share > 0.95) return "a share from \"0 %\" to \"95 %\"";
+        config.disk_keep_free = *share;
+        return "";
+    });
+}
+
+void read_accept(reader& in, node_config& config) {
+    std::vector<std::string> submitters;
+    in.strings("accept.submitters", submitters);
+    in.key("accept.submitters", [&](const toml::node&) -> std::string {
+        for (const auto& hex : submitters) {
+            const auto key = base::parse_id<base::public_key>(hex);
+            if (!key) return "a list of submitters' public keys, 64 hexadecimal digits each";
+            config.accept.submitters.push_back(*key);
+        }
+        return "";
+    });
+    in.strings("accept.licenses", config.accept.licenses);
+    in.integer("accept.max_parameters", config.accept.max_parameters, 1, std::uint64_t{1} << 40);
+    in.integer("accept.jobs_per_submitter", config.jobs_per_submitter, 1, 1000);
+    in.size("accept.disk_per_submitter", config.disk_per_submitter, std::uint64_t{1} << 20);
+    in.integer("accept.hours_per_job", config.hours_per_job, 1, 24 * 366);
+}
+
+void read_network(reader& in, node_config& config) {
+    std::string listen;
+    in.text("network.listen", listen, {});
+    if (!listen.empty()) config.listen = listen;
+    in.strings("network.peers", config.peers);
+    in.key("network.upload_limit", [&](const toml::node& node) -> std::string {
+        const auto value = node.value_exact<std::string>();
+        const auto rate = value ? base::parse_rate(*value) : base::fail(errc::bad_config, "");
+        if (!rate || *rate < 64'000) return "a rate of at least 64kbit/s, like 8Mbit/s";
+        config.upload_limit_bits = *rate;
+        return "";
+    });
+}
+
+std::string shown(const limit& l, bool bytes) {
+    if (l.amount) return bytes ? base::human_size(*l.amount) : std::to_string(*l.amount);
+    return base::shortest(l.share * 100) + " %";
+}
+
+}  // namespace
+
+std::uint64_t limit::of(std::uint64_t all, std::uint64_t least) const {
+    const auto wanted =
+        amount ? *amount : static_cast<std::uint64_t>(std::floor(share * static_cast<double>(all)));
+    return std::max(least, std::min(wanted, all));
+}
+
+std::vector<std::pair<std::string, std::string>> config_values(const node_config& c) {
+    const auto joined = [](const std::vector<std::string>& list) {
+        std::string out;
+        for (const auto& item : list) out += (out.empty() ? "" : ", ") + item;
+        return out.empty() ? "any" : out;
+    };
+    std::vector<std::string> submitters;
+    for (const auto& key : c.accept.submitters) submitters.push_back(key.hex());
+    return {{"accept.disk_per_submitter", base::human_size(c.disk_per_submitter)},
+            {"accept.hours_per_job", std::to_string(c.hours_per_job)},
+            {"accept.jobs_per_submitter", std::to_string(c.jobs_per_submitter)},
+            {"accept.licenses", joined(c.accept.licenses)},
+            {"accept.max_parameters", std::to_string(c.accept.max_parameters)},
+            {"accept.submitters", joined(submitters)},
+            {"limits.disk", base::human_size(c.disk_bytes)},
+            {"limits.idle.memory", shown(c.memory, true)},
+            {"limits.idle.threads", shown(c.threads, false)},
+            {"limits.keep_free", base::shortest(c.disk_keep_free * 100) + " %"},
+            {"log.format", c.log_format},
+            {"log.level", c.log_level},
+            {"network.listen", c.listen.value_or("loopback, a free port")},
+            {"network.peers", c.peers.empty() ? "none" : joined(c.peers)},
+            {"network.upload_limit", std::to_string(c.upload_limit_bits) + "bit/s"}};
+}
+
+base::result<node_config> parse_node_config(std::string_view text, std::string_view file_name) {
+    const auto parsed = toml::parse(text);
+    if (!parsed) {
+        const auto& e = parsed.error();
+        return fail(errc::bad_config, std::string(file_name) + ":" +
+                                          std::to_string(e.source().begin.line) + ": " +
+                                          std::string(e.description()));
+    }
+    node_config config;
+    reader in(parsed.table(), file_name, config);
+    read_network(in, config);
+    read_limits(in, config);
+    read_accept(in, config);
+    in.text("log.level", config.log_level, {"error", "warn", "info", "debug"});
+    in.text("log.format", config.log_format, {"text", "json"});
+    in.unknown_keys();
+    if (in.faults().empty()) return config;
+    auto faults = in.faults();
+    std::sort(faults.begin(), faults.end());
+    std::string sentence;
+    for (const auto& [line, what] : faults) sentence += (sentence.empty() ? "" : "\n") + what;
+    return fail(errc::bad_config, sentence);
+}
+
+}  // namespace tequio::node
