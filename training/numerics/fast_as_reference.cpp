@@ -16,22 +16,6 @@
 // Kernels that have no vector form yet.
 namespace tequio::training::numerics {
 
-void gemm(const gemm_options& options, gemm_shape shape, matrix_in a, matrix_in b, matrix_out c,
-          std::span<std::byte>, executor&) {
-    gemm_reference(options, shape, a, b, c);
-}
-std::size_t gemm_workspace_bytes(gemm_shape, unsigned threads) {
-    return std::size_t{4096} * threads;
-}
-void gemm_batched(const gemm_options& options, gemm_shape shape, gemm_batch batch, matrix_in a,
-                  matrix_in b, matrix_out c, std::span<std::byte>, executor&) {
-    for (std::size_t i = 0; i < batch.count; ++i) {
-        gemm_reference(options, shape, {a.data + i * batch.a_step, a.stride},
-                       {b.data + i * batch.b_step, b.stride},
-                       {c.data + i * batch.c_step, c.stride});
-    }
-}
-
 float sum(std::span<const float> x) {
     return sum_reference(x);
 }

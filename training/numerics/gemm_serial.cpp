@@ -1,0 +1,325 @@
+#include "training/numerics/vector_targets.hpp"
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "training/numerics/gemm_serial.cpp"
+#include <hwy/foreach_target.h>
+#include <hwy/highway.h>
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+#include <utility>
+
+#include "base/ensure.hpp"
+#include "training/numerics/float_bits.hpp"
+#include "training/numerics/gemm_serial.hpp"
+
+#ifndef TEQUIO_GEMM_BLOCKS
+#define TEQUIO_GEMM_BLOCKS
+namespace tequio::training::numerics {
+// Rows of A and columns of B packed at a time: A's block stays in L2 beside B's. Multiples of every
+// target's tile.
+inline constexpr std::size_t block_rows = 192;
+inline constexpr std::size_t block_columns = 960;
+inline constexpr std::size_t row_slack = 64;
+}  // namespace tequio::training::numerics
+#endif
+
+#if TEQUIO_VECTOR_TARGET
+HWY_BEFORE_NAMESPACE();
+namespace tequio::training::numerics::HWY_NAMESPACE {
+
+namespace hn = hwy::HWY_NAMESPACE;
+
+const hn::ScalableTag<float> d;
+const hn::Full128<float> d4;
+using vector = hn::Vec<decltype(d)>;
+constexpr std::size_t lanes = hn::MaxLanes(hn::ScalableTag<float>());
+
+// The tile of C held in registers: tile_rows x (tile_vectors vectors). 24 accumulators hide the
+// latency of the multiply-add on AVX-512 and NEON (32 registers), 12 on AVX2 (16 registers).
+#if HWY_TARGET == HWY_AVX3
+constexpr std::size_t tile_rows = 12;
+constexpr std::size_t tile_vectors = 2;
+#elif HWY_TARGET == HWY_AVX2
+constexpr std::size_t tile_rows = 4;
+constexpr std::size_t tile_vectors = 3;
+#else
+constexpr std::size_t tile_rows = 8;
+constexpr std::size_t tile_vectors = 3;
+#endif
+constexpr std::size_t tile_columns = tile_vectors * lanes;
+static_assert(block_rows % tile_rows == 0 && block_columns % tile_columns == 0);
+
+/// What becomes of a tile of C after one panel.
+struct tile_end {
+    bool add;           ///< C = C + acc; else C = +0 + acc
+    bool resume;        ///< acc starts at C and is stored as it is
+    bool flush;         ///< in the last panel
+    const float* bias;  ///< in the last panel: of the tile's first column
+};
+
+/// One tile over one panel. a: (k, Rows) packed; b: (k, Vectors * lanes) packed.
+template <std::size_t Rows, std::size_t Vectors>
+void tile(std::size_t k, const float* HWY_RESTRICT a, const float* HWY_RESTRICT b,
+          float* HWY_RESTRICT c, std::size_t stride, const tile_end& end) {
+    vector acc[Rows][Vectors];
+#pragma GCC unroll 16
+    for (std::size_t r = 0; r < Rows; ++r) {
+#pragma GCC unroll 4
+        for (std::size_t v = 0; v < Vectors; ++v) acc[r][v] = hn::Zero(d);
+    }
+    if (end.resume) {
+#pragma GCC unroll 16
+        for (std::size_t r = 0; r < Rows; ++r) {
+#pragma GCC unroll 4
+            for (std::size_t v = 0; v < Vectors; ++v) {
+                acc[r][v] = hn::LoadU(d, c + r * stride + v * lanes);
+            }
+        }
+    } else {
+        for (std::size_t r = 0; r < Rows; ++r) __builtin_prefetch(c + r * stride, 1);
+    }
+    for (std::size_t p = 0; p < k; ++p) {
+        vector bv[Vectors];
+#pragma GCC unroll 4
+        for (std::size_t v = 0; v < Vectors; ++v) bv[v] = hn::LoadU(d, b + v * lanes);
+#pragma GCC unroll 16
+        for (std::size_t r = 0; r < Rows; ++r) {
+            const vector av = hn::Set(d, a[r]);
+#pragma GCC unroll 4
+            for (std::size_t v = 0; v < Vectors; ++v) acc[r][v] = hn::MulAdd(av, bv[v], acc[r][v]);
+        }
+        a += Rows;
+        b += Vectors * lanes;
+    }
+    const vector limit = hn::Set(d, end.flush ? smallest_normal : 0.0F);
+#pragma GCC unroll 16
+    for (std::size_t r = 0; r < Rows; ++r) {
+#pragma GCC unroll 4
+        for (std::size_t v = 0; v < Vectors; ++v) {
+            float* place = c + r * stride + v * lanes;
+            vector x = acc[r][v];
+            if (!end.resume) x = hn::Add(end.add ? hn::LoadU(d, place) : hn::Zero(d), x);
+            if (end.bias != nullptr) x = hn::Add(x, hn::LoadU(d, end.bias + v * lanes));
+            if (end.flush) x = hn::IfThenZeroElse(hn::Lt(hn::Abs(x), limit), x);
+            hn::StoreU(x, d, place);
+        }
+    }
+}
+
+using tile_function = void (*)(std::size_t, const float*, const float*, float*, std::size_t,
+                               const tile_end&);
+
+template <std::size_t... I>
+constexpr std::array<tile_function, sizeof...(I)> make_tiles(std::index_sequence<I...>) {
+    return {&tile<I / tile_vectors + 1, I % tile_vectors + 1>...};
+}
+
+/// By (rows - 1) * tile_vectors + (vectors - 1).
+constexpr auto tiles = make_tiles(std::make_index_sequence<tile_rows * tile_vectors>());
+
+/// A tile with `columns` below its full width goes through a buffer, since nothing may be read or
+/// written beside C.
+HWY_NOINLINE void narrow_tile(tile_function run, std::size_t rows, std::size_t columns,
+                              std::size_t k, const float* a, const float* b, float* c,
+                              std::size_t stride, tile_end end) {
+    alignas(64) float buffer[tile_rows * tile_columns] = {};
+    alignas(64) float bias[tile_columns] = {};
+    for (std::size_t r = 0; (end.add || end.resume) && r < rows; ++r) {
+        std::memcpy(buffer + r * tile_columns, c + r * stride, columns * sizeof(float));
+    }
+    if (end.bias != nullptr) {
+        std::memcpy(bias, end.bias, columns * sizeof(float));
+        end.bias = bias;
+    }
+    run(k, a, b, buffer, tile_columns, end);
+    for (std::size_t r = 0; r < rows; ++r) {
+        std::memcpy(c + r * stride, buffer + r * tile_columns, columns * sizeof(float));
+    }
+}
+
+/// out[p * width + r] = source[r * stride + p] for r < rows, p < k, and 0 for rows <= r < width.
+void pack_transposed(const float* HWY_RESTRICT source, std::size_t stride, std::size_t rows,
+                     std::size_t k, std::size_t width, float* HWY_RESTRICT out) {
+    const hn::Repartition<double, decltype(d4)> d2;
+    const std::size_t k4 = k / 4 * 4;
+    std::size_t r = 0;
+    for (; r + 4 <= rows; r += 4) {
+        const float* row = source + r * stride;
+        for (std::size_t p = 0; p < k4; p += 4) {
+            const auto v0 = hn::LoadU(d4, row + p);
+            const auto v1 = hn::LoadU(d4, row + stride + p);
+            const auto v2 = hn::LoadU(d4, row + 2 * stride + p);
+            const auto v3 = hn::LoadU(d4, row + 3 * stride + p);
+            const auto low01 = hn::BitCast(d2, hn::InterleaveLower(d4, v0, v1));
+            const auto low23 = hn::BitCast(d2, hn::InterleaveLower(d4, v2, v3));
+            const auto high01 = hn::BitCast(d2, hn::InterleaveUpper(d4, v0, v1));
+            const auto high23 = hn::BitCast(d2, hn::InterleaveUpper(d4, v2, v3));
+            float* place = out + p * width + r;
+            hn::StoreU(hn::BitCast(d4, hn::InterleaveLower(d2, low01, low23)), d4, place);
+            hn::StoreU(hn::BitCast(d4, hn::InterleaveUpper(d2, low01, low23)), d4, place + width);
+            hn::StoreU(hn::BitCast(d4, hn::InterleaveLower(d2, high01, high23)), d4,
+                       place + 2 * width);
+            hn::StoreU(hn::BitCast(d4, hn::InterleaveUpper(d2, high01, high23)), d4,
+                       place + 3 * width);
+        }
+        for (std::size_t p = k4; p < k; ++p) {
+            for (std::size_t i = 0; i < 4; ++i) out[p * width + r + i] = row[i * stride + p];
+        }
+    }
+    for (; r < width; ++r) {
+        for (std::size_t p = 0; p < k; ++p) {
+            out[p * width + r] = r < rows ? source[r * stride + p] : 0.0F;
+        }
+    }
+}
+
+/// out[p * width + j] = source[p * stride + j] for j < columns, p < k, and 0 up to width.
+void pack_rows(const float* HWY_RESTRICT source, std::size_t stride, std::size_t columns,
+               std::size_t k, std::size_t width, float* HWY_RESTRICT out) {
+    if (columns < width || width % 4 != 0) {
+        for (std::size_t p = 0; p < k; ++p) {
+            std::memcpy(out + p * width, source + p * stride, columns * sizeof(float));
+            for (std::size_t j = columns; j < width; ++j) out[p * width + j] = 0.0F;
+        }
+        return;
+    }
+    if (width % lanes == 0) {
+        for (std::size_t p = 0; p < k; ++p) {
+            for (std::size_t j = 0; j < width; j += lanes) {
+                hn::StoreU(hn::LoadU(d, source + p * stride + j), d, out + p * width + j);
+            }
+        }
+        return;
+    }
+    for (std::size_t p = 0; p < k; ++p) {
+        for (std::size_t j = 0; j < width; j += 4) {
+            hn::StoreU(hn::LoadU(d4, source + p * stride + j), d4, out + p * width + j);
+        }
+    }
+}
+
+/// Rows [row, row + rows) and panel [p, p + k) of A, tile after tile, each (k, its own rows).
+void pack_a(const serial_gemm_options& options, matrix_in a, std::size_t row, std::size_t rows,
+            std::size_t p, std::size_t k, float* out) {
+    for (std::size_t r = 0; r < rows; r += tile_rows) {
+        const std::size_t width = std::min(tile_rows, rows - r);
+        if (options.form == gemm_form::tn) {
+            pack_rows(a.data + p * a.stride + row + r, a.stride, width, k, width, out + r * k);
+        } else {
+            pack_transposed(a.data + (row + r) * a.stride + p, a.stride, width, k, width,
+                            out + r * k);
+        }
+    }
+}
+
+/// The same of B's columns; widths are multiples of a vector, filled up with zeros.
+void pack_b(const serial_gemm_options& options, matrix_in b, std::size_t column,
+            std::size_t columns, std::size_t p, std::size_t k, float* out) {
+    for (std::size_t j = 0; j < columns; j += tile_columns) {
+        const std::size_t filled = std::min(tile_columns, columns - j);
+        const std::size_t width = round_up(filled, lanes);
+        if (options.form == gemm_form::nt) {
+            pack_transposed(b.data + (column + j) * b.stride + p, b.stride, filled, k, width,
+                            out + j * k);
+        } else {
+            pack_rows(b.data + p * b.stride + column + j, b.stride, filled, k, width, out + j * k);
+        }
+    }
+}
+
+/// All tiles of one packed block of A by one packed block of B.
+void run_tiles(std::size_t rows, std::size_t columns, std::size_t k, const float* a, const float* b,
+               float* c, std::size_t stride, const tile_end& end) {
+    for (std::size_t j = 0; j < columns; j += tile_columns) {
+        const std::size_t width = std::min(tile_columns, columns - j);
+        const std::size_t vectors = (width + lanes - 1) / lanes;
+        tile_end here = end;
+        if (end.bias != nullptr) here.bias = end.bias + j;
+        for (std::size_t r = 0; r < rows; r += tile_rows) {
+            const std::size_t height = std::min(tile_rows, rows - r);
+            const tile_function run = tiles[(height - 1) * tile_vectors + (vectors - 1)];
+            float* place = c + r * stride + j;
+            if (width == vectors * lanes) {
+                run(k, a + r * k, b + j * k, place, stride, here);
+            } else {
+                narrow_tile(run, height, width, k, a + r * k, b + j * k, place, stride, here);
+            }
+        }
+    }
+}
+
+void gemm_blocks(const serial_gemm_options& options, gemm_shape shape, matrix_in a, matrix_in b,
+                 matrix_out c, float* scratch) {
+    float* packed_b = scratch;
+    float* packed_a =
+        scratch + panel_length * std::min(block_columns, round_up(shape.n, row_slack));
+    for (std::size_t j = 0; j < shape.n; j += block_columns) {
+        const std::size_t columns = std::min(block_columns, shape.n - j);
+        for (std::size_t p = 0; p < shape.k; p += panel_length) {
+            const std::size_t k = std::min(panel_length, shape.k - p);
+            const bool last = p + k == shape.k;
+            const tile_end end{
+                .add = options.accumulate || p > 0,
+                .resume = options.resume,
+                .flush = options.flush && last,
+                .bias = options.bias != nullptr && last ? options.bias + j : nullptr};
+            pack_b(options, b, j, columns, p, k, packed_b);
+            for (std::size_t i = 0; i < shape.m; i += block_rows) {
+                const std::size_t rows = std::min(block_rows, shape.m - i);
+                pack_a(options, a, i, rows, p, k, packed_a);
+                run_tiles(rows, columns, k, packed_a, packed_b, c.data + i * c.stride + j, c.stride,
+                          end);
+            }
+        }
+    }
+}
+
+}  // namespace tequio::training::numerics::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+#endif
+
+#if HWY_ONCE
+namespace tequio::training::numerics {
+
+namespace {
+
+/// k = 0, and the reference's way through the options.
+void plain_gemm(const serial_gemm_options& options, gemm_shape shape, matrix_in a, matrix_in b,
+                matrix_out c) {
+    const gemm_options plain{options.form, options.accumulate, options.flush, options.bias};
+    if (!options.resume) return gemm_reference(plain, shape, a, b, c);
+    for (std::size_t i = 0; i < shape.m; ++i) {
+        for (std::size_t j = 0; j < shape.n; ++j) {
+            float acc = c.data[i * c.stride + j];
+            for (std::size_t p = 0; p < shape.k; ++p) {
+                const float x = options.form == gemm_form::tn ? a.data[p * a.stride + i]
+                                                              : a.data[i * a.stride + p];
+                const float y = options.form == gemm_form::nt ? b.data[j * b.stride + p]
+                                                              : b.data[p * b.stride + j];
+                acc = fused(x, y, acc);
+            }
+            c.data[i * c.stride + j] = acc;
+        }
+    }
+}
+
+}  // namespace
+
+void gemm_serial(const serial_gemm_options& options, gemm_shape shape, matrix_in a, matrix_in b,
+                 matrix_out c, float* scratch) {
+    base::ensure(!options.resume || shape.k <= panel_length, "a panel is resumed, not a product");
+    if (shape.m == 0 || shape.n == 0) return;
+    if (shape.k == 0) return plain_gemm(options, shape, a, b, c);
+    TEQUIO_RETURN_VECTOR(gemm_blocks(options, shape, a, b, c, scratch));
+    plain_gemm(options, shape, a, b, c);
+}
+
+std::size_t serial_gemm_floats(gemm_shape shape) {
+    return panel_length * (std::min(block_columns, round_up(shape.n, row_slack)) +
+                           std::min(block_rows, round_up(shape.m, row_slack)));
+}
+
+}  // namespace tequio::training::numerics
+#endif

@@ -1,0 +1,40 @@
+#pragma once
+
+/// How kernels cut their outputs into tasks, and their workspaces into aligned parts.
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
+#include "base/ensure.hpp"
+#include "training/executor.hpp"
+
+namespace tequio::training::numerics {
+
+/// Calls body(begin, end) over [0, n) in pieces of `grain` (the last may be shorter), or once on
+/// the caller's thread if that is all there is to do.
+template <class Body>
+void for_pieces(std::size_t n, std::size_t grain, executor& run, Body body) {
+    const std::size_t pieces = (n + grain - 1) / grain;
+    if (pieces == 0) return;
+    if (pieces == 1 || run.threads() == 1) return body(std::size_t{0}, n);
+    run.run(pieces, [&](std::size_t piece, unsigned) {
+        body(piece * grain, std::min(n, (piece + 1) * grain));
+    });
+}
+
+/// Bytes that `aligned_part` may skip.
+inline constexpr std::size_t part_alignment = 64;
+
+/// Part `thread` of a workspace that holds a part of `floats` floats for each thread. The size
+/// asked for is threads * floats * 4 + part_alignment bytes; floats is a multiple of 16.
+inline float* aligned_part(std::span<std::byte> workspace, std::size_t floats, unsigned thread) {
+    const auto address = reinterpret_cast<std::uintptr_t>(workspace.data());
+    const std::size_t skip = (part_alignment - address % part_alignment) % part_alignment;
+    const std::size_t begin = skip + thread * floats * sizeof(float);
+    base::ensure(begin + floats * sizeof(float) <= workspace.size(), "a workspace is large enough");
+    return reinterpret_cast<float*>(workspace.data() + begin);
+}
+
+}  // namespace tequio::training::numerics
