@@ -44,7 +44,7 @@ fi
 
 started=$SECONDS
 build=$root/build/demo
-tequio=$build/node/tequio
+tequio=$build/tequio
 
 finish() {
     local status=$?

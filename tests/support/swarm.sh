@@ -41,10 +41,13 @@ node_start() {
     node_address "$name" >"$swarm/$name.address"
 }
 
-# Other nodes on this machine compute too: a thread each is enough, and a person's typing stops nothing.
-swarm_settings_default='[limits]
-idle = { threads = 1 }
-in_use = { threads = 1 }'
+# Several nodes share this machine: a thread each, and no share of the disk kept free for a person.
+swarm_settings_default='[network]
+upload_limit = "1000Mbit/s"
+[limits]
+keep_free = "0 %"
+[limits.idle]
+threads = 1'
 
 node_answers() {
     kill -0 "${swarm_pid[$1]}" 2>/dev/null || return 0 # dead: let the caller see it at once
