@@ -59,6 +59,10 @@ result<byte_vector> from_base64(std::string_view text) {
     return out;
 }
 
+void byte_writer::raw(byte_view bytes) {
+    out_.insert(out_.end(), bytes.begin(), bytes.end());
+}
+
 void byte_writer::f64(double v) {
     u64(std::bit_cast<std::uint64_t>(v));
 }

@@ -46,7 +46,7 @@ public:
     void u32(std::uint32_t v) { integer(v, 4); }
     void u64(std::uint64_t v) { integer(v, 8); }
     void f64(double v);
-    void raw(byte_view bytes) { out_.insert(out_.end(), bytes.begin(), bytes.end()); }
+    void raw(byte_view bytes);  // out of line: GCC 12 warns falsely when it is inlined
 
 private:
     void integer(std::uint64_t v, int width) {
