@@ -25,6 +25,7 @@ enum class errc {
 };
 
 boost::system::error_code make_error_code(errc e);
+using base::fail;
 
 }  // namespace tequio::p2p
 

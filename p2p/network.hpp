@@ -97,6 +97,11 @@ struct dial_failed {
     std::optional<base::node_id> expected;
     link_ending ending;
 };
+/// An inbound connection that never became a link. Only for people: the core ignores it.
+struct accept_failed {
+    p2p::address address;  ///< where it came from
+    link_ending ending;
+};
 /// The answer to `read_piece`; nothing when the blob, or this piece of it, is not here.
 struct piece_read {
     std::uint64_t request = 0;
@@ -167,9 +172,9 @@ struct cancel_fetch {
 };
 
 using network_event =
-    std::variant<link_up, link_message, link_down, dial_failed, piece_read, tick, wall_time,
-                 set_own_addresses, add_address, want_peer, unwant_peer, send_app, publish_note,
-                 judge_note, withdraw_note, fetch_blob, cancel_fetch>;
+    std::variant<link_up, link_message, link_down, dial_failed, accept_failed, piece_read, tick,
+                 wall_time, set_own_addresses, add_address, want_peer, unwant_peer, send_app,
+                 publish_note, judge_note, withdraw_note, fetch_blob, cancel_fetch>;
 
 // Effects: what the shell must do, in this order.
 

@@ -39,8 +39,8 @@ struct transport_config {
 /// Sockets behind one io_context. All calls and all callbacks on the thread that runs it.
 class transport {
 public:
-    /// Called for link_up, link_message, link_down and dial_failed, never from inside a call to
-    /// this class.
+    /// Called for link_up, link_message, link_down, dial_failed and accept_failed, never from
+    /// inside a call to this class.
     using event_sink = std::function<void(network_event)>;
 
     /// `io` and `self` must outlive this. Errors: `errc::io_failure` when OpenSSL refuses.

@@ -1,0 +1,166 @@
+#include "p2p/wire/messages.hpp"
+
+#include "network.pb.h"
+#include "p2p/network.hpp"
+#include "p2p/wire/proto_bytes.hpp"
+
+namespace tequio::p2p::wire {
+namespace {
+
+base::error bad(std::string what) {
+    return fail(errc::bad_message, std::move(what));
+}
+
+template <class Strings>
+base::result<std::vector<base::digest>> read_ids(const Strings& in, std::size_t max) {
+    if (static_cast<std::size_t>(in.size()) > max) {
+        return bad("more than " + std::to_string(max) + " ids");
+    }
+    std::vector<base::digest> out;
+    out.reserve(static_cast<std::size_t>(in.size()));
+    for (const auto& text : in) {
+        TEQUIO_TRY(const auto id, base::id_from_bytes<base::digest>(base::as_bytes(text)));
+        out.push_back(id);
+    }
+    return out;
+}
+
+base::result<base::blob_ref> read_ref(const std::string& root, std::uint64_t size,
+                                      std::uint64_t index) {
+    base::blob_ref ref;
+    TEQUIO_TRY(ref.root, base::id_from_bytes<base::digest>(base::as_bytes(root)));
+    ref.size = size;
+    if (size > base::blob_size_max_bytes) return bad("a blob above its cap");
+    if (index >= ref.pieces()) return bad("a piece beyond its blob");
+    return ref;
+}
+
+base::result<message> read(const proto::peer_records& in) {
+    if (in.records_size() > static_cast<int>(records_per_message)) return bad("too many records");
+    peer_records out;
+    for (const auto& r : in.records()) {
+        if (r.size() > record_size_max) return bad("a peer record above its cap");
+        out.records.push_back(bytes_of(r));
+    }
+    return message(std::move(out));
+}
+
+base::result<message> read(const proto::note& in) {
+    if (in.kind() > 255) return bad("a note kind above 255");
+    if (in.content().empty() || in.content().size() > note_bytes_max) {
+        return bad("a note that is empty or above its cap");
+    }
+    return message(note{static_cast<std::uint8_t>(in.kind()), bytes_of(in.content())});
+}
+
+base::result<message> read(const proto::piece_request& in) {
+    TEQUIO_TRY(const auto ref, read_ref(in.root(), in.size(), in.index()));
+    return message(piece_request{ref, in.index()});
+}
+
+base::result<message> read(const proto::piece_answer& in) {
+    TEQUIO_TRY(const auto ref, read_ref(in.root(), in.size(), in.index()));
+    if (in.status() < 1 || in.status() > 3) return bad("an unknown piece status");
+    piece_answer out{ref, static_cast<piece_status>(in.status()), in.index(), {}, {}};
+    if (out.status != piece_status::found) {
+        if (!in.content().empty() || in.path_size() != 0) return bad("content without a piece");
+        return message(std::move(out));
+    }
+    if (in.content().size() != ref.piece_size(in.index())) return bad("a piece of wrong length");
+    TEQUIO_TRY(out.path, read_ids(in.path(), path_length_max));
+    out.bytes = bytes_of(in.content());
+    return message(std::move(out));
+}
+
+base::result<message> read(const proto::app_message& in) {
+    if (in.topic() > 255) return bad("a topic above 255");
+    if (in.content().size() > app_bytes_max) return bad("an application message above its cap");
+    return message(app{static_cast<std::uint8_t>(in.topic()), bytes_of(in.content())});
+}
+
+struct writer {
+    proto::network_message& out;
+
+    void operator()(const peer_records& m) const {
+        auto& to = *out.mutable_peers();
+        for (const auto& r : m.records) to.add_records(text_of(r));
+    }
+    void operator()(const note_offer& m) const {
+        auto& to = *out.mutable_offer();
+        for (const auto& id : m.ids) to.add_ids(text_of(id.view()));
+        to.set_complete(m.complete);
+    }
+    void operator()(const note_request& m) const {
+        auto& to = *out.mutable_request();
+        for (const auto& id : m.ids) to.add_ids(text_of(id.view()));
+    }
+    void operator()(const note& m) const {
+        out.mutable_note()->set_kind(m.kind);
+        out.mutable_note()->set_content(text_of(m.bytes));
+    }
+    void operator()(const note_summary& m) const {
+        out.mutable_summary()->set_digest(text_of(m.digest.view()));
+    }
+    void operator()(const piece_request& m) const {
+        auto& to = *out.mutable_piece_request();
+        to.set_root(text_of(m.ref.root.view()));
+        to.set_size(m.ref.size);
+        to.set_index(m.index);
+    }
+    void operator()(const piece_answer& m) const {
+        auto& to = *out.mutable_piece_answer();
+        to.set_root(text_of(m.ref.root.view()));
+        to.set_size(m.ref.size);
+        to.set_index(m.index);
+        to.set_status(static_cast<std::uint32_t>(m.status));
+        to.set_content(text_of(m.bytes));
+        for (const auto& d : m.path) to.add_path(text_of(d.view()));
+    }
+    void operator()(const app& m) const {
+        out.mutable_app()->set_topic(m.topic);
+        out.mutable_app()->set_content(text_of(m.bytes));
+    }
+};
+
+}  // namespace
+
+base::byte_vector encode(const message& m) {
+    proto::network_message out;
+    std::visit(writer{out}, m);
+    return serialised(out);
+}
+
+base::result<message> decode_message(base::byte_view bytes) {
+    proto::network_message in;
+    if (!parsed(in, bytes)) return bad("not a network message");
+    switch (in.body_case()) {
+        case proto::network_message::kPeers:
+            return read(in.peers());
+        case proto::network_message::kOffer: {
+            TEQUIO_TRY(auto ids, read_ids(in.offer().ids(), ids_per_offer));
+            return message(note_offer{std::move(ids), in.offer().complete()});
+        }
+        case proto::network_message::kRequest: {
+            TEQUIO_TRY(auto ids, read_ids(in.request().ids(), ids_per_request));
+            return message(note_request{std::move(ids)});
+        }
+        case proto::network_message::kNote:
+            return read(in.note());
+        case proto::network_message::kSummary: {
+            TEQUIO_TRY(const auto id,
+                       base::id_from_bytes<base::digest>(base::as_bytes(in.summary().digest())));
+            return message(note_summary{id});
+        }
+        case proto::network_message::kPieceRequest:
+            return read(in.piece_request());
+        case proto::network_message::kPieceAnswer:
+            return read(in.piece_answer());
+        case proto::network_message::kApp:
+            return read(in.app());
+        case proto::network_message::BODY_NOT_SET:
+            break;
+    }
+    return bad("a network message of an unknown kind");
+}
+
+}  // namespace tequio::p2p::wire
