@@ -64,9 +64,8 @@ struct contribution_shape {
 
 /// Encodes `values` (layout.padded_size floats, padding +0) in the window that `r` fixes. For a
 /// lane, values are the outer gradient: parameters at the round's start minus those at its end.
-/// `saturated` and `flushed` of `header` are computed here, not read.
-/// Errors: `errc::not_finite` when a value or the loss is not finite; name the tensor by
-/// `first_not_finite`.
+/// Errors: `errc::not_finite` when a value or the loss is not finite; `first_not_finite` finds the
+/// tensor.
 base::result<base::byte_vector> encode_contribution(contribution_kind kind, const recipe& r,
                                                     const state_layout& layout,
                                                     std::span<const float> values, double loss,

@@ -1,0 +1,68 @@
+#include "training/cost.hpp"
+
+#include <algorithm>
+
+#include "base/ensure.hpp"
+#include "training/contribution.hpp"
+#include "training/dataset.hpp"
+#include "training/state.hpp"
+
+namespace tequio::training {
+namespace {
+
+using wide = unsigned __int128;
+
+constexpr std::uint64_t saturated = std::uint64_t{1} << 63;
+
+std::uint64_t saturate(wide n) {
+    return n > saturated ? saturated : static_cast<std::uint64_t>(n);
+}
+
+}  // namespace
+
+job_cost cost_of(const recipe& r) {
+    const auto layout = layout_of(r.model);
+    job_cost out;
+    out.parameters = layout.parameters;
+    out.lane_tokens = lane_tokens(r);
+    out.lane_flops = lane_flops(r);
+    const auto windows =
+        std::min(validation_windows_max, r.data.validation_tokens / (r.model.context + 1));
+    out.validation_tokens = windows * r.model.context;
+    const wide forward =
+        wide{2} * layout.parameters + wide{4} * r.model.layers * r.model.context * r.model.width;
+    out.validation_flops = saturate(forward * out.validation_tokens);
+    const auto rounds = static_cast<double>(r.train.rounds);
+    out.total_flops =
+        rounds * static_cast<double>(r.train.lanes) * static_cast<double>(out.lane_flops) +
+        (rounds + 1) * static_cast<double>(out.validation_flops);
+    out.data_bytes = r.data.tokens.size;
+    out.state_bytes = 2 * sizeof(float) * layout.padded_size;
+    out.contribution_bytes = contribution_shape{layout.padded_size}.size_bytes();
+    return out;
+}
+
+round_traffic round_traffic_of(const recipe& r, std::uint64_t nodes) {
+    base::ensure(nodes >= 1, "a crew has a node");
+    const auto bytes = cost_of(r).contribution_bytes;
+    const auto lanes = r.train.lanes;
+    const auto own = (lanes + nodes - 1) / nodes;
+    if (nodes == 1) return {};
+    round_traffic out;
+    out.member_up = saturate(wide{bytes} * own);
+    out.member_down = bytes;
+    out.owner_up = saturate(wide{bytes} * (nodes - 1));
+    out.owner_down = saturate(wide{bytes} * (lanes - std::min(own, lanes)));
+    return out;
+}
+
+std::uint64_t disk_bytes_needed(const recipe& r, const keep_config& keep) {
+    const auto cost = cost_of(r);
+    const auto every = std::max<std::uint64_t>(1, keep.state_every);
+    const wide states = 2 + r.train.rounds / every;
+    const wide contributions = wide{2} * r.train.lanes + r.train.rounds;  // and a mean a round
+    return saturate(wide{cost.data_bytes} + states * cost.state_bytes +
+                    contributions * cost.contribution_bytes);
+}
+
+}  // namespace tequio::training

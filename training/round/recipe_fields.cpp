@@ -1,0 +1,163 @@
+#include "training/round/recipe_fields.hpp"
+
+#include <algorithm>
+#include <cmath>
+
+#include "base/text.hpp"
+#include "training/numerics/mxint8.hpp"
+#include "training/round/lines.hpp"
+
+namespace tequio::training {
+namespace {
+
+static_assert(recipe_limits::window_min == numerics::mx_window_min);
+static_assert(recipe_limits::window_max == numerics::mx_window_max);
+
+using wide = unsigned __int128;
+
+bool among(std::string_view word, std::span<const std::string_view> words) {
+    return std::find(words.begin(), words.end(), word) != words.end();
+}
+
+class field_checker {
+public:
+    explicit field_checker(std::vector<field_fault>& out) : out_(out) {}
+
+    void section(std::string_view name) { section_ = name; }
+    void integer(std::string_view key, std::uint64_t value, std::uint64_t low, std::uint64_t high) {
+        if (value >= low && value <= high) return;
+        add(key, std::to_string(value),
+            integer_range_text(static_cast<std::int64_t>(low), static_cast<std::int64_t>(high)));
+    }
+    void signed_integer(std::string_view key, int value, int low, int high) {
+        if (value < low || value > high) {
+            add(key, std::to_string(value), integer_range_text(low, high));
+        }
+    }
+    void real(std::string_view key, double value, const real_bounds& bounds) {
+        if (!bounds.hold(value)) add(key, base::shortest(value), bounds.text());
+    }
+    void word(std::string_view key, std::string_view value, const word_choice& choice) {
+        if (!among(value, choice.has)) out_.push_back(word_fault(full(key), value, choice));
+    }
+    void constant(std::string_view, const word_choice&) {}
+    void blob(std::string_view key, const base::blob_ref& ref) {
+        if (ref.size > base::blob_size_max_bytes) add(key, ref.text(), "a blob of at most 1 TiB");
+    }
+
+private:
+    std::string full(std::string_view key) const { return section_ + "." + std::string(key); }
+    void add(std::string_view key, std::string found, std::string allowed) {
+        out_.push_back({full(key), std::move(found), std::move(allowed)});
+    }
+    std::vector<field_fault>& out_;
+    std::string section_;
+};
+
+}  // namespace
+
+bool real_bounds::hold(double x) const {
+    if (!std::isfinite(x) || std::signbit(x)) return false;
+    if (zero && x == 0) return true;
+    return x >= low && (below ? x < high : x <= high);
+}
+
+std::string real_bounds::text() const {
+    std::string out = "a real from " + base::shortest(low) + (below ? " to below " : " to ") +
+                      base::shortest(high);
+    if (zero) out += ", or 0";
+    return out;
+}
+
+std::string join_words(std::span<const std::string_view> words) {
+    std::string out;
+    for (const auto word : words) {
+        if (!out.empty()) out += ", ";
+        out += word;
+    }
+    return out;
+}
+
+std::string integer_range_text(std::int64_t low, std::int64_t high) {
+    return "an integer from " + std::to_string(low) + " to " + std::to_string(high);
+}
+
+std::string field_fault::text() const {
+    return key + ": found " + found + ", allowed: " + allowed;
+}
+
+field_fault word_fault(std::string key, std::string_view found, const word_choice& choice) {
+    const auto has = join_words(choice.has);
+    field_fault out{std::move(key), quoted(found), has, among(found, choice.lacks)};
+    if (out.lacking)
+        out.allowed += " (" + out.found + " is not in this version (has: " + has + "))";
+    return out;
+}
+
+void check_fields(const recipe& r, std::vector<field_fault>& out) {
+    field_checker checker(out);
+    visit_model(r.model, checker);
+    visit_data(r.data, checker);
+    visit_train(r.train, checker);
+}
+
+void check_model_relations(const model_config& m, std::vector<field_fault>& out) {
+    if (m.width % m.heads != 0) {
+        out.push_back({"model.width", std::to_string(m.width),
+                       "a multiple of heads (" + std::to_string(m.heads) + ")"});
+    } else if (m.width / m.heads > recipe_limits::head_size) {
+        out.push_back({"model.width", std::to_string(m.width),
+                       "at most " + std::to_string(recipe_limits::head_size) + " times heads (" +
+                           std::to_string(m.heads) + ")"});
+    }
+    if (!parameter_count(m)) {
+        out.push_back(
+            {"model.layers", std::to_string(m.layers),
+             "a model of at most " + std::to_string(recipe_limits::parameters) + " parameters"});
+    }
+}
+
+void check_train_relations(const model_config& m, const train_config& t,
+                           std::vector<field_fault>& out) {
+    if (t.micro_batch > t.batch || t.batch % t.micro_batch != 0) {
+        out.push_back({"train.micro_batch", std::to_string(t.micro_batch),
+                       "a divisor of batch (" + std::to_string(t.batch) + ")"});
+    }
+    const wide step = wide{t.batch} * m.context;
+    if (step > recipe_limits::step_tokens) {
+        out.push_back({"train.batch", std::to_string(t.batch),
+                       "at most " + std::to_string(recipe_limits::step_tokens / m.context) +
+                           " with context " + std::to_string(m.context)});
+        return;
+    }
+    const auto parameters = parameter_count(m);
+    const wide a_token = wide{6} * parameters.value_or(recipe_limits::parameters) +
+                         wide{12} * m.layers * m.context * m.width;
+    if (a_token * step * t.inner_steps > recipe_limits::lane_flops) {
+        out.push_back({"train.inner_steps", std::to_string(t.inner_steps),
+                       "a lane of at most 2^62 floating-point operations"});
+    }
+}
+
+void check_data_relations(const recipe& r, std::vector<field_fault>& out) {
+    const auto& d = r.data;
+    const auto add = [&](const char* key, std::uint64_t found, std::string allowed) {
+        out.push_back({key, std::to_string(found), std::move(allowed)});
+    };
+    if (d.token_bytes == 3) add("data.token_bytes", 3, "1, 2 or 4");
+    if (d.tokens.size != d.token_count * d.token_bytes) {
+        add("data.token_count", d.token_count, "the blob's size divided by token_bytes");
+        return;
+    }
+    const auto sequence = r.model.context + 1;
+    if (d.validation_tokens != 0 && d.validation_tokens < sequence) {
+        add("data.validation_tokens", d.validation_tokens,
+            "0, or at least context + 1 (" + std::to_string(sequence) + ")");
+    }
+    if (d.token_count < d.validation_tokens || d.token_count - d.validation_tokens < sequence) {
+        add("data.token_count", d.token_count,
+            "at least context + 1 (" + std::to_string(sequence) + ") beside the validation tokens");
+    }
+}
+
+}  // namespace tequio::training
