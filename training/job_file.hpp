@@ -41,7 +41,13 @@ struct job_file {
 /// Errors: `errc::bad_job_file`, or `errc::not_in_version` when the first fault is a thing that
 /// this version lacks. The sentence has one line a fault, in the order of the file:
 ///
-///     job.toml:31 train.codec: found "mxfp4", allowed: mxint8 ("mxfp4" is not in this version)
+///     job.toml:31 train.codec: found "mxfp4", allowed: mxint8 ("mxfp4" is not in this version
+///     (...))
+///
+/// Missing keys take the defaults of `struct recipe`, `task` and 1 % validation, data.tokenizer
+/// "bytes", a deadline of 7 days, micro_batch = batch, licences NOASSERTION. Without default:
+/// job.name, model.family, layers, heads, width, context, data.files, train.lanes, rounds,
+/// inner_steps, batch.
 base::result<job_file> parse_job_file(std::string_view text, std::string_view file_name);
 
 /// The recipe of a job file whose data has been tokenised. Errors: those of `check_recipe`.

@@ -12,11 +12,18 @@ constexpr std::string_view recipe_magic = "tequio/recipe/v1";
 
 using wide = unsigned __int128;
 
+std::string header_line(std::string_view section) {
+    std::string out = "[";
+    out += section;
+    out += ']';
+    return out;
+}
+
 /// Visitor that writes the canonical text.
 class text_writer {
 public:
     explicit text_writer(line_writer& out) : out_(out) {}
-    void section(std::string_view name) { out_.line("[" + std::string(name) + "]"); }
+    void section(std::string_view name) { out_.line(header_line(name)); }
     void integer(std::string_view key, std::uint64_t value, std::uint64_t, std::uint64_t) {
         out_.value(key, value);
     }
@@ -41,7 +48,7 @@ private:
 class text_reader {
 public:
     explicit text_reader(line_reader& in) : in_(in) {}
-    void section(std::string_view name) { in_.line("[" + std::string(name) + "]"); }
+    void section(std::string_view name) { in_.line(header_line(name)); }
     template <class Integer>
     void integer(std::string_view key, Integer& value, std::uint64_t low, std::uint64_t high) {
         const auto n = in_.integer(key);

@@ -1,0 +1,243 @@
+#include "training/job_file.hpp"
+
+#include <algorithm>
+
+#include "base/text.hpp"
+#include "training/errc.hpp"
+#include "training/round/job_reader.hpp"
+#include "training/round/lines.hpp"
+#include "training/round/task_fields.hpp"
+
+namespace tequio::training {
+namespace {
+
+using kind = toml_value::kind;
+
+constexpr std::string_view license_default = "NOASSERTION";  // SPDX: nothing was declared
+constexpr std::size_t path_max_bytes = 4096;
+constexpr std::array<std::string_view, 2> readers_has{"swarm", "everyone"};
+constexpr real_bounds validation_bounds{0, 1, false, true};
+constexpr std::string_view files_allowed =
+    "a list of 1 to 1024 paths of text files inside the job's folder";
+constexpr std::string_view deadline_allowed =
+    "a duration like \"7d\" (1s to 366d) or a time like \"2026-11-23T06:28:00Z\"";
+
+void read_job(job_reader& in, job_file& job) {
+    in.section("job");
+    const auto text = [&](const char* key, std::string& value, auto valid,
+                          std::string_view allowed) {
+        const bool given = in.text(key, value, allowed);
+        if (!given && in.any(key) != nullptr) return;  // of another type: said already
+        if (!valid(value)) in.refuse(key, given ? quoted(value) : "nothing", std::string(allowed));
+    };
+    text("name", job.name, name_is_valid, name_allowed);
+    text("purpose", job.purpose, purpose_is_valid, purpose_allowed);
+    text("data_license", job.data_license, license_is_valid, license_allowed);
+    text("model_license", job.model_license, license_is_valid, license_allowed);
+    in.word("readers", job.readers, word_choice{readers_has, {}});
+    in.lacking("base_license", "models trained from scratch");
+}
+
+bool ends_with_any(std::string_view path, std::initializer_list<std::string_view> endings) {
+    return std::any_of(endings.begin(), endings.end(),
+                       [&](std::string_view e) { return path.ends_with(e); });
+}
+
+/// Relative, inside the folder, printable. The shell checks that no link leads out.
+bool path_is_inside(std::string_view path) {
+    if (path.empty() || path.size() > path_max_bytes || !is_printable_utf8(path)) return false;
+    if (path.front() == '/' || path.find('\\') != std::string_view::npos) return false;
+    if (path.size() > 1 && path[1] == ':') return false;  // a Windows drive
+    const auto parts = base::split(path, '/');
+    return std::none_of(parts.begin(), parts.end(),
+                        [](std::string_view p) { return p == ".." || p.empty(); });
+}
+
+void read_files(job_reader& in, job_file& job) {
+    const auto* node = in.any("files");
+    if (node == nullptr || node->type != kind::array || node->items.empty() ||
+        node->items.size() > job_files_max) {
+        return in.refuse("files", node == nullptr ? "nothing" : node->shown(),
+                         std::string(files_allowed));
+    }
+    for (const auto& item : node->items) {
+        if (item.type != kind::text || !path_is_inside(item.text)) {
+            in.refuse("files", item.shown(),
+                      "a relative path inside the job's folder, '/' between its parts");
+        } else if (ends_with_any(item.text, {".jsonl", ".bin", ".csv", ".idx", "-ubyte"})) {
+            in.refuse("files", item.shown(),
+                      "text files (" + item.shown() + " is not in this version (has: text))", true);
+        } else {
+            job.files.push_back(item.text);
+        }
+    }
+}
+
+void read_data(job_reader& in, job_file& job) {
+    in.section("data");
+    read_files(in, job);
+    if (in.text("tokenizer", job.tokenizer, "bytes") && job.tokenizer != "bytes") {
+        const auto found = quoted(job.tokenizer);
+        in.refuse("tokenizer", found, "bytes (" + found + " is not in this version (has: bytes))",
+                  true);
+    }
+    in.real("validation", job.validation_share, validation_bounds);
+}
+
+void read_slices(job_reader& in) {
+    in.section("slices");
+    if (const auto* cuts = in.any("cuts")) {
+        if (cuts->type != kind::array) {
+            in.refuse("cuts", cuts->shown(), "[]");
+        } else if (!cuts->items.empty()) {
+            in.refuse("cuts", cuts->shown(),
+                      "[] (" + cuts->shown() + " is not in this version (has: []))", true);
+        }
+    }
+    in.constant("activations", word_choice{activations_has, activations_lacks});
+}
+
+void read_accept(job_reader& in, trust_config& trust) {
+    constexpr std::string_view allowed = "swarm, or a list of 1 to 256 node ids (64 hex digits)";
+    const auto* node = in.any("accept");
+    if (node == nullptr || (node->type == kind::text && node->text == "swarm")) return;
+    if (node->type != kind::array || node->items.empty() || node->items.size() > task_accept_max) {
+        return in.refuse("accept", node->shown(), std::string(allowed));
+    }
+    for (const auto& item : node->items) {
+        const auto id = base::parse_id<base::node_id>(item.text);
+        if (item.type != kind::text || !id) {
+            return in.refuse("accept", item.shown(), std::string(allowed));
+        }
+        trust.accept.push_back(*id);
+    }
+    std::sort(trust.accept.begin(), trust.accept.end());
+    const auto end = std::unique(trust.accept.begin(), trust.accept.end());
+    trust.accept.erase(end, trust.accept.end());
+}
+
+void read_deadline(job_reader& in, job_file& job) {
+    const auto* node = in.any("deadline");
+    if (node == nullptr) return;
+    if (node->type == kind::text || node->type == kind::date_time) {
+        if (const auto time = base::from_rfc3339(node->text)) {
+            job.deadline = *time;
+            return;
+        }
+        const auto duration = base::parse_duration(node->text);
+        if (duration && *duration >= std::chrono::seconds(1) &&
+            *duration <= std::chrono::seconds(task_life_max_seconds)) {
+            job.deadline = *duration;
+            return;
+        }
+    }
+    in.refuse("deadline", node->shown(), std::string(deadline_allowed));
+}
+
+void read_trust(job_reader& in, job_file& job) {
+    visit_trust(job.trust, in);
+    read_accept(in, job.trust);
+    read_deadline(in, job);
+    if (job.trust.crew_min > job.trust.crew_max) {
+        in.refuse("crew_min", std::to_string(job.trust.crew_min),
+                  "at most crew_max (" + std::to_string(job.trust.crew_max) + ")");
+    }
+}
+
+void read_train(job_reader& in, job_file& job) {
+    job.train.micro_batch = 1;  // in bounds: a missing one is no fault
+    visit_train(job.train, in);
+    in.section("train");
+    if (in.any("micro_batch") == nullptr) job.train.micro_batch = job.train.batch;
+}
+
+/// Between fields: asked only when every field is within its own bounds.
+void check_relations(job_reader& in, const job_file& job) {
+    std::vector<field_fault> faults;
+    check_model_relations(job.model, faults);
+    if (faults.empty()) check_train_relations(job.model, job.train, faults);
+    for (auto& f : faults) in.refuse(std::move(f));
+}
+
+job_file job_defaults() {
+    job_file job;
+    job.data_license = license_default;
+    job.model_license = license_default;
+    job.readers = "swarm";
+    job.model.vocabulary = 256;
+    job.tokenizer = "bytes";
+    job.validation_share = 0.01;
+    job.deadline = base::duration(std::chrono::hours(7 * 24));
+    return job;
+}
+
+base::error refused(std::string_view file_name, std::uint64_t line, const field_fault& fault) {
+    return fail(errc::bad_job_file,
+                std::string(file_name) + ":" + std::to_string(line) + " " + fault.text());
+}
+
+}  // namespace
+
+base::result<job_file> parse_job_file(std::string_view text, std::string_view file_name) {
+    if (text.size() > job_file_size_max_bytes) {
+        return refused(file_name, 1,
+                       {"job file", std::to_string(text.size()) + " bytes",
+                        "at most " + std::to_string(job_file_size_max_bytes)});
+    }
+    const auto document = parse_toml(text);
+    if (const auto* fault = std::get_if<toml_fault>(&document)) {
+        return refused(file_name, fault->line,
+                       {quoted(fault->key).substr(1, quoted(fault->key).size() - 2), fault->found,
+                        fault->allowed});
+    }
+    job_reader in(std::get<toml_value>(document));
+    auto job = job_defaults();
+    read_job(in, job);
+    visit_model(job.model, in);
+    in.lacking("init_from", "models trained from scratch");
+    read_data(in, job);
+    read_train(in, job);
+    read_slices(in);
+    read_trust(in, job);
+    visit_keep(job.keep, in);
+    if (!in.failed()) check_relations(in, job);
+    in.refuse_unknown();
+    if (!in.failed()) return job;
+    bool lacks = false;
+    auto report = in.report(file_name, lacks);
+    return fail(lacks ? errc::not_in_version : errc::bad_job_file, std::move(report));
+}
+
+base::result<recipe> make_recipe(const job_file& job, const data_config& data) {
+    recipe r{job.model, data, job.train};
+    TEQUIO_CHECK(check_recipe(r));
+    return r;
+}
+
+base::result<task> make_task(const job_file& job, const recipe& work, const task_seal& seal) {
+    task t;
+    t.name = job.name;
+    t.purpose = job.purpose;
+    t.data_license = job.data_license;
+    t.model_license = job.model_license;
+    t.readers = job.readers;
+    t.swarm = seal.swarm;
+    t.submitter = seal.submitter;
+    t.created = seal.now;
+    if (const auto* absolute = std::get_if<base::unix_time>(&job.deadline)) {
+        t.deadline = *absolute;
+    } else {
+        const auto life = std::get<base::duration>(job.deadline);
+        t.deadline.seconds =
+            seal.now.seconds + std::chrono::ceil<std::chrono::seconds>(life).count();
+    }
+    t.nonce = seal.nonce;
+    t.exactness = seal.exactness;
+    t.trust = job.trust;
+    t.keep = job.keep;
+    t.work = work;
+    TEQUIO_CHECK(check_task(t));
+    return t;
+}
+
+}  // namespace tequio::training

@@ -1,0 +1,115 @@
+#include <vector>
+
+#include "base/text.hpp"
+#include "training/errc.hpp"
+#include "training/job_file.hpp"
+#include "training/round/lines.hpp"
+
+namespace tequio::training {
+namespace {
+
+/// `@name@` marks are replaced by the sizes chosen for this machine.
+constexpr std::string_view text_template =
+    R"(# A Tequio job: one neural network, trained by whoever lends a machine.
+# Check it with `tequio job plan`, send it with `tequio job submit`.
+
+[job]
+name = @name@
+purpose = "A small language model of my own text"   # shown to donors before they accept
+data_license = "NOASSERTION"     # SPDX expression, for example "CC-BY-4.0"
+model_license = "NOASSERTION"
+readers = "swarm"                # swarm | everyone: who may read data and weights
+
+[model]
+family = "gpt2"
+layers = @layers@
+heads = @heads@
+width = @width@                  # a multiple of heads
+context = @context@                # tokens a sequence
+
+[data]
+files = [@data_file@]         # text, inside this folder; joined in this order
+tokenizer = "bytes"              # every byte is a token
+validation = 0.05                # the last part of the tokens
+
+[train]
+method = "diloco"                # lanes train apart, rounds bring them together
+lanes = @lanes@                        # parts of a round that different machines can take
+rounds = @rounds@
+inner_steps = @inner_steps@                 # optimizer steps of a lane in a round
+batch = @batch@                        # sequences a step
+window = -40                     # exponent of the unit in which contributions are added
+inner = { optimizer = "adamw", lr = 1e-3, betas = [0.9, 0.95], weight_decay = 0.1, clip = 1.0, ramp_steps = @ramp_steps@ }
+outer = { optimizer = "nesterov", lr = 0.7, momentum = 0.9 }
+schedule = { warmup = @warmup@, decay = "cosine", final = 0.1 }
+codec = "mxint8"                 # what lanes send
+codec_down = "mxint8"            # what their mean is rounded to
+numerics = "exact/1"
+seed = 1                         # another seed is another run
+
+[slices]
+cuts = []
+activations = "f32"
+
+[trust]
+check = 0.05                     # least share of lanes that another node recomputes
+settle = 3                       # rounds that may wait for checks
+crew_min = 1
+crew_max = 64
+accept = "swarm"                 # or a list of node ids
+deadline = "7d"
+
+[keep]
+copies = 3
+state_every = 10
+days = 30
+)";
+
+/// A TOML basic string of printable text.
+std::string toml_string(std::string_view text) {
+    std::string out = "\"";
+    for (const char c : text) {
+        if (c == '"' || c == '\\') out += '\\';
+        out += c;
+    }
+    return out + '"';
+}
+
+void replace_mark(std::string& text, std::string_view mark, std::string_view value) {
+    const auto at = text.find(mark);
+    if (at != std::string::npos) text.replace(at, mark.size(), value);
+}
+
+}  // namespace
+
+base::result<std::string> job_template(const job_template_options& options) {
+    if (options.example != "text") {
+        const auto found = quoted(options.example);
+        const bool lacks = options.example == "digits";
+        return fail(lacks ? errc::not_in_version : errc::bad_job_file,
+                    "--example: found " + found + ", allowed: text" +
+                        (lacks ? " (" + found + " is not in this version (has: text))" : ""));
+    }
+    const auto steps = options.rounds * options.inner_steps;
+    std::string out(text_template);
+    replace_mark(out, "@name@", toml_string(options.name));
+    replace_mark(out, "@data_file@", toml_string(options.data_file));
+    const auto number = [&](std::string_view mark, std::uint64_t value) {
+        replace_mark(out, mark, std::to_string(value));
+    };
+    number("@layers@", options.model.layers);
+    number("@heads@", options.model.heads);
+    number("@width@", options.model.width);
+    number("@context@", options.model.context);
+    number("@lanes@", options.lanes);
+    number("@rounds@", options.rounds);
+    number("@inner_steps@", options.inner_steps);
+    number("@batch@", options.batch);
+    number("@ramp_steps@", options.inner_steps / 5);
+    number("@warmup@", steps / 20);
+    // The command that writes the file must not write one that the next command refuses.
+    TEQUIO_CHECK(parse_job_file(out, "job.toml"));
+    return out;
+}
+
+}  // namespace tequio::training
