@@ -39,10 +39,10 @@ struct attention_saved {
 float attention_scale(std::size_t head_width);
 
 /// out: (tokens, heads * head_width), contiguous. For each query t, with products by the matrix
-/// rule: s[j] = (q[t] . k[j]) * scale for j <= t; m = max of s by compare (s[j] > m ? s[j] : m, j
-/// ascending); e[j] = softmax_exp(s[j] - m); l = sum(e) (32-way over 0..t); i = 1 / l;
-/// out = flush((sum over j of e[j] * v[j]) * i), panels of 256 by absolute j. Saves m and i.
-/// workspace: `attention_workspace_bytes`.
+/// rule: s[j] = (q[t] . k[j]) * scale for j <= t; m = (max of s by compare) + (+0), never -0; e[j]
+/// = softmax_exp(s[j] - m); l = sum(e) (32-way over 0..t); i = 1 / l; out = flush((sum over j of
+/// e[j] * v[j]) * i), panels of 256 by absolute j. Saves m and i. workspace:
+/// `attention_workspace_bytes`.
 void attention_forward(const attention_shape& shape, const attention_inputs& in, float* out,
                        const attention_saved& saved, std::span<std::byte> workspace, executor& run);
 void attention_forward_reference(const attention_shape& shape, const attention_inputs& in,

@@ -56,6 +56,7 @@ void attention_forward_reference(const attention_shape& shape, const attention_i
             for (std::size_t j = 0; j <= t; ++j) row[j] = row[j] * scale;
             float m = row[0];
             for (std::size_t j = 1; j <= t; ++j) m = row[j] > m ? row[j] : m;
+            m = m + 0.0F;
             for (std::size_t j = 0; j < time; ++j) {
                 row[j] = j <= t ? softmax_exp_reference(row[j] - m) : 0.0F;
             }

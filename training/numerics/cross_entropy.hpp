@@ -15,7 +15,7 @@ namespace tequio::training::numerics {
 /// A target that is not counted.
 inline constexpr std::uint32_t ignored_target = 0xffffffff;
 
-/// Per row: m = max (compare, ascending); e[j] = softmax_exp(x[j] - m); l = sum(e) (32-way);
+/// Per row: m = (max by compare) + (+0); e[j] = softmax_exp(x[j] - m); l = sum(e) (32-way);
 /// loss = (m - x[target]) + log(l); i = 1 / l; x[j] = flush((e[j] * i - (j == target ? 1 : 0)) *
 /// scale). Ignored rows: loss +0, all gradients +0.
 /// logits: (targets.size(), vocabulary) with row stride `stride`; becomes the gradient in place.

@@ -17,6 +17,7 @@ void cross_entropy_reference(float* logits, std::size_t stride,
         }
         float m = x[0];
         for (std::size_t j = 1; j < vocabulary; ++j) m = x[j] > m ? x[j] : m;
+        m = m + 0.0F;
         const float gap = m - x[targets[i]];
         for (std::size_t j = 0; j < vocabulary; ++j) x[j] = softmax_exp_reference(x[j] - m);
         const float l = sum_reference({x, vocabulary});

@@ -12,6 +12,15 @@
 
 namespace tequio::training::numerics {
 
+/// Elements, and columns, of a task.
+inline constexpr std::size_t element_grain = 32768;
+inline constexpr std::size_t column_grain = 64;
+
+/// Rows of a task of about `element_grain` elements.
+inline std::size_t row_grain(std::size_t columns) {
+    return std::max<std::size_t>(1, element_grain / std::max<std::size_t>(1, columns));
+}
+
 /// Calls body(begin, end) over [0, n) in pieces of `grain` (the last may be shorter), or once on
 /// the caller's thread if that is all there is to do.
 template <class Body>

@@ -1,0 +1,70 @@
+#include "training/numerics/vector_targets.hpp"
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "training/numerics/adamw.cpp"
+#include <hwy/foreach_target.h>
+#include <hwy/highway.h>
+
+#include <bit>
+
+#include "training/numerics/adamw.hpp"
+#include "training/numerics/split.hpp"
+#include "training/numerics/vector_math_inl.hpp"
+
+#if TEQUIO_VECTOR_TARGET
+HWY_BEFORE_NAMESPACE();
+namespace tequio::training::numerics::HWY_NAMESPACE {
+
+void adamw_range(const adamw_scalars& scalars, bool decay, float* weight, const float* gradient,
+                 float* first, float* second, std::size_t n) {
+    const float_tag d;
+    const std::size_t whole = n / lanes * lanes;
+    const vector keep = hn::Set(d, scalars.keep);
+    const vector rate = hn::Set(d, 0.0F - scalars.rate);
+    for (std::size_t i = 0; i < whole; i += lanes) {
+        const vector g = hn::Mul(hn::LoadU(d, gradient + i), hn::Set(d, scalars.clip));
+        const vector m = flushed(hn::MulAdd(hn::Set(d, scalars.beta1), hn::LoadU(d, first + i),
+                                            hn::Mul(hn::Set(d, scalars.one_minus_beta1), g)));
+        const vector g2 = hn::Mul(hn::Set(d, scalars.one_minus_beta2), hn::Mul(g, g));
+        const vector v =
+            flushed(hn::MulAdd(hn::Set(d, scalars.beta2), hn::LoadU(d, second + i), g2));
+        const vector root = hn::Sqrt(hn::Mul(v, hn::Set(d, scalars.correction2)));
+        const vector u = hn::Div(hn::Mul(m, hn::Set(d, scalars.correction1)),
+                                 hn::Add(root, hn::Set(d, scalars.epsilon)));
+        vector w = hn::LoadU(d, weight + i);
+        if (decay) w = hn::Mul(w, keep);
+        hn::StoreU(m, d, first + i);
+        hn::StoreU(v, d, second + i);
+        hn::StoreU(flushed(hn::MulAdd(rate, u, w)), d, weight + i);
+    }
+    adamw_update_reference(scalars, decay, weight + whole, gradient + whole, first + whole,
+                           second + whole, n - whole);
+}
+
+}  // namespace tequio::training::numerics::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+#endif
+
+#if HWY_ONCE
+namespace tequio::training::numerics {
+
+namespace {
+
+void adamw_range(const adamw_scalars& scalars, bool decay, float* weight, const float* gradient,
+                 float* first, float* second, std::size_t n) {
+    TEQUIO_RETURN_VECTOR(adamw_range(scalars, decay, weight, gradient, first, second, n));
+    adamw_update_reference(scalars, decay, weight, gradient, first, second, n);
+}
+
+}  // namespace
+
+void adamw_update(const adamw_scalars& scalars, bool decay, float* weight, const float* gradient,
+                  float* first, float* second, std::size_t n, executor& run) {
+    for_pieces(n, element_grain, run, [&](std::size_t begin, std::size_t end) {
+        adamw_range(scalars, decay, weight + begin, gradient + begin, first + begin, second + begin,
+                    end - begin);
+    });
+}
+
+}  // namespace tequio::training::numerics
+#endif

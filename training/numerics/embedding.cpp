@@ -1,0 +1,49 @@
+#include "training/numerics/embedding.hpp"
+
+#include "training/numerics/elementwise.hpp"
+#include "training/numerics/float_bits.hpp"
+#include "training/numerics/split.hpp"
+
+// Memory sets the pace here, so the compiler's own vectors (every operation is an addition or a
+// selection) are enough; threads take rows forward and columns backward.
+namespace tequio::training::numerics {
+
+void embed(std::span<const std::uint32_t> tokens, std::size_t time, const float* table,
+           const float* positions, float* out, std::size_t width, executor& run) {
+    for_pieces(tokens.size(), row_grain(width), run, [&](std::size_t begin, std::size_t end) {
+        for (std::size_t p = begin; p < end; ++p) {
+            const float* row = table + tokens[p] * width;
+            float* place = out + p * width;
+            if (positions == nullptr) {
+                for (std::size_t j = 0; j < width; ++j) place[j] = flush(row[j]);
+                continue;
+            }
+            const float* shift = positions + p % time * width;
+            for (std::size_t j = 0; j < width; ++j) place[j] = flush(row[j] + shift[j]);
+        }
+    });
+}
+
+void embed_backward(std::span<const std::uint32_t> tokens, const float* dx, float* dtable,
+                    std::size_t width, executor& run) {
+    for_pieces(width, column_grain, run, [&](std::size_t begin, std::size_t end) {
+        for (std::size_t p = 0; p < tokens.size(); ++p) {
+            float* __restrict row = dtable + tokens[p] * width;
+            const float* __restrict add = dx + p * width;
+            for (std::size_t j = begin; j < end; ++j) row[j] = row[j] + add[j];
+        }
+    });
+}
+
+void position_backward(const float* dx, std::size_t tokens, std::size_t time, float* dpositions,
+                       std::size_t width, executor& run) {
+    for_pieces(width, column_grain, run, [&](std::size_t begin, std::size_t end) {
+        for (std::size_t p = 0; p < tokens; ++p) {
+            float* __restrict row = dpositions + p % time * width;
+            const float* __restrict add = dx + p * width;
+            for (std::size_t j = begin; j < end; ++j) row[j] = row[j] + add[j];
+        }
+    });
+}
+
+}  // namespace tequio::training::numerics

@@ -1,0 +1,218 @@
+// Vector forms of the shared definitions, compiled once for each target. Included by .cpp files
+// only, after Highway; the guard toggles because one file includes this several times.
+
+#if defined(TEQUIO_NUMERICS_VECTOR_MATH_INL) == defined(HWY_TARGET_TOGGLE)
+#ifdef TEQUIO_NUMERICS_VECTOR_MATH_INL
+#undef TEQUIO_NUMERICS_VECTOR_MATH_INL
+#else
+#define TEQUIO_NUMERICS_VECTOR_MATH_INL
+#endif
+
+#include <hwy/highway.h>
+
+#include <cstring>
+
+#include "training/numerics/float_bits.hpp"
+#include "training/numerics/math_constants.hpp"
+
+#if TEQUIO_VECTOR_TARGET
+HWY_BEFORE_NAMESPACE();
+namespace tequio::training::numerics::HWY_NAMESPACE {
+namespace {
+
+namespace hn = hwy::HWY_NAMESPACE;
+
+using float_tag = hn::ScalableTag<float>;
+using vector = hn::Vec<float_tag>;
+constexpr std::size_t lanes = hn::MaxLanes(float_tag());
+
+/// flush() of each lane.
+HWY_INLINE vector flushed(vector x) {
+    const float_tag d;
+    return hn::IfThenZeroElse(hn::Lt(hn::Abs(x), hn::Set(d, smallest_normal)), x);
+}
+
+template <std::size_t N>
+HWY_INLINE vector polynomial(const float (&c)[N], vector x) {
+    const float_tag d;
+    vector y = hn::Set(d, c[0]);
+    for (std::size_t i = 1; i < N; ++i) y = hn::MulAdd(y, x, hn::Set(d, c[i]));
+    return y;
+}
+
+/// exp_reference inside [exp_lowest, exp_highest]; anything outside.
+HWY_INLINE vector bare_exp(vector x) {
+    const float_tag d;
+    const hn::RebindToUnsigned<float_tag> du;
+    const vector magic = hn::Set(d, constants::round_magic);
+    const vector shifted = hn::MulAdd(x, hn::Set(d, constants::log2_e), magic);
+    const vector n = hn::Sub(shifted, magic);
+    const vector high = hn::MulAdd(n, hn::Set(d, -constants::ln2_high), x);
+    const vector r = hn::MulAdd(n, hn::Set(d, -constants::ln2_low), high);
+    const vector curve = hn::MulAdd(hn::Mul(r, r), polynomial(constants::exp_coefficients, r), r);
+    const vector p = hn::Add(curve, hn::Set(d, 1.0F));
+    return hn::BitCast(d, hn::Add(hn::BitCast(du, p), hn::ShiftLeft<23>(hn::BitCast(du, shifted))));
+}
+
+/// exp_reference.
+HWY_INLINE vector exp(vector x) {
+    const float_tag d;
+    vector y = bare_exp(x);
+    y = hn::IfThenZeroElse(hn::Lt(x, hn::Set(d, constants::exp_lowest)), y);
+    const vector infinity = hn::BitCast(d, hn::Set(hn::RebindToUnsigned<float_tag>(), 0x7f800000U));
+    y = hn::IfThenElse(hn::Gt(x, hn::Set(d, constants::exp_highest)), infinity, y);
+    return hn::IfThenElse(hn::Eq(x, x), y, x);
+}
+
+/// softmax_exp_reference for x <= 0 (or NaN).
+HWY_INLINE vector softmax_exp(vector x) {
+    const float_tag d;
+    const vector y =
+        hn::IfThenZeroElse(hn::Lt(x, hn::Set(d, constants::softmax_lowest)), bare_exp(x));
+    return hn::IfThenElse(hn::Eq(x, x), y, x);
+}
+
+/// log_reference.
+HWY_INLINE vector log(vector x) {
+    const float_tag d;
+    const hn::RebindToUnsigned<float_tag> du;
+    const hn::RebindToSigned<float_tag> di;
+    const vector one = hn::Set(d, 1.0F);
+    const auto bits = hn::BitCast(du, x);
+    const auto biased = hn::BitCast(di, hn::ShiftRight<23>(bits));
+    vector exponent = hn::ConvertTo(d, hn::Sub(biased, hn::Set(di, 126)));
+    vector mantissa =
+        hn::BitCast(d, hn::Or(hn::And(bits, hn::Set(du, 0x007fffffU)), hn::Set(du, 0x3f000000U)));
+    const auto low = hn::Lt(mantissa, hn::Set(d, constants::sqrt_half));
+    exponent = hn::IfThenElse(low, hn::Sub(exponent, one), exponent);
+    mantissa = hn::IfThenElse(low, hn::Add(mantissa, mantissa), mantissa);
+    const vector f = hn::Sub(mantissa, one);
+    const vector f2 = hn::Mul(f, f);
+    vector y = hn::Mul(hn::Mul(polynomial(constants::log_coefficients, f), f), f2);
+    y = hn::MulAdd(exponent, hn::Set(d, constants::log_ln2_low), y);
+    y = hn::MulAdd(f2, hn::Set(d, -0.5F), y);
+    y = hn::MulAdd(exponent, hn::Set(d, constants::log_ln2_high), hn::Add(f, y));
+    const vector infinity = hn::BitCast(d, hn::Set(du, 0x7f800000U));
+    const vector not_a_number = hn::BitCast(d, hn::Set(du, 0x7fc00000U));
+    y = hn::IfThenElse(hn::Lt(x, hn::Set(d, smallest_normal)), hn::Neg(infinity), y);
+    y = hn::IfThenElse(hn::Lt(x, hn::Zero(d)), not_a_number, y);
+    y = hn::IfThenElse(hn::Eq(x, infinity), x, y);
+    return hn::IfThenElse(hn::Eq(x, x), y, x);
+}
+
+/// tanh_reference.
+HWY_INLINE vector tanh(vector x) {
+    const float_tag d;
+    const hn::RebindToUnsigned<float_tag> du;
+    const auto sign = hn::And(hn::BitCast(du, x), hn::Set(du, 0x80000000U));
+    const vector magnitude = hn::Abs(x);
+    const vector z = hn::Mul(magnitude, magnitude);
+    const vector small =
+        hn::MulAdd(hn::Mul(magnitude, z), polynomial(constants::tanh_coefficients, z), magnitude);
+    const vector largest = hn::Set(d, constants::tanh_largest);
+    const vector clamped = hn::IfThenElse(hn::Gt(magnitude, largest), largest, magnitude);
+    const vector one = hn::Set(d, 1.0F);
+    const vector e = bare_exp(hn::Add(clamped, clamped));
+    const vector large = hn::Sub(one, hn::Div(hn::Set(d, 2.0F), hn::Add(e, one)));
+    vector y = hn::IfThenElse(hn::Lt(magnitude, hn::Set(d, constants::tanh_small)), small, large);
+    y = hn::BitCast(d, hn::Or(hn::BitCast(du, y), sign));
+    return hn::IfThenElse(hn::Eq(x, x), y, x);
+}
+
+/// GELU's 1 / (1 + exp(-2u)). z is clamped at -80 below and exp gives infinity and so +0 nowhere: 0
+/// - z is at most 80, and at its lowest exp gives +0.
+HWY_INLINE vector gelu_gate(vector x, vector x2) {
+    const float_tag d;
+    const vector one = hn::Set(d, 1.0F);
+    const vector w = hn::MulAdd(x2, hn::Set(d, constants::gelu_cubic), one);
+    vector z = hn::Mul(hn::Mul(x, hn::Set(d, constants::gelu_factor)), w);
+    const vector lowest = hn::Set(d, constants::gelu_lowest);
+    z = hn::IfThenElse(hn::Lt(z, lowest), lowest, z);
+    return hn::Div(one, hn::Add(one, exp(hn::Sub(hn::Zero(d), z))));
+}
+
+/// The 32 partial sums of one reduction.
+struct partial_sums {
+    static constexpr std::size_t count = 32 / lanes;
+    vector s[count];
+
+    HWY_INLINE partial_sums() {
+        for (std::size_t i = 0; i < count; ++i) s[i] = hn::Zero(float_tag());
+    }
+    HWY_INLINE float fold() {
+        for (std::size_t half = count / 2; half > 0; half /= 2) {
+            for (std::size_t i = 0; i < half; ++i) s[i] = hn::Add(s[i], s[i + half]);
+        }
+        return fold_lanes(float_tag(), s[0]);
+    }
+
+private:
+    template <class Tag>
+    static HWY_INLINE float fold_lanes(Tag, hn::Vec<Tag> v) {
+        if constexpr (hn::MaxLanes(Tag()) > 4) {
+            const hn::Half<Tag> half;
+            return fold_lanes(half, hn::Add(hn::LowerHalf(half, v), hn::UpperHalf(half, v)));
+        } else {
+            const auto pair = hn::Add(v, hn::Shuffle1032(v));
+            return (hn::GetLane(pair) + hn::GetLane(hn::Shuffle2301(pair))) + 0.0F;
+        }
+    }
+};
+
+/// out[i] = f(in[i]...) for i < n, a vector at a time; the tail through buffers filled up with
+/// zeros.
+template <class F, class... In>
+HWY_INLINE void map(std::size_t n, float* out, F f, const In*... in) {
+    const float_tag d;
+    std::size_t i = 0;
+    for (; i + lanes <= n; i += lanes) hn::StoreU(f(hn::LoadU(d, in + i)...), d, out + i);
+    if (i == n) return;
+    const auto tail = [&](const float* source) {
+        HWY_ALIGN float buffer[lanes] = {};
+        std::memcpy(buffer, source + i, (n - i) * sizeof(float));
+        return hn::Load(d, buffer);
+    };
+    HWY_ALIGN float result[lanes];
+    hn::Store(f(tail(in)...), d, result);
+    std::memcpy(out + i, result, (n - i) * sizeof(float));
+}
+
+/// Calls f(partial sum, in[i]...) over n elements by the 32-way rule, and folds.
+template <class F, class... In>
+HWY_INLINE float reduce(std::size_t n, F f, const In*... in) {
+    const float_tag d;
+    partial_sums sums;
+    std::size_t i = 0;
+    for (; i + 32 <= n; i += 32) {
+#pragma GCC unroll 8
+        for (std::size_t v = 0; v < partial_sums::count; ++v) {
+            sums.s[v] = f(sums.s[v], hn::LoadU(d, in + i + v * lanes)...);
+        }
+    }
+    if (i < n) {
+        constexpr std::size_t inputs = sizeof...(In);
+        HWY_ALIGN float buffers[inputs][32] = {};
+        std::size_t which = 0;
+        ((std::memcpy(buffers[which++], in + i, (n - i) * sizeof(float))), ...);
+        for (std::size_t v = 0; v < partial_sums::count; ++v) {
+            if constexpr (inputs == 1) {
+                sums.s[v] = f(sums.s[v], hn::Load(d, buffers[0] + v * lanes));
+            } else if constexpr (inputs == 2) {
+                sums.s[v] = f(sums.s[v], hn::Load(d, buffers[0] + v * lanes),
+                              hn::Load(d, buffers[1] + v * lanes));
+            } else {
+                static_assert(inputs == 3);
+                sums.s[v] =
+                    f(sums.s[v], hn::Load(d, buffers[0] + v * lanes),
+                      hn::Load(d, buffers[1] + v * lanes), hn::Load(d, buffers[2] + v * lanes));
+            }
+        }
+    }
+    return sums.fold();
+}
+
+}  // namespace
+}  // namespace tequio::training::numerics::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+#endif
+#endif
