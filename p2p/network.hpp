@@ -31,7 +31,7 @@ struct network_config {
     std::size_t links_inbound_max = 32;  ///< strangers beyond it are refused; loopback is exempt
     std::size_t links_max = 256;         ///< all links; beyond it every new one is refused
     std::size_t dials_max = 8;           ///< at a time
-    std::size_t wanted_max = 256;        ///< nodes kept by `want_peer`
+    std::size_t wanted_max = 1024;       ///< nodes kept by `want_peer`
     base::duration dial_retry_min = std::chrono::seconds(1);
     base::duration dial_retry_max = std::chrono::minutes(5);
     base::duration seed_retry_max = std::chrono::minutes(1);  ///< seeds are retried for ever
@@ -48,7 +48,7 @@ struct network_config {
     std::size_t notes_bytes_max = 64 << 20;
     std::size_t notes_pending_max = 256;      ///< received, not judged yet
     std::size_t notes_forgotten_max = 16384;  ///< ids of notes refused; the oldest is dropped
-    double notes_per_second = 50;             ///< accepted from one peer, with a burst of 500
+    double notes_per_second = 50;             ///< asked of one peer, with a burst of 500
     base::duration note_timeout = std::chrono::seconds(5);
 
     std::size_t fetches_max = 4096;
@@ -125,6 +125,7 @@ struct add_address {
     p2p::address address;
 };
 /// Keep a link to this node as well as we can, until `unwant_peer`. Counted: pairs must match.
+/// Errors: `errc::full`.
 struct want_peer {
     base::node_id node;
 };

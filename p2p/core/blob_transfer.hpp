@@ -1,0 +1,106 @@
+#pragma once
+
+/// Fetches blobs piece by piece from several holders at once, and serves pieces to others.
+///
+/// A piece is stored only after its Merkle path led to the root, so any holder will do and none is
+/// believed. A holder that sends a false piece is never asked for that blob again. One that says
+/// "not found" is asked again after a wait, a few times (it may be fetching the blob itself). One
+/// that falls silent loses its requests to others. Earlier fetches go first.
+
+#include <map>
+#include <set>
+
+#include "base/rng.hpp"
+#include "p2p/core/part_effects.hpp"
+
+namespace tequio::p2p {
+
+class blob_transfer {
+public:
+    blob_transfer(const network_config& config, const base::node_id& self, base::rng rng);
+
+    void peer_up(base::time_point now, const base::node_id& node, part_effects& out);
+    /// The node's link is gone, or was exchanged for another: what was under way on it is lost.
+    void link_lost(base::time_point now, const base::node_id& node, bool still_linked,
+                   part_effects& out);
+
+    /// Errors: `errc::too_large`, `errc::full`.
+    base::result<void> fetch(base::time_point now, const fetch_blob& command, part_effects& out);
+    void cancel(const base::blob_ref& ref, part_effects& out);
+
+    void answered(base::time_point now, const base::node_id& from, wire::piece_answer&& m,
+                  part_effects& out);
+    void asked(const base::node_id& from, const wire::piece_request& m, part_effects& out);
+    void read(const piece_read& e, part_effects& out);
+
+    void tick(base::time_point now, part_effects& out);
+    base::time_point next_deadline() const;
+
+    std::vector<transfer_view> views() const;
+    void check() const;
+
+private:
+    enum class piece : std::uint8_t { missing, asked, done };
+    struct holder {
+        base::time_point not_before;
+        std::uint32_t misses = 0;
+        bool given_up = false;
+        bool lied = false;
+    };
+    struct transfer {
+        base::blob_ref ref;
+        std::vector<piece> pieces;
+        std::uint64_t done = 0;
+        std::uint64_t asked = 0;
+        std::uint64_t cursor = 0;       ///< pieces before it, from the start point, were asked
+        std::uint64_t start = 0;        ///< chosen by chance, so that fetchers can help each other
+        std::set<std::uint64_t> again;  ///< missing pieces behind the cursor
+        std::map<base::node_id, holder> holders;
+    };
+    using transfer_number = std::uint64_t;
+    struct request_key {
+        base::node_id node;
+        transfer_number transfer;
+        std::uint64_t index;
+        auto operator<=>(const request_key&) const = default;
+    };
+    struct peer {
+        std::size_t asked = 0;
+        base::time_point silent_since;  ///< later of: first request under way, last answer
+        base::time_point not_before;    ///< after a time-out
+        std::size_t reads = 0;
+    };
+    struct reading {
+        base::node_id node;
+        base::blob_ref ref;
+        std::uint64_t index = 0;
+    };
+
+    std::optional<std::uint64_t> next_piece(transfer& t) const;
+    void ask(base::time_point now, const base::node_id& node, part_effects& out);
+    void ask_all(base::time_point now, part_effects& out);
+    void release(const request_key& key);
+    void release_all_of(const base::node_id& node);
+    void give_up(transfer& t, const base::node_id& node, part_effects& out);
+    void finish(transfer_number number, part_effects& out);
+    bool fail_if_hopeless(transfer_number number, part_effects& out);
+    void take_piece(base::time_point now, transfer_number number, const base::node_id& from,
+                    wire::piece_answer&& m, part_effects& out);
+    void missed(base::time_point now, transfer_number number, const base::node_id& from,
+                wire::piece_status status, part_effects& out);
+
+    network_config config_;
+    base::node_id self_;
+    base::rng rng_;
+    transfer_number next_number_ = 1;
+    std::map<transfer_number, transfer> transfers_;
+    std::map<base::blob_ref, transfer_number> numbers_;
+    std::map<base::node_id, std::set<transfer_number>> by_holder_;
+    std::set<request_key> requests_;
+    std::map<base::node_id, peer> peers_;  ///< linked ones
+    base::time_point ticked_;              ///< waits that ended before it were seen to
+    std::uint64_t next_reading_ = 1;
+    std::map<std::uint64_t, reading> readings_;
+};
+
+}  // namespace tequio::p2p
