@@ -1,0 +1,78 @@
+/// pytorch_gradient_dump DIR: trains a small GPT-2 for a few steps, then writes one step's
+/// parameters, tokens, loss and gradients for pytorch_gradient.py to compare.
+
+#include <cstdio>
+#include <fstream>
+#include <string>
+#include <vector>
+
+#include "base/ensure.hpp"
+#include "base/rng.hpp"
+#include "base/text.hpp"
+#include "training/model/initial.hpp"
+#include "training/model/safetensors.hpp"
+#include "training/model/trainer.hpp"
+
+namespace {
+
+using namespace tequio;
+
+constexpr std::uint64_t warm_steps = 5;
+
+void write_file(const std::string& path, base::byte_view bytes) {
+    std::ofstream out(path, std::ios::binary);
+    out.write(reinterpret_cast<const char*>(bytes.data()),
+              static_cast<std::streamsize>(bytes.size()));
+    base::ensure(out.good(), "the folder can be written");
+}
+
+base::byte_view bytes_of(const std::vector<std::uint32_t>& words) {
+    return {reinterpret_cast<const std::uint8_t*>(words.data()), 4 * words.size()};
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+    if (argc != 2) {
+        std::fputs("usage: pytorch_gradient_dump DIR\n", stderr);
+        return 2;
+    }
+    const std::string folder = std::string(argv[1]) + "/";
+    const training::trainer_config config{{"gpt2", 3, 4, 64, 96, 256}, 8, 4, {}};
+    const auto layout = training::layout_of(config.model);
+    training::serial_executor run;
+    auto work = training::trainer::create(config, layout, run).value();
+    std::vector<float> parameters(layout.padded_size), momentum(layout.padded_size);
+    training::fill_initial(config.model, layout, 1, base::digest{}, {parameters, momentum}, run);
+    work->begin(parameters);
+
+    std::vector<std::uint32_t> tokens(config.batch * config.model.context), targets(tokens.size());
+    base::rng rng(1);
+    for (auto& t : tokens) t = static_cast<std::uint32_t>(rng.below(config.model.vocabulary));
+    for (auto& t : targets) t = static_cast<std::uint32_t>(rng.below(config.model.vocabulary));
+    const auto source = [&](std::uint64_t first, std::span<std::uint32_t> in,
+                            std::span<std::uint32_t> out) {
+        const auto at = static_cast<std::ptrdiff_t>(first * config.model.context);
+        std::copy_n(tokens.begin() + at, in.size(), in.begin());
+        std::copy_n(targets.begin() + at, out.size(), out.begin());
+    };
+    const auto always = [] { return true; };
+    // Some steps at a high rate, so that biases and gains are no longer 0 and 1.
+    for (std::uint64_t step = 1; step <= warm_steps; ++step) {
+        base::ensure(work->step(step, 1e-2, source, always).has_value(), "nobody stops it");
+    }
+    parameters.assign(work->parameters().begin(), work->parameters().end());
+    const auto last = work->step(warm_steps + 1, 0.0, source, always).value();
+
+    write_file(folder + "parameters.safetensors", training::write_safetensors(layout, parameters));
+    write_file(folder + "gradients.safetensors",
+               training::write_safetensors(layout, work->gradients()));
+    write_file(folder + "tokens.bin", bytes_of(tokens));
+    write_file(folder + "targets.bin", bytes_of(targets));
+    const auto& m = config.model;
+    const auto facts = "layers " + std::to_string(m.layers) + "\nheads " + std::to_string(m.heads) +
+                       "\nwidth " + std::to_string(m.width) + "\ncontext " +
+                       std::to_string(m.context) + "\nloss " + base::shortest(last.loss) + "\n";
+    write_file(folder + "facts.txt", base::as_bytes(facts));
+    return 0;
+}
