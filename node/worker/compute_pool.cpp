@@ -1,0 +1,180 @@
+#include "node/worker/compute_pool.hpp"
+
+#include <algorithm>
+#include <climits>
+
+#include "base/ensure.hpp"
+#include "node/worker/futex.hpp"
+#include "training/numerics/environment.hpp"
+
+namespace tequio::node {
+namespace {
+
+constexpr std::uint32_t open_bit = 0x8000'0000u;
+
+/// Turns of a spin before sleeping: about 40 microseconds on the processors at hand, some sections'
+/// distance inside a step, and less than the 50 microseconds that waking a thread can take (guess).
+constexpr int spin_turns = 1000;
+
+thread_local bool inside_section = false;
+
+void relax() {
+#if defined(__x86_64__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    asm volatile("yield");
+#endif
+}
+
+}  // namespace
+
+compute_pool::compute_pool(unsigned threads, thread_gate* gate) : threads_(threads), gate_(gate) {
+    base::ensure(threads >= 1 && threads < open_bit, "a pool has at least one thread");
+    training::numerics::set_float_environment();
+    helpers_left_.store(threads - 1);
+    helpers_.reserve(threads - 1);
+    for (unsigned index = 1; index < threads; ++index) {
+        helpers_.emplace_back([this, index] { help(index); });
+    }
+}
+
+compute_pool::~compute_pool() {
+    base::ensure(!running_.load(), "a pool is destroyed while it runs");
+    stopping_.store(true);
+    opened_.fetch_add(1);
+    futex_wake(opened_, INT_MAX, futex_scope::process);
+    // A helper may look at the gate just before `stopping_` was set and go to sleep just after:
+    // the gate's number belongs to the daemon and cannot be changed here, so wake until all left.
+    while (const auto left = helpers_left_.load()) {
+        if (gate_ != nullptr) gate_->wake_all();
+        futex_wait(helpers_left_, left, futex_scope::process, 1);
+    }
+    for (auto& helper : helpers_) helper.join();
+}
+
+void compute_pool::run(std::size_t tasks, training::task_ref body) {
+    base::ensure(!inside_section, "a task started a parallel section of its own");
+    base::ensure(!running_.exchange(true, std::memory_order_acquire),
+                 "two threads run sections of one pool");
+    body_ = &body;
+    tasks_ = tasks;
+    next_task_.store(0, std::memory_order_relaxed);
+    if (threads_ > 1 && tasks > 1) {
+        // Sequentially consistent: either the helper that goes to sleep sees the open section, or
+        // `sleepers_` below counts it.
+        section_.store(open_bit, std::memory_order_seq_cst);
+        opened_.fetch_add(1, std::memory_order_seq_cst);
+        const auto asleep = sleepers_.load(std::memory_order_seq_cst);
+        if (asleep > 0) {
+            const auto wanted = std::min<std::size_t>(asleep, tasks - 1);
+            futex_wake(opened_, static_cast<int>(wanted), futex_scope::process);
+        }
+    }
+    do_tasks(0);
+    close_section();
+    wait_for_helpers();
+    check_environment();
+    running_.store(false, std::memory_order_release);
+}
+
+/// Takes tasks until none is left or the gate takes this thread away. The caller (index 0) waits
+/// at the gate; a helper goes back to `help`, so that the section can end without it.
+void compute_pool::do_tasks(unsigned index) {
+    inside_section = true;
+    while (true) {
+        if (gate_ != nullptr) {
+            const auto allowed = gate_->allowed();
+            if (index >= allowed) {
+                if (index > 0) break;
+                gate_->wait_for_change(allowed);
+                continue;
+            }
+        }
+        const auto task = next_task_.fetch_add(1, std::memory_order_relaxed);
+        if (task >= tasks_) {
+            close_section();
+            break;
+        }
+        (*body_)(task, index);
+    }
+    inside_section = false;
+}
+
+void compute_pool::help(unsigned index) {
+    training::numerics::set_float_environment();
+    while (!stopping_.load(std::memory_order_acquire)) {
+        if (gate_ != nullptr) {
+            const auto allowed = gate_->allowed();
+            if (index >= allowed) {
+                gate_->wait_for_change(allowed);
+                continue;
+            }
+        }
+        if (join_section()) {
+            do_tasks(index);
+            check_environment();
+            leave_section();
+        } else {
+            sleep_until_work();
+        }
+    }
+    helpers_left_.fetch_sub(1);
+    futex_wake(helpers_left_, 1, futex_scope::process);
+}
+
+bool compute_pool::join_section() {
+    auto seen = section_.load(std::memory_order_relaxed);
+    while ((seen & open_bit) != 0) {
+        if (section_.compare_exchange_weak(seen, seen + 1, std::memory_order_acquire,
+                                           std::memory_order_relaxed)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+void compute_pool::leave_section() {
+    const auto left = section_.fetch_sub(1, std::memory_order_seq_cst) - 1;
+    if (left == 0 && caller_sleeps_.load(std::memory_order_seq_cst) != 0) {
+        futex_wake(section_, 1, futex_scope::process);
+    }
+}
+
+void compute_pool::close_section() {
+    section_.fetch_and(~open_bit, std::memory_order_relaxed);
+}
+
+void compute_pool::sleep_until_work() {
+    const auto seen = opened_.load(std::memory_order_seq_cst);
+    for (int turn = 0; turn < spin_turns; ++turn) {
+        if ((section_.load(std::memory_order_relaxed) & open_bit) != 0) return;
+        if (stopping_.load(std::memory_order_relaxed)) return;
+        relax();
+    }
+    sleepers_.fetch_add(1, std::memory_order_seq_cst);
+    const bool open = (section_.load(std::memory_order_seq_cst) & open_bit) != 0;
+    if (!open && !stopping_.load(std::memory_order_seq_cst)) {
+        futex_wait(opened_, seen, futex_scope::process);
+    }
+    sleepers_.fetch_sub(1, std::memory_order_seq_cst);
+}
+
+void compute_pool::wait_for_helpers() {
+    for (int turn = 0; turn < spin_turns; ++turn) {
+        if (section_.load(std::memory_order_acquire) == 0) return;
+        relax();
+    }
+    caller_sleeps_.store(1, std::memory_order_seq_cst);
+    while (const auto seen = section_.load(std::memory_order_seq_cst)) {
+        futex_wait(section_, seen, futex_scope::process);
+    }
+    caller_sleeps_.store(0, std::memory_order_relaxed);
+}
+
+void compute_pool::check_environment() {
+    if (!training::numerics::float_environment_ok()) {
+        environment_changed_.store(true, std::memory_order_relaxed);
+    }
+}
+
+}  // namespace tequio::node

@@ -1,0 +1,75 @@
+#pragma once
+
+/// The worker's threads: a fork-join pool for kernels. The one place with threads for compute.
+///
+/// Why it looks as it does: a training step is some thousand short parallel sections, so a section
+/// must open in about a microsecond; but the machine belongs to somebody else, so idle threads
+/// sleep in the kernel after a short spin, and a section never waits for a thread that has not
+/// come: the others do its tasks.
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <thread>
+#include <vector>
+
+#include "node/worker/thread_gate.hpp"
+#include "training/executor.hpp"
+
+namespace tequio::node {
+
+/// Runs tasks on the caller's thread and `threads() - 1` of its own. `run` is called by one thread
+/// at a time, never from inside a task: both are mistakes of ours and abort.
+class compute_pool final : public training::executor {
+public:
+    /// Starts the threads; each sets its floating-point environment, as does the calling thread,
+    /// which must be the one that calls `run`. `threads` >= 1. `gate`, if given, must outlive the
+    /// pool.
+    explicit compute_pool(unsigned threads, thread_gate* gate = nullptr);
+    /// Wakes and joins all threads, parked ones too.
+    ~compute_pool() override;
+    compute_pool(const compute_pool&) = delete;
+    compute_pool& operator=(const compute_pool&) = delete;
+
+    unsigned threads() const override { return threads_; }
+    /// While the gate allows no thread, `run` stops before its next task and sleeps until it does.
+    void run(std::size_t tasks, training::task_ref body) override;
+
+    /// False once any thread came out of a section with another floating-point environment than
+    /// it must have: what was computed since the pool started may be wrong (NUMERICS.md, rule 1).
+    bool environment_ok() const { return !environment_changed_.load(std::memory_order_relaxed); }
+
+private:
+    void help(unsigned index);
+    bool join_section();
+    void leave_section();
+    void close_section();
+    void do_tasks(unsigned index);
+    void sleep_until_work();
+    void wait_for_helpers();
+    void check_environment();
+
+    const unsigned threads_;
+    thread_gate* const gate_;
+
+    // The section in hand. Written by the caller while it is closed and nobody is inside.
+    const training::task_ref* body_ = nullptr;
+    std::size_t tasks_ = 0;
+    alignas(64) std::atomic<std::size_t> next_task_{0};
+
+    /// Top bit: the section is open. Below: helpers inside, the caller not counted.
+    alignas(64) std::atomic<std::uint32_t> section_{0};
+    std::atomic<std::uint32_t> caller_sleeps_{0};
+
+    /// Counts the sections opened; helpers sleep on it.
+    alignas(64) std::atomic<std::uint32_t> opened_{0};
+    std::atomic<std::uint32_t> sleepers_{0};
+
+    alignas(64) std::atomic<bool> stopping_{false};
+    std::atomic<bool> running_{false};
+    std::atomic<bool> environment_changed_{false};
+    std::atomic<std::uint32_t> helpers_left_{0};
+    std::vector<std::thread> helpers_;
+};
+
+}  // namespace tequio::node

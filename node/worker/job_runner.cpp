@@ -1,0 +1,221 @@
+#include "node/worker/job_runner.hpp"
+
+#include <algorithm>
+#include <chrono>
+
+#include "base/text.hpp"
+#include "training/cost.hpp"
+#include "training/dataset.hpp"
+#include "training/errc.hpp"
+#include "training/merge.hpp"
+#include "training/numerics/target.hpp"
+
+namespace tequio::node {
+namespace {
+
+using training::errc;
+
+/// Sets the reference kernels for the length of a scope, if asked to.
+class engine_choice {
+public:
+    explicit engine_choice(compute_engine engine) : before_(training::numerics::active_target()) {
+        if (engine == compute_engine::reference) {
+            training::numerics::set_target(training::numerics::simd_target::reference);
+        }
+    }
+    ~engine_choice() { training::numerics::set_target(before_); }
+    engine_choice(const engine_choice&) = delete;
+    engine_choice& operator=(const engine_choice&) = delete;
+
+private:
+    training::numerics::simd_target before_;
+};
+
+std::uint64_t saturating_add(std::uint64_t a, std::uint64_t b) {
+    return a > UINT64_MAX - b ? UINT64_MAX : a + b;
+}
+
+base::result<void> verify_input(const item_input& input, std::uint32_t index) {
+    // A disk can rot and a store can mix up files; a wrong input would look like a faulty node.
+    if (base::blob_ref_of(input.bytes.bytes()) == input.blob) return {};
+    return base::fail(errc::bad_contribution, "input " + std::to_string(index) +
+                                                  " is not the blob " + input.blob.text() +
+                                                  "; fetch it again");
+}
+
+}  // namespace
+
+std::uint64_t job_memory_bytes(const training::recipe& r, unsigned threads) {
+    const auto cost = training::cost_of(r);
+    const auto floats = training::layout_of(r.model).padded_size;
+    auto bytes = training::engine::memory_bytes_for(r, threads);
+    bytes = saturating_add(bytes, state_memory::size_bytes(floats));
+    bytes = saturating_add(bytes, floats * sizeof(std::int64_t));
+    return saturating_add(bytes, 2 * cost.contribution_bytes);
+}
+
+job_runner::job_runner(training::recipe r, memory_map tokens, state_memory state,
+                       compute_pool& pool)
+    : recipe_(std::move(r)), tokens_(std::move(tokens)), state_(std::move(state)), pool_(pool) {}
+
+base::result<std::unique_ptr<job_runner>> job_runner::open(std::string_view recipe_text,
+                                                           unique_fd tokens, unique_fd state,
+                                                           compute_pool& pool,
+                                                           std::uint64_t memory_max_bytes) {
+    TEQUIO_TRY(auto recipe, training::parse_recipe(recipe_text));
+    const auto needed = job_memory_bytes(recipe, pool.threads());
+    if (memory_max_bytes != 0 && needed > memory_max_bytes) {
+        return base::fail(errc::out_of_memory,
+                          "this job needs " + base::human_size(needed) + " of memory and " +
+                              base::human_size(memory_max_bytes) +
+                              " are allowed here; raise limits.idle.memory to take part");
+    }
+    const auto& blob = recipe.data.tokens;
+    TEQUIO_TRY(auto map, memory_map::of(tokens.get(), blob.size, memory_map::access::read));
+    if (base::blob_ref_of(map.bytes()) != blob) {
+        return base::fail(errc::bad_data, "the tokens are not the recipe's " + blob.text());
+    }
+    const auto layout = training::layout_of(recipe.model);
+    TEQUIO_TRY(auto memory, state_memory::map(std::move(state), training::recipe_id_of(recipe),
+                                              layout.padded_size));
+    if (const auto held = memory.held();
+        held && training::state_digest(layout, memory.view()) != held->digest) {
+        memory.clear();
+    }
+    std::unique_ptr<job_runner> out(
+        new job_runner(std::move(recipe), std::move(map), std::move(memory), pool));
+    TEQUIO_TRY(auto data, training::dataset_view::open(out->tokens_.bytes(), out->recipe_));
+    TEQUIO_TRY(out->engine_, training::engine::create(out->recipe_, std::move(data), pool));
+    out->memory_bytes_ = needed;
+    return out;
+}
+
+std::uint64_t job_runner::tokens_per_step() const {
+    return recipe_.train.batch * recipe_.model.context;
+}
+
+base::result<item_result> job_runner::run(const compute_item& item,
+                                          const item_callbacks& callbacks) {
+    const auto start = std::chrono::steady_clock::now();
+    const engine_choice choice(item.engine);
+    TEQUIO_TRY(auto out, compute(item, callbacks));
+    const auto spent = std::chrono::steady_clock::now() - start;
+    out.outcome.computed_microseconds = static_cast<std::uint64_t>(
+        std::chrono::duration_cast<std::chrono::microseconds>(spent).count());
+    if (!out.blob.empty()) out.outcome.blob = base::blob_ref_of(out.blob);
+    return out;
+}
+
+base::result<item_result> job_runner::compute(const compute_item& item,
+                                              const item_callbacks& callbacks) {
+    if (item.kind == compute_kind::prepare) return prepare();
+    TEQUIO_CHECK(expect_round(item));
+    switch (item.kind) {
+        case compute_kind::lane:
+            return run_lane(item, callbacks);
+        case compute_kind::validation:
+            return validate(callbacks);
+        case compute_kind::sum:
+            return sum(item, callbacks);
+        default:
+            return apply(item, callbacks);
+    }
+}
+
+base::result<void> job_runner::expect_round(const compute_item& item) const {
+    const auto held = state_.held();
+    if (held && held->round == item.round) return {};
+    return base::fail(errc::bad_state,
+                      "an item of round " + std::to_string(item.round.value) + " while " +
+                          (held ? "the state of round " + std::to_string(held->round.value)
+                                : std::string("no state")) +
+                          " is held");
+}
+
+base::result<item_result> job_runner::prepare() {
+    engine_->initial_state(state_.next());
+    return commit_next({0});
+}
+
+/// Names the state that was just written to the other buffer, and holds it from now on.
+base::result<item_result> job_runner::commit_next(base::round_index round) {
+    if (!pool_.environment_ok()) {
+        return base::fail(errc::environment_changed,
+                          "a compute thread's floating-point environment changed; start again");
+    }
+    item_result out;
+    out.outcome.state_after = training::state_digest(engine_->layout(), state_.next());
+    state_.commit({round, out.outcome.state_after});
+    return out;
+}
+
+base::result<item_result> job_runner::run_lane(const compute_item& item,
+                                               const item_callbacks& callbacks) {
+    if (item.lane.value >= recipe_.train.lanes || item.round.value >= recipe_.train.rounds) {
+        return base::fail(errc::bad_state, "the recipe has no lane " +
+                                               std::to_string(item.lane.value) + " in round " +
+                                               std::to_string(item.round.value));
+    }
+    TEQUIO_TRY(auto lane,
+               engine_->run_lane(state_.view(), item.round, item.lane, callbacks.keep_going));
+    if (!pool_.environment_ok()) {
+        return base::fail(errc::environment_changed,
+                          "a compute thread's floating-point environment changed; start again");
+    }
+    item_result out;
+    out.outcome.loss = lane.loss;
+    out.outcome.trace = lane.trace;
+    if (auto* failure = std::get_if<training::diverged>(&lane.outcome)) {
+        out.outcome.divergence = compute_divergence{failure->step, std::move(failure->tensor)};
+    } else {
+        out.blob = std::move(std::get<base::byte_vector>(lane.outcome));
+    }
+    return out;
+}
+
+base::result<item_result> job_runner::validate(const item_callbacks& callbacks) {
+    if (recipe_.data.validation_tokens == 0) {
+        return base::fail(errc::bad_data, "this recipe has no validation");
+    }
+    item_result out;
+    // Windows are not inner steps: none of these counts as progress of a lane.
+    const auto go_on = [&callbacks](std::uint64_t) { return callbacks.keep_going(0); };
+    TEQUIO_TRY(out.outcome.loss, engine_->validate(state_.view(), go_on));
+    return out;
+}
+
+base::result<item_result> job_runner::sum(const compute_item& item,
+                                          const item_callbacks& callbacks) {
+    if (item.inputs != recipe_.train.lanes) {
+        return base::fail(errc::incomplete_sum, "a sum of " + std::to_string(item.inputs) +
+                                                    " lanes; the recipe has " +
+                                                    std::to_string(recipe_.train.lanes));
+    }
+    training::summation total(recipe_, engine_->layout());
+    for (std::uint32_t index = 0; index < item.inputs; ++index) {
+        if (!callbacks.keep_going(0)) return base::fail(errc::stopped, "stopped");
+        TEQUIO_TRY(const auto input, callbacks.input(index));
+        TEQUIO_CHECK(verify_input(input, index));
+        TEQUIO_CHECK(total.add(base::lane_index{index}, input.bytes.bytes()));
+    }
+    TEQUIO_TRY(auto finished, total.finish());
+    item_result out;
+    out.outcome.sum = finished.sum;
+    out.outcome.loss = finished.loss;
+    out.blob = std::move(finished.mean);
+    return out;
+}
+
+base::result<item_result> job_runner::apply(const compute_item& item,
+                                            const item_callbacks& callbacks) {
+    TEQUIO_TRY(const auto input, callbacks.input(0));
+    TEQUIO_CHECK(verify_input(input, 0));
+    const auto from = state_.view();
+    const auto to = state_.next();
+    std::copy(from.parameters.begin(), from.parameters.end(), to.parameters.begin());
+    std::copy(from.momentum.begin(), from.momentum.end(), to.momentum.begin());
+    TEQUIO_CHECK(training::apply_mean(recipe_, engine_->layout(), input.bytes.bytes(), to));
+    return commit_next(item.round.next());
+}
+
+}  // namespace tequio::node

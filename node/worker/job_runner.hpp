@@ -1,0 +1,81 @@
+#pragma once
+
+/// One open job in the worker: recipe, tokens, state memory, engine; computes items.
+
+#include <functional>
+#include <memory>
+#include <optional>
+
+#include "node/worker/compute_pool.hpp"
+#include "node/worker/protocol.hpp"
+#include "node/worker/state_memory.hpp"
+#include "training/engine.hpp"
+
+namespace tequio::node {
+
+/// An input of an item: its announced name, and the bytes.
+struct item_input {
+    base::blob_ref blob;
+    memory_map bytes;
+};
+
+/// How a runner asks its surroundings.
+struct item_callbacks {
+    /// Input `index`; bytes are not verified yet.
+    std::function<base::result<item_input>(std::uint32_t index)> input;
+    /// Called between micro-batches and inputs with the inner steps finished; false stops.
+    std::function<bool(std::uint64_t steps)> keep_going;
+};
+
+/// What an item came to; `blob` is empty for kinds that have none.
+struct item_result {
+    compute_outcome outcome;
+    base::byte_vector blob;
+};
+
+/// Memory that a job takes while it is open: the engine, both buffers of the state, a sum in hand
+/// and its mean.
+std::uint64_t job_memory_bytes(const training::recipe& r, unsigned threads);
+
+/// Not thread-safe; `pool` outlives it and is used by the caller's thread.
+class job_runner {
+public:
+    /// Parses the recipe, maps and verifies the tokens (one SHA-256 pass), maps the state memory
+    /// and compares the held state with its digest; a state that differs is cleared.
+    /// `memory_max_bytes`: refused above it, 0 for no limit.
+    /// Errors: those of `training::parse_recipe`, `dataset_view::open`, `engine::create`;
+    /// `training::errc::bad_data` when the tokens are not the recipe's.
+    static base::result<std::unique_ptr<job_runner>> open(std::string_view recipe_text,
+                                                          unique_fd tokens, unique_fd state,
+                                                          compute_pool& pool,
+                                                          std::uint64_t memory_max_bytes);
+
+    std::uint64_t memory_bytes() const { return memory_bytes_; }
+    std::optional<held_state> held() const { return state_.held(); }
+    std::uint64_t tokens_per_step() const;
+
+    /// Computes one item. Errors: `training::errc::bad_state` when the held state is not of the
+    /// item's round; `errc::stopped`; `errc::environment_changed`; those of the computation.
+    /// After any error the held state is what it was.
+    base::result<item_result> run(const compute_item& item, const item_callbacks& callbacks);
+
+private:
+    job_runner(training::recipe r, memory_map tokens, state_memory state, compute_pool& pool);
+    base::result<item_result> compute(const compute_item& item, const item_callbacks& callbacks);
+    base::result<item_result> prepare();
+    base::result<item_result> run_lane(const compute_item& item, const item_callbacks& callbacks);
+    base::result<item_result> validate(const item_callbacks& callbacks);
+    base::result<item_result> sum(const compute_item& item, const item_callbacks& callbacks);
+    base::result<item_result> apply(const compute_item& item, const item_callbacks& callbacks);
+    base::result<item_result> commit_next(base::round_index round);
+    base::result<void> expect_round(const compute_item& item) const;
+
+    training::recipe recipe_;
+    memory_map tokens_;
+    state_memory state_;
+    compute_pool& pool_;
+    std::unique_ptr<training::engine> engine_;
+    std::uint64_t memory_bytes_ = 0;
+};
+
+}  // namespace tequio::node

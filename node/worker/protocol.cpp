@@ -1,0 +1,350 @@
+#include "node/worker/protocol.hpp"
+
+#include <algorithm>
+
+#include "base/bytes.hpp"
+#include "base/ensure.hpp"
+
+namespace tequio::node {
+namespace {
+
+// Type numbers are append-only; commands and reports share one space, so that a message sent to the
+// wrong end is never understood.
+enum class message_type : std::uint8_t {
+    open_job = 1,
+    begin = 2,
+    input = 3,
+    stop = 4,
+    close_job = 5,
+    ready = 32,
+    job_opened = 33,
+    job_refused = 34,
+    wants_input = 35,
+    progress = 36,
+    item_done = 37,
+    item_failed = 38,
+};
+
+constexpr std::size_t name_size_max = 256;
+
+class encoder {
+public:
+    explicit encoder(message_type type) : writer_(bytes_) {
+        writer_.u8(static_cast<std::uint8_t>(type));
+    }
+    encoder& u8(std::uint8_t v) { return writer_.u8(v), *this; }
+    encoder& u32(std::uint32_t v) { return writer_.u32(v), *this; }
+    encoder& u64(std::uint64_t v) { return writer_.u64(v), *this; }
+    encoder& f64(double v) { return writer_.f64(v), *this; }
+    encoder& flag(bool v) { return u8(v ? 1 : 0); }
+    encoder& digest(const base::digest& v) { return writer_.raw(v.view()), *this; }
+    encoder& blob(const base::blob_ref& v) { return digest(v.root).u64(v.size); }
+    encoder& text(std::string_view v, std::size_t size_max) {
+        base::ensure(v.size() <= size_max, "a text in a worker message is longer than its cap");
+        writer_.u32(static_cast<std::uint32_t>(v.size()));
+        writer_.raw(base::as_bytes(v));
+        return *this;
+    }
+    /// Sentences are for people: a long one is cut, not refused.
+    encoder& sentence(std::string_view v) {
+        return text(v.substr(0, worker_sentence_size_max), worker_sentence_size_max);
+    }
+    base::byte_vector finish() {
+        base::ensure(bytes_.size() <= worker_message_size_max, "a worker message is too long");
+        return std::move(bytes_);
+    }
+
+private:
+    base::byte_vector bytes_;
+    base::byte_writer writer_;
+};
+
+class decoder {
+public:
+    explicit decoder(base::byte_view bytes) : reader_(bytes) {}
+    std::uint8_t u8() { return reader_.u8(); }
+    std::uint32_t u32() { return reader_.u32(); }
+    std::uint64_t u64() { return reader_.u64(); }
+    double f64() { return reader_.f64(); }
+    bool flag() { return in_range(reader_.u8(), 0, 1) == 1; }
+    std::uint8_t in_range(std::uint8_t v, std::uint8_t low, std::uint8_t high) {
+        if (v < low || v > high) bad_ = true;
+        return v;
+    }
+    base::digest digest() {
+        base::digest out;
+        const auto bytes = reader_.raw(out.bytes.size());
+        if (bytes.size() == out.bytes.size()) {
+            std::copy(bytes.begin(), bytes.end(), out.bytes.begin());
+        }
+        return out;
+    }
+    base::blob_ref blob() {
+        base::blob_ref out;
+        out.root = digest();
+        out.size = u64();
+        if (out.size > base::blob_size_max_bytes) bad_ = true;
+        return out;
+    }
+    std::string text(std::size_t size_max) {
+        const auto size = reader_.u32();
+        if (size > size_max) {
+            bad_ = true;
+            return {};
+        }
+        return std::string(base::as_text(reader_.raw(size)));
+    }
+    std::string sentence() { return text(worker_sentence_size_max); }
+    bool ok() const { return !bad_ && !reader_.failed() && reader_.at_end(); }
+
+private:
+    base::byte_reader reader_;
+    bool bad_ = false;
+};
+
+void put_item(encoder& out, const compute_item& item) {
+    out.u64(item.id).u8(static_cast<std::uint8_t>(item.kind));
+    out.u8(static_cast<std::uint8_t>(item.engine)).u64(item.round.value).u64(item.lane.value);
+    out.u32(item.inputs);
+}
+
+/// The number of inputs that an item of this kind may have.
+bool inputs_fit(const compute_item& item) {
+    switch (item.kind) {
+        case compute_kind::sum:
+            return item.inputs >= 1 && item.inputs <= worker_inputs_max;
+        case compute_kind::apply:
+            return item.inputs == 1;
+        default:
+            return item.inputs == 0;
+    }
+}
+
+std::optional<compute_item> get_item(decoder& in) {
+    compute_item item;
+    item.id = in.u64();
+    item.kind = static_cast<compute_kind>(in.in_range(in.u8(), 1, 5));
+    item.engine = static_cast<compute_engine>(in.in_range(in.u8(), 0, 1));
+    item.round.value = in.u64();
+    item.lane.value = in.u64();
+    item.inputs = in.u32();
+    if (!inputs_fit(item)) return std::nullopt;
+    return item;
+}
+
+void put_outcome(encoder& out, const compute_outcome& o) {
+    out.digest(o.state_after).blob(o.blob).flag(o.divergence.has_value());
+    if (o.divergence) out.u64(o.divergence->step).text(o.divergence->tensor, name_size_max);
+    out.f64(o.loss).digest(o.trace).digest(o.sum).u64(o.computed_microseconds);
+}
+
+compute_outcome get_outcome(decoder& in) {
+    compute_outcome o;
+    o.state_after = in.digest();
+    o.blob = in.blob();
+    if (in.flag()) {
+        compute_divergence d;
+        d.step = in.u64();
+        d.tensor = in.text(name_size_max);
+        o.divergence = std::move(d);
+    }
+    o.loss = in.f64();
+    o.trace = in.digest();
+    o.sum = in.digest();
+    o.computed_microseconds = in.u64();
+    return o;
+}
+
+struct command_encoder {
+    base::byte_vector operator()(const worker_open_job& m) const {
+        return encoder(message_type::open_job).text(m.recipe, recipe_text_size_max).finish();
+    }
+    base::byte_vector operator()(const worker_begin& m) const {
+        base::ensure(inputs_fit(m.item), "an item has inputs that its kind does not take");
+        encoder out(message_type::begin);
+        put_item(out, m.item);
+        return out.finish();
+    }
+    base::byte_vector operator()(const worker_input& m) const {
+        encoder out(message_type::input);
+        return out.u64(m.item).u32(m.index).blob(m.blob).flag(m.missing).finish();
+    }
+    base::byte_vector operator()(const worker_stop& m) const {
+        return encoder(message_type::stop).u64(m.item).finish();
+    }
+    base::byte_vector operator()(const worker_close_job&) const {
+        return encoder(message_type::close_job).finish();
+    }
+};
+
+struct report_encoder {
+    base::byte_vector operator()(const worker_ready& m) const {
+        encoder out(message_type::ready);
+        out.u32(m.version).u32(m.threads).text(m.cpu_protection, name_size_max);
+        return out.text(m.simd, name_size_max).text(m.sandbox, name_size_max).finish();
+    }
+    base::byte_vector operator()(const worker_job_opened& m) const {
+        encoder out(message_type::job_opened);
+        return out.u64(m.memory_bytes)
+            .flag(m.has_state)
+            .u64(m.round.value)
+            .digest(m.state)
+            .finish();
+    }
+    base::byte_vector operator()(const worker_job_refused& m) const {
+        return encoder(message_type::job_refused).sentence(m.reason).finish();
+    }
+    base::byte_vector operator()(const worker_wants_input& m) const {
+        return encoder(message_type::wants_input).u64(m.item).u32(m.index).finish();
+    }
+    base::byte_vector operator()(const worker_progress& m) const {
+        return encoder(message_type::progress).u64(m.item).u64(m.steps).u64(m.tokens).finish();
+    }
+    base::byte_vector operator()(const worker_item_done& m) const {
+        encoder out(message_type::item_done);
+        out.u64(m.item);
+        put_outcome(out, m.outcome);
+        return out.finish();
+    }
+    base::byte_vector operator()(const worker_item_failed& m) const {
+        encoder out(message_type::item_failed);
+        return out.u64(m.item).flag(m.stopped).sentence(m.reason).finish();
+    }
+};
+
+base::error malformed() {
+    return base::fail(base::errc::bad_encoding, "a malformed message between daemon and worker");
+}
+
+template <class Message>
+base::result<Message> finish(const decoder& in, Message message) {
+    if (!in.ok()) return malformed();
+    return message;
+}
+
+worker_ready get_ready(decoder& in) {
+    worker_ready m;
+    m.version = in.u32();
+    m.threads = in.u32();
+    m.cpu_protection = in.text(name_size_max);
+    m.simd = in.text(name_size_max);
+    m.sandbox = in.text(name_size_max);
+    return m;
+}
+
+worker_job_opened get_opened(decoder& in) {
+    worker_job_opened m;
+    m.memory_bytes = in.u64();
+    m.has_state = in.flag();
+    m.round.value = in.u64();
+    m.state = in.digest();
+    return m;
+}
+
+worker_item_failed get_failed(decoder& in) {
+    worker_item_failed m;
+    m.item = in.u64();
+    m.stopped = in.flag();
+    m.reason = in.sentence();
+    return m;
+}
+
+worker_input get_input(decoder& in) {
+    worker_input m;
+    m.item = in.u64();
+    m.index = in.u32();
+    m.blob = in.blob();
+    m.missing = in.flag();
+    return m;
+}
+
+}  // namespace
+
+base::byte_vector encode(const worker_command& message) {
+    return std::visit(command_encoder{}, message);
+}
+
+base::byte_vector encode(const worker_report& message) {
+    return std::visit(report_encoder{}, message);
+}
+
+base::result<worker_command> decode_command(base::byte_view bytes) {
+    if (bytes.size() > worker_message_size_max) {
+        return base::fail(base::errc::too_large, "a message to the worker above its cap");
+    }
+    decoder in(bytes);
+    switch (static_cast<message_type>(in.u8())) {
+        case message_type::open_job: {
+            worker_open_job m{in.text(recipe_text_size_max)};
+            return finish<worker_command>(in, std::move(m));
+        }
+        case message_type::begin: {
+            const auto item = get_item(in);
+            if (!item) return malformed();
+            return finish<worker_command>(in, worker_begin{*item});
+        }
+        case message_type::input:
+            return finish<worker_command>(in, get_input(in));
+        case message_type::stop: {
+            const worker_stop m{in.u64()};
+            return finish<worker_command>(in, m);
+        }
+        case message_type::close_job:
+            return finish<worker_command>(in, worker_close_job{});
+        default:
+            return malformed();
+    }
+}
+
+base::result<worker_report> decode_report(base::byte_view bytes) {
+    if (bytes.size() > worker_message_size_max) {
+        return base::fail(base::errc::too_large, "a message from the worker above its cap");
+    }
+    decoder in(bytes);
+    switch (static_cast<message_type>(in.u8())) {
+        case message_type::ready:
+            return finish<worker_report>(in, get_ready(in));
+        case message_type::job_opened:
+            return finish<worker_report>(in, get_opened(in));
+        case message_type::job_refused: {
+            worker_job_refused m{in.sentence()};
+            return finish<worker_report>(in, std::move(m));
+        }
+        case message_type::wants_input: {
+            worker_wants_input m;
+            m.item = in.u64();
+            m.index = in.u32();
+            return finish<worker_report>(in, m);
+        }
+        case message_type::progress: {
+            worker_progress m;
+            m.item = in.u64();
+            m.steps = in.u64();
+            m.tokens = in.u64();
+            return finish<worker_report>(in, m);
+        }
+        case message_type::item_done: {
+            worker_item_done m;
+            m.item = in.u64();
+            m.outcome = get_outcome(in);
+            return finish<worker_report>(in, std::move(m));
+        }
+        case message_type::item_failed:
+            return finish<worker_report>(in, get_failed(in));
+        default:
+            return malformed();
+    }
+}
+
+std::size_t descriptors_of(const worker_command& message) {
+    if (std::holds_alternative<worker_open_job>(message)) return 2;
+    const auto* input = std::get_if<worker_input>(&message);
+    return input != nullptr && !input->missing ? 1 : 0;
+}
+
+std::size_t descriptors_of(const worker_report& message) {
+    const auto* done = std::get_if<worker_item_done>(&message);
+    return done != nullptr && done->outcome.blob.size > 0 ? 1 : 0;
+}
+
+}  // namespace tequio::node

@@ -1,0 +1,163 @@
+#pragma once
+
+/// Messages between the daemon and its worker, over one SOCK_SEQPACKET socket pair; file
+/// descriptors ride along. The byte layout is in README.md. Both ends ship in one executable, so
+/// there is one version, checked in `worker_ready`.
+///
+/// The daemon does not trust the worker (it reads data from strangers) and the other way round
+/// costs nothing: every decoder is strict and capped, and refuses trailing bytes.
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <variant>
+
+#include "base/blob.hpp"
+#include "base/ids.hpp"
+
+namespace tequio::node {
+
+inline constexpr std::uint32_t worker_protocol_version = 1;
+/// No message is longer; below the default socket buffer, so that one always fits.
+inline constexpr std::size_t worker_message_size_max = 128 * 1024;
+inline constexpr std::size_t recipe_text_size_max = 64 * 1024;
+inline constexpr std::size_t worker_sentence_size_max = 4096;
+/// Inputs of one item: a sum of all lanes that a recipe may have.
+inline constexpr std::uint32_t worker_inputs_max = 65536;
+
+/// What the worker computes. A check is a lane (or a validation) computed again.
+enum class compute_kind : std::uint8_t {
+    prepare = 1,     ///< S(0) into the state memory
+    lane = 2,        ///< one lane of the round whose state is held: a contribution, or diverged
+    validation = 3,  ///< validation loss of the held state
+    sum = 4,         ///< contributions of all lanes, in lane order -> the mean
+    apply = 5,       ///< a mean onto the held state -> the next round's state
+};
+
+/// Which kernels compute. Both give the same bits; `reference` is the definition, and slow.
+enum class compute_engine : std::uint8_t { fast = 0, reference = 1 };
+
+/// One piece of work. `round` is the round of the state it starts from; 0 for `prepare`.
+struct compute_item {
+    std::uint64_t id = 0;  ///< chosen by the daemon; never used twice for one worker
+    compute_kind kind = compute_kind::prepare;
+    compute_engine engine = compute_engine::fast;
+    base::round_index round;
+    base::lane_index lane;     ///< `lane` only, else 0
+    std::uint32_t inputs = 0;  ///< `sum`: the lanes; `apply`: 1; else 0
+    auto operator<=>(const compute_item&) const = default;
+};
+
+/// A lane that met a number that is not finite.
+struct compute_divergence {
+    std::uint64_t step = 0;
+    std::string tensor;
+    auto operator<=>(const compute_divergence&) const = default;
+};
+
+/// What came out of an item; fields that its kind does not have are zero.
+struct compute_outcome {
+    base::digest state_after;  ///< `prepare`, `apply`
+    base::blob_ref blob;       ///< `lane`: contribution; `sum`: mean. The bytes come beside it
+    std::optional<compute_divergence> divergence;  ///< `lane`
+    double loss = 0;     ///< `lane`: its mean training loss; `sum`: over lanes; `validation`
+    base::digest trace;  ///< `lane`
+    base::digest sum;    ///< `sum`
+    std::uint64_t computed_microseconds = 0;
+    bool operator==(const compute_outcome&) const = default;
+};
+
+// From the daemon.
+
+/// Descriptors: the tokens (read-only), the state memory. Replaces the job that was open.
+struct worker_open_job {
+    std::string recipe;  ///< canonical text
+    bool operator==(const worker_open_job&) const = default;
+};
+struct worker_begin {
+    compute_item item;
+    bool operator==(const worker_begin&) const = default;
+};
+/// Answers `worker_wants_input`. Descriptor: the blob, to be mapped read-only; none if `missing`.
+struct worker_input {
+    std::uint64_t item = 0;
+    std::uint32_t index = 0;
+    base::blob_ref blob;
+    bool missing = false;
+    bool operator==(const worker_input&) const = default;
+};
+/// Ends the item in hand at the next micro-batch; ignored if it is over.
+struct worker_stop {
+    std::uint64_t item = 0;
+    bool operator==(const worker_stop&) const = default;
+};
+struct worker_close_job {
+    bool operator==(const worker_close_job&) const = default;
+};
+using worker_command =
+    std::variant<worker_open_job, worker_begin, worker_input, worker_stop, worker_close_job>;
+
+// From the worker.
+
+/// First message, sent from inside the finished sandbox.
+struct worker_ready {
+    std::uint32_t version = worker_protocol_version;
+    std::uint32_t threads = 0;
+    std::string cpu_protection;  ///< as `cpu_protection_name` writes it
+    std::string simd;            ///< kernels in use: "avx2", "avx512", "neon", "reference"
+    std::string sandbox;         ///< "seccomp", or why it is less
+    bool operator==(const worker_ready&) const = default;
+};
+/// The job is open. `state` says what the state memory holds, verified against its digest.
+struct worker_job_opened {
+    std::uint64_t memory_bytes = 0;
+    bool has_state = false;
+    base::round_index round;
+    base::digest state;
+    bool operator==(const worker_job_opened&) const = default;
+};
+struct worker_job_refused {
+    std::string reason;
+    bool operator==(const worker_job_refused&) const = default;
+};
+struct worker_wants_input {
+    std::uint64_t item = 0;
+    std::uint32_t index = 0;
+    bool operator==(const worker_wants_input&) const = default;
+};
+/// At most five a second.
+struct worker_progress {
+    std::uint64_t item = 0;
+    std::uint64_t steps = 0;   ///< finished inner steps
+    std::uint64_t tokens = 0;  ///< in those
+    bool operator==(const worker_progress&) const = default;
+};
+/// Descriptor if `outcome.blob.size` > 0: a memory file of that size, sealed against all change.
+struct worker_item_done {
+    std::uint64_t item = 0;
+    compute_outcome outcome;
+    bool operator==(const worker_item_done&) const = default;
+};
+struct worker_item_failed {
+    std::uint64_t item = 0;
+    bool stopped = false;  ///< because it was asked to
+    std::string reason;
+    bool operator==(const worker_item_failed&) const = default;
+};
+using worker_report =
+    std::variant<worker_ready, worker_job_opened, worker_job_refused, worker_wants_input,
+                 worker_progress, worker_item_done, worker_item_failed>;
+
+/// One message as bytes. Ensures that strings keep their caps (reasons are cut to theirs).
+base::byte_vector encode(const worker_command& message);
+base::byte_vector encode(const worker_report& message);
+
+/// Errors: `base::errc::bad_encoding`, `errc::too_large`. Safe on any input.
+base::result<worker_command> decode_command(base::byte_view bytes);
+base::result<worker_report> decode_report(base::byte_view bytes);
+
+/// How many descriptors belong to a message.
+std::size_t descriptors_of(const worker_command& message);
+std::size_t descriptors_of(const worker_report& message);
+
+}  // namespace tequio::node

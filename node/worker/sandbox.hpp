@@ -1,0 +1,42 @@
+#pragma once
+
+/// What the worker takes from itself before it reads a byte that came from elsewhere.
+
+#include <cstdint>
+#include <string>
+
+#include "base/result.hpp"
+
+namespace tequio::node {
+
+/// Bounds of one worker process.
+struct sandbox_limits {
+    /// Private memory that computing may use, in bytes: the owner's limit. Room for the program
+    /// itself and its threads' stacks is added. 0: no limit.
+    std::uint64_t memory_bytes = 0;
+    unsigned threads = 1;
+};
+
+/// Sets the process's resource limits: private memory, no core dumps, few descriptors, no file
+/// larger than the memory limit. Not under sanitizers, whose shadow memory has no bound.
+/// Errors: `base::errc::io_failure`.
+base::result<void> limit_resources(const sandbox_limits& limits);
+
+/// Ends, for all threads of this process and for ever: opening or naming files, sockets, new
+/// processes and threads, programs, signals to others, executable memory, new privileges. What is
+/// left is in sandbox.cpp, call by call. A call that is not allowed fails with EPERM and does
+/// nothing; the process is not killed for it, because an update of the C library may bring a
+/// harmless new call, and a worker that dies of it would lose its owner's lanes for ever, whereas
+/// an attacker gains nothing from a call that fails.
+///
+/// In sanitizer builds the list is turned round (they must open files and start threads): sockets,
+/// programs, tracing and signals to others are refused, the rest is let through.
+///
+/// Returns how it went, for people: "seccomp", or "seccomp (relaxed: sanitizer build)".
+/// Errors: `base::errc::io_failure`: the worker must not run then.
+base::result<std::string> enter_sandbox();
+
+/// True in builds whose sandbox and limits are relaxed as said above.
+bool sandbox_is_relaxed();
+
+}  // namespace tequio::node

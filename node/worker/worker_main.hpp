@@ -1,0 +1,30 @@
+#pragma once
+
+/// The worker process: computes, and can do nothing else.
+
+#include <cstdint>
+#include <string>
+
+#include "base/result.hpp"
+
+namespace tequio::node {
+
+/// Descriptors at which a worker finds its connections.
+inline constexpr int worker_socket_descriptor = 3;
+inline constexpr int worker_gate_descriptor = 4;
+
+struct worker_settings {
+    unsigned threads = 1;
+    std::uint64_t memory_bytes = 0;  ///< see `sandbox_limits`
+    bool low_priority = true;        ///< false for measurements that its user waits for
+};
+
+/// What `compute_worker` puts on the command line, after the program's name and `worker`.
+inline constexpr unsigned worker_threads_max = 4096;
+
+/// Lowers its own priority, starts the compute threads, closes the sandbox, and serves until the
+/// daemon closes its end. Returns the exit code: 0 when the daemon has gone, 1 after a message on
+/// stderr. The calling process must have one thread and must be made by `compute_worker`.
+int worker_main(const worker_settings& settings);
+
+}  // namespace tequio::node

@@ -1,0 +1,165 @@
+#include "node/worker/worker_session.hpp"
+
+#include "training/errc.hpp"
+
+namespace tequio::node {
+namespace {
+
+constexpr auto progress_interval = std::chrono::milliseconds(200);
+
+base::error out_of_place(const char* what) {
+    return base::fail(base::errc::bad_encoding,
+                      std::string("the daemon sent ") + what + " where none was due");
+}
+
+}  // namespace
+
+worker_session::worker_session(channel link, compute_pool& pool, std::uint64_t memory_bytes)
+    : link_(std::move(link)), pool_(pool), memory_bytes_(memory_bytes) {}
+
+bool worker_session::report(const worker_report& message, int descriptor) {
+    const auto bytes = encode(message);
+    const std::span<const int> descriptors(&descriptor, descriptor >= 0 ? 1 : 0);
+    // Progress that does not fit into the socket is dropped; everything else waits for room.
+    const bool droppable = std::holds_alternative<worker_progress>(message);
+    const auto sent =
+        link_.send(bytes, descriptors, droppable ? channel_wait::no : channel_wait::yes);
+    return sent && *sent != channel_sent::closed;
+}
+
+base::result<std::optional<worker_session::command>> worker_session::next_command(
+    channel_wait wait) {
+    TEQUIO_TRY(auto message, link_.receive(wait));
+    if (!message) return std::optional<command>();
+    TEQUIO_TRY(auto decoded, decode_command(message->bytes));
+    if (message->descriptors.size() != descriptors_of(decoded)) {
+        return base::fail(base::errc::bad_encoding, "a message without its descriptors");
+    }
+    return std::optional<command>(command{std::move(decoded), std::move(message->descriptors)});
+}
+
+base::result<void> worker_session::serve() {
+    while (true) {
+        TEQUIO_TRY(auto next, next_command(channel_wait::yes));
+        if (!next) return {};
+        TEQUIO_CHECK(obey(std::move(*next)));
+        if (link_.closed()) return {};
+    }
+}
+
+base::result<void> worker_session::obey(command c) {
+    if (const auto* open = std::get_if<worker_open_job>(&c.message)) {
+        open_job(*open, std::move(c.descriptors));
+    } else if (const auto* start = std::get_if<worker_begin>(&c.message)) {
+        begin(start->item);
+        return trouble_;
+    } else if (std::holds_alternative<worker_close_job>(c.message)) {
+        job_.reset();
+    }
+    // A stop or an input can cross the report that ended its item: nothing is due to it any more.
+    return {};
+}
+
+void worker_session::open_job(const worker_open_job& message, std::vector<unique_fd> descriptors) {
+    job_.reset();
+    auto opened = job_runner::open(message.recipe, std::move(descriptors[0]),
+                                   std::move(descriptors[1]), pool_, memory_bytes_);
+    if (!opened) {
+        report(worker_job_refused{opened.error().message()});
+        return;
+    }
+    job_ = std::move(*opened);
+    worker_job_opened answer;
+    answer.memory_bytes = job_->memory_bytes();
+    if (const auto held = job_->held()) {
+        answer.has_state = true;
+        answer.round = held->round;
+        answer.state = held->digest;
+    }
+    report(answer);
+}
+
+void worker_session::begin(const compute_item& item) {
+    item_ = item.id;
+    stop_asked_ = false;
+    next_progress_ = std::chrono::steady_clock::now() + progress_interval;
+    if (!job_) {
+        report(worker_item_failed{item.id, false, "no job is open"});
+        return;
+    }
+    const item_callbacks callbacks{
+        [this](std::uint32_t index) { return fetch_input(index); },
+        [this](std::uint64_t steps) { return keep_going(steps); },
+    };
+    const auto result = job_->run(item, callbacks);
+    if (result) {
+        report_done(item.id, *result);
+    } else {
+        report(worker_item_failed{item.id, result.error().is(training::errc::stopped),
+                                  result.error().message()});
+    }
+}
+
+void worker_session::report_done(std::uint64_t item, const item_result& result) {
+    if (result.blob.empty()) {
+        report(worker_item_done{item, result.outcome});
+        return;
+    }
+    const auto file = make_sealed_file("tequio-result", result.blob);
+    if (file) {
+        report(worker_item_done{item, result.outcome}, file->get());
+    } else {
+        report(worker_item_failed{item, false, file.error().message()});
+    }
+}
+
+bool worker_session::keep_going(std::uint64_t steps) {
+    const auto next = next_command(channel_wait::no);
+    if (!next) {
+        trouble_ = next.error();
+    } else if (*next) {
+        note_stop(**next);
+    }
+    if (stop_asked_ || link_.closed() || !trouble_) return false;
+    const auto now = std::chrono::steady_clock::now();
+    if (now >= next_progress_) {
+        next_progress_ = now + progress_interval;
+        report(worker_progress{item_, steps, steps * job_->tokens_per_step()});
+    }
+    return true;
+}
+
+/// While an item runs, only its stop may come, and late answers to an item that was stopped.
+void worker_session::note_stop(const command& c) {
+    if (const auto* stop = std::get_if<worker_stop>(&c.message)) {
+        if (stop->item == item_) stop_asked_ = true;
+        return;
+    }
+    const auto* input = std::get_if<worker_input>(&c.message);
+    if (input == nullptr || input->item == item_) trouble_ = out_of_place("a command");
+}
+
+base::result<item_input> worker_session::fetch_input(std::uint32_t index) {
+    report(worker_wants_input{item_, index});
+    while (true) {
+        TEQUIO_TRY(auto next, next_command(channel_wait::yes));
+        if (!next) return base::fail(training::errc::stopped, "the daemon is gone");
+        auto* input = std::get_if<worker_input>(&next->message);
+        if (input == nullptr) {
+            note_stop(*next);
+            if (stop_asked_ || !trouble_) return base::fail(training::errc::stopped, "stopped");
+            continue;
+        }
+        if (input->item != item_) continue;  // answers an item that was stopped before
+        if (input->index != index) return out_of_place("another input");
+        if (input->missing) {
+            return base::fail(base::errc::io_failure,
+                              "input " + std::to_string(index) + " is not in the blob store");
+        }
+        TEQUIO_TRY(auto bytes, memory_map::of(next->descriptors[0].get(), input->blob.size,
+                                              memory_map::access::read));
+        return item_input{input->blob, std::move(bytes)};
+    }
+}
+
+}  // namespace tequio::node

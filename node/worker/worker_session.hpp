@@ -1,0 +1,50 @@
+#pragma once
+
+/// The worker's side of the conversation: reads commands, computes, reports.
+
+#include <chrono>
+#include <memory>
+
+#include "node/worker/channel.hpp"
+#include "node/worker/job_runner.hpp"
+
+namespace tequio::node {
+
+/// Serves one daemon. Not thread-safe.
+class worker_session {
+public:
+    /// `pool` outlives the session. `memory_bytes`: the owner's limit, 0 for none.
+    worker_session(channel link, compute_pool& pool, std::uint64_t memory_bytes);
+
+    /// Sends a report; false once the daemon is gone or the message cannot be sent.
+    bool report(const worker_report& message, int descriptor = -1);
+    /// Serves until the daemon closes its end. Errors: a message that cannot be understood here.
+    base::result<void> serve();
+
+private:
+    struct command {
+        worker_command message;
+        std::vector<unique_fd> descriptors;
+    };
+    base::result<std::optional<command>> next_command(channel_wait wait);
+    base::result<void> obey(command c);
+    void open_job(const worker_open_job& message, std::vector<unique_fd> descriptors);
+    void begin(const compute_item& item);
+    void report_done(std::uint64_t item, const item_result& result);
+    bool keep_going(std::uint64_t steps);
+    base::result<item_input> fetch_input(std::uint32_t index);
+    void note_stop(const command& c);
+
+    channel link_;
+    compute_pool& pool_;
+    std::uint64_t memory_bytes_;
+    std::unique_ptr<job_runner> job_;
+
+    // The item in hand.
+    std::uint64_t item_ = 0;
+    bool stop_asked_ = false;
+    base::result<void> trouble_;  ///< what made the conversation impossible
+    std::chrono::steady_clock::time_point next_progress_;
+};
+
+}  // namespace tequio::node

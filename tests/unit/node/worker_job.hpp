@@ -1,0 +1,48 @@
+#pragma once
+
+/// A job that takes milliseconds, for tests of the worker.
+
+#include <boost/test/unit_test.hpp>
+#include <string>
+
+#include "node/worker/shared_memory.hpp"
+#include "node/worker/state_memory.hpp"
+#include "training/dataset.hpp"
+#include "training/recipe.hpp"
+
+struct test_job {
+    tequio::training::recipe recipe;
+    tequio::training::tokenised_data data;
+
+    explicit test_job(std::uint64_t lanes = 2, std::uint64_t rounds = 3) {
+        recipe.model = {"gpt2", 2, 2, 32, 32, 256};
+        auto& train = recipe.train;
+        train.lanes = lanes;
+        train.rounds = rounds;
+        train.inner_steps = 4;
+        train.batch = 4;
+        train.micro_batch = 4;
+        train.inner.ramp_steps = 2;
+        std::string text;
+        for (int i = 0; i < 200; ++i) text += "line " + std::to_string(i * i) + " of a text\n";
+        const tequio::training::source_file file{"text", tequio::base::as_bytes(text)};
+        auto tokens = tequio::training::tokenise_bytes({&file, 1}, 0.1, recipe.model.context);
+        BOOST_REQUIRE(tokens.has_value());
+        data = std::move(*tokens);
+        recipe.data = data.config;
+        BOOST_REQUIRE(tequio::training::check_recipe(recipe).has_value());
+    }
+    std::string text() const { return tequio::training::recipe_text(recipe); }
+    tequio::node::unique_fd token_file() const {
+        auto file = tequio::node::make_sealed_file("tokens", data.tokens);
+        BOOST_REQUIRE(file.has_value());
+        return std::move(*file);
+    }
+    tequio::node::state_memory make_state() const {
+        auto state = tequio::node::state_memory::create(
+            tequio::training::recipe_id_of(recipe),
+            tequio::training::layout_of(recipe.model).padded_size);
+        BOOST_REQUIRE(state.has_value());
+        return std::move(*state);
+    }
+};

@@ -1,0 +1,338 @@
+// The worker as its daemon sees it: started, fed, stopped, killed.
+
+#include <fcntl.h>
+#include <poll.h>
+#include <sched.h>
+#include <signal.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <boost/test/unit_test.hpp>
+#include <chrono>
+#include <filesystem>
+#include <fstream>
+#include <set>
+
+#include "node/worker/compute_worker.hpp"
+#include "node/worker/sandbox.hpp"
+#include "worker_job.hpp"
+
+using namespace tequio;
+using namespace tequio::node;
+
+namespace {
+
+constexpr int patience_ms = 60000;
+
+compute_worker_options options(unsigned threads = 1) {
+    return {TEQUIO_WORKER_CHILD, threads, 0, false};
+}
+
+/// The next event of type Event; other events before it are dropped.
+template <class Event>
+Event wait_for(compute_worker& worker) {
+    const auto deadline = std::chrono::steady_clock::now() + std::chrono::milliseconds(patience_ms);
+    while (std::chrono::steady_clock::now() < deadline) {
+        for (auto& event : worker.take_events()) {
+            if (auto* wanted = std::get_if<Event>(&event)) return std::move(*wanted);
+            if (const auto* end = std::get_if<worker_exited>(&event)) {
+                BOOST_FAIL("the worker ended: " + end->reason);
+            }
+            if (const auto* failed = std::get_if<worker_item_failed>(&event)) {
+                BOOST_FAIL("an item failed: " + failed->reason);
+            }
+        }
+        worker.wait(patience_ms);
+    }
+    BOOST_FAIL("nothing came of it in time");
+    return {};
+}
+
+/// A worker with an open job and S(0) prepared.
+struct open_worker {
+    test_job job;
+    state_memory state = job.make_state();
+    unique_fd tokens = job.token_file();
+    compute_worker worker;
+    worker_ready ready;
+
+    explicit open_worker(compute_worker_options o = options()) : worker(std::move(o)) {
+        BOOST_REQUIRE(worker.start());
+        ready = wait_for<worker_ready>(worker);
+        worker.open_job(job.text(), tokens.get(), state);
+        wait_for<worker_job_opened>(worker);
+    }
+    worker_finished compute(compute_item item, open_input inputs = {}) {
+        worker.begin(item, std::move(inputs));
+        return wait_for<worker_finished>(worker);
+    }
+    compute_item item(compute_kind kind) const {
+        compute_item out;
+        out.kind = kind;
+        if (const auto held = state.held()) out.round = held->round;
+        return out;
+    }
+};
+
+std::set<std::string> names_in(const std::string& folder) {
+    std::set<std::string> out;
+    for (const auto& item : std::filesystem::directory_iterator(folder)) {
+        out.insert(item.path().filename().string());
+    }
+    return out;
+}
+
+}  // namespace
+
+BOOST_AUTO_TEST_CASE(worker_starts_in_its_sandbox_and_inherits_nothing) {
+    compute_worker worker({TEQUIO_WORKER_CHILD, 3, 0, true});
+    BOOST_REQUIRE(worker.start());
+    const auto ready = wait_for<worker_ready>(worker);
+    BOOST_TEST(ready.threads == 3u);
+    BOOST_TEST(ready.sandbox ==
+               (sandbox_is_relaxed() ? "seccomp (relaxed: sanitizer build)" : "seccomp"));
+    BOOST_TEST_MESSAGE("cpu protection: " << ready.cpu_protection << ", simd: " << ready.simd);
+    const auto place = "/proc/" + std::to_string(worker.process());
+    if (!sandbox_is_relaxed()) {
+        BOOST_TEST((names_in(place + "/fd") == std::set<std::string>{"0", "1", "2", "3"}));
+    }
+    std::ifstream environment(place + "/environ");
+    const std::string text((std::istreambuf_iterator<char>(environment)), {});
+    BOOST_TEST(text.find("HOME=") == std::string::npos);
+    for (const auto& thread : names_in(place + "/task")) {
+        BOOST_TEST(::sched_getscheduler(std::stoi(thread)) == SCHED_IDLE);
+    }
+    BOOST_TEST(::getsid(worker.process()) == worker.process());
+}
+
+BOOST_AUTO_TEST_CASE(items_are_computed_and_results_are_sealed) {
+    open_worker w;
+    const auto prepared = w.compute({});
+    BOOST_REQUIRE(w.state.held().has_value());
+    BOOST_TEST((w.state.held()->digest == prepared.outcome.state_after));
+    const auto lane = w.compute(w.item(compute_kind::lane));
+    BOOST_TEST(lane.outcome.loss > 0);
+    BOOST_TEST((base::blob_ref_of(lane.blob.bytes()) == lane.outcome.blob));
+    BOOST_TEST(check_sealed_file(lane.file.get(), lane.outcome.blob.size).has_value());
+    const auto validation = w.compute(w.item(compute_kind::validation));
+    BOOST_TEST(validation.outcome.loss > 0);
+}
+
+BOOST_AUTO_TEST_CASE(reference_kernels_give_the_same_contribution) {
+    open_worker w;
+    w.compute({});
+    auto item = w.item(compute_kind::lane);
+    const auto fast = w.compute(item);
+    item.engine = compute_engine::reference;
+    const auto reference = w.compute(item);
+    BOOST_TEST((fast.outcome.blob == reference.outcome.blob));
+    BOOST_TEST((fast.outcome.trace == reference.outcome.trace));
+    BOOST_TEST(fast.outcome.loss == reference.outcome.loss);
+}
+
+BOOST_AUTO_TEST_CASE(wrong_missing_and_damaged_inputs_fail_the_item_and_not_the_worker) {
+    open_worker w;
+    w.compute({});
+    const auto lane = w.compute(w.item(compute_kind::lane));
+    auto item = w.item(compute_kind::sum);
+    item.inputs = static_cast<std::uint32_t>(w.job.recipe.train.lanes);
+    const auto held = w.state.held();
+    const auto fails_with = [&](const open_input& inputs) {
+        w.worker.begin(item, inputs);
+        while (true) {
+            w.worker.wait(patience_ms);
+            for (auto& event : w.worker.take_events()) {
+                if (auto* failed = std::get_if<worker_item_failed>(&event)) return failed->reason;
+                BOOST_REQUIRE(!std::holds_alternative<worker_exited>(event));
+                BOOST_REQUIRE(!std::holds_alternative<worker_finished>(event));
+            }
+        }
+    };
+    const auto copy = [&] { return unique_fd(::fcntl(lane.file.get(), F_DUPFD_CLOEXEC, 0)); };
+    using opened = base::result<worker_input_file>;
+    const auto missing = fails_with(
+        [](std::uint32_t) -> opened { return base::fail(base::errc::io_failure, "gone"); });
+    BOOST_TEST(missing.find("input 0 is not in the blob store") != std::string::npos);
+    auto other = lane.outcome.blob;
+    other.root.bytes[0] ^= 1;
+    const auto wrong = fails_with([&](std::uint32_t) -> opened {
+        return worker_input_file{other, copy()};
+    });
+    BOOST_TEST(wrong.find("is not the blob") != std::string::npos);
+    auto longer = lane.outcome.blob;
+    longer.size += 1;
+    fails_with([&](std::uint32_t) -> opened { return worker_input_file{longer, copy()}; });
+    item.inputs = 1;
+    fails_with({[&](std::uint32_t) -> opened {
+        return worker_input_file{lane.outcome.blob, copy()};
+    }});
+    item = w.item(compute_kind::apply);
+    item.inputs = 1;
+    const auto not_a_mean = fails_with([&](std::uint32_t) -> opened {
+        return worker_input_file{lane.outcome.blob, copy()};
+    });
+    BOOST_TEST(!not_a_mean.empty());
+    item = w.item(compute_kind::lane);
+    item.round = {1};
+    BOOST_TEST(fails_with({}).find("round 1") != std::string::npos);
+    item.round = {0};
+    item.lane = {w.job.recipe.train.lanes};
+    fails_with({});
+    BOOST_TEST((w.state.held() == held));
+    w.compute(w.item(compute_kind::lane));
+}
+
+BOOST_AUTO_TEST_CASE(job_that_cannot_be_opened_is_refused_with_a_reason) {
+    const auto refusal = [](compute_worker_options o, std::string text, int tokens,
+                            const state_memory& state) {
+        compute_worker worker(std::move(o));
+        BOOST_REQUIRE(worker.start());
+        worker.open_job(std::move(text), tokens, state);
+        return wait_for<worker_job_refused>(worker).reason;
+    };
+    test_job job;
+    const auto state = job.make_state();
+    const auto tokens = job.token_file();
+    auto small = options();
+    small.memory_bytes = 100'000;
+    BOOST_TEST(refusal(small, job.text(), tokens.get(), state).find("of memory") !=
+               std::string::npos);
+    BOOST_TEST(!refusal(options(), "tequio/recipe/v1\n", tokens.get(), state).empty());
+    const auto shorter = make_sealed_file("tokens", base::byte_vector(100, 'x'));
+    BOOST_REQUIRE(shorter);
+    BOOST_TEST(!refusal(options(), job.text(), shorter->get(), state).empty());
+    auto bytes = job.data.tokens;
+    bytes[17] ^= 1;
+    const auto other = make_sealed_file("tokens", bytes);
+    BOOST_REQUIRE(other);
+    BOOST_TEST(refusal(options(), job.text(), other->get(), state).find("not the recipe's") !=
+               std::string::npos);
+    test_job bigger;
+    bigger.recipe.train.seed = 99;
+    BOOST_TEST(!refusal(options(), bigger.text(), tokens.get(), state).empty());
+}
+
+BOOST_AUTO_TEST_CASE(damaged_state_is_not_taken_up) {
+    test_job job;
+    auto state = job.make_state();
+    const auto tokens = job.token_file();
+    {
+        open_worker w;
+        w.compute({});
+        std::copy(w.state.view().parameters.begin(), w.state.view().parameters.end(),
+                  state.next().parameters.begin());
+        state.commit(*w.state.held());
+    }
+    const auto opened_holding = [&] {
+        compute_worker worker(options());
+        BOOST_REQUIRE(worker.start());
+        worker.open_job(job.text(), tokens.get(), state);
+        return wait_for<worker_job_opened>(worker).has_state;
+    };
+    BOOST_TEST(opened_holding());
+    const_cast<float&>(state.view().parameters[3]) += 1;
+    BOOST_TEST(!opened_holding());
+}
+
+BOOST_AUTO_TEST_CASE(stopped_item_ends_and_the_next_one_runs) {
+    open_worker w;
+    w.compute({});
+    const auto first = w.compute(w.item(compute_kind::lane));
+    w.worker.begin(w.item(compute_kind::lane));
+    w.worker.stop_item();
+    bool ended = false;
+    while (!ended) {
+        w.worker.wait(patience_ms);
+        for (auto& event : w.worker.take_events()) {
+            if (const auto* failed = std::get_if<worker_item_failed>(&event)) {
+                BOOST_TEST(failed->stopped);
+                ended = true;
+            }
+            BOOST_REQUIRE(!std::holds_alternative<worker_finished>(event));
+        }
+    }
+    BOOST_TEST(!w.worker.busy());
+    BOOST_TEST((w.compute(w.item(compute_kind::lane)).outcome.blob == first.outcome.blob));
+}
+
+BOOST_AUTO_TEST_CASE(parked_worker_goes_on_when_its_threads_come_back) {
+    open_worker w(options(2));
+    w.compute({});
+    const auto first = w.compute(w.item(compute_kind::lane));
+    w.worker.allow_threads(0);
+    w.worker.begin(w.item(compute_kind::lane));
+    w.worker.allow_threads(1);
+    BOOST_TEST((wait_for<worker_finished>(w.worker).outcome.blob == first.outcome.blob));
+    w.worker.freeze();
+    w.worker.begin(w.item(compute_kind::lane));
+    w.worker.thaw();
+    BOOST_TEST((wait_for<worker_finished>(w.worker).outcome.blob == first.outcome.blob));
+}
+
+BOOST_AUTO_TEST_CASE(death_is_reported_and_leaves_no_zombie) {
+    open_worker w;
+    w.compute({});
+    const auto held = w.state.held();
+    const int process = w.worker.process();
+    w.worker.begin(w.item(compute_kind::lane));
+    w.worker.kill();
+    bool ended = false;
+    while (!ended) {
+        w.worker.wait(patience_ms);
+        for (auto& event : w.worker.take_events()) {
+            if (const auto* end = std::get_if<worker_exited>(&event)) {
+                BOOST_TEST(end->killed);
+                BOOST_TEST(end->code == SIGKILL);
+                ended = true;
+            }
+        }
+    }
+    BOOST_TEST(!w.worker.running());
+    BOOST_TEST(::kill(process, 0) == -1);
+    BOOST_REQUIRE(w.worker.start());
+    w.worker.open_job(w.job.text(), w.tokens.get(), w.state);
+    const auto opened = wait_for<worker_job_opened>(w.worker);
+    BOOST_TEST(opened.has_state);
+    BOOST_TEST((opened.state == held->digest));
+    w.compute(w.item(compute_kind::lane));
+}
+
+BOOST_AUTO_TEST_CASE(worker_ends_with_its_starter) {
+    int ends[2];
+    BOOST_REQUIRE_EQUAL(::pipe(ends), 0);
+    const auto starter = ::fork();
+    if (starter == 0) {
+        compute_worker worker(options());
+        const bool started = worker.start() && worker.wait(patience_ms);
+        const int process = started ? worker.process() : 0;
+        if (::write(ends[1], &process, sizeof process) != sizeof process) ::_exit(1);
+        ::pause();
+        ::_exit(0);
+    }
+    int process = 0;
+    BOOST_REQUIRE_EQUAL(::read(ends[0], &process, sizeof process),
+                        static_cast<ssize_t>(sizeof process));
+    BOOST_REQUIRE_GT(process, 0);
+    const unique_fd watched(static_cast<int>(::syscall(SYS_pidfd_open, process, 0)));
+    BOOST_REQUIRE(static_cast<bool>(watched));
+    ::kill(starter, SIGKILL);
+    pollfd waiting{watched.get(), POLLIN, 0};
+    BOOST_TEST(::poll(&waiting, 1, patience_ms) == 1);
+    ::waitpid(starter, nullptr, 0);
+    ::close(ends[0]);
+    ::close(ends[1]);
+}
+
+BOOST_AUTO_TEST_CASE(program_that_is_no_worker_is_an_exit_and_not_a_hang) {
+    compute_worker worker({"/bin/true", 1, 0, false});
+    BOOST_REQUIRE(worker.start());
+    while (worker.running()) {
+        worker.wait(patience_ms);
+        for (auto& event : worker.take_events()) {
+            BOOST_TEST(std::holds_alternative<worker_exited>(event));
+        }
+    }
+    compute_worker absent({"/no/such/program", 1, 0, false});
+    BOOST_TEST(!absent.start());
+}

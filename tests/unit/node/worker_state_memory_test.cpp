@@ -1,0 +1,124 @@
+#include "node/worker/state_memory.hpp"
+
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <boost/test/unit_test.hpp>
+#include <cstring>
+
+using namespace tequio;
+using namespace tequio::node;
+
+namespace {
+
+constexpr std::uint64_t floats = 3 * 1024 + 32;  // more than whole pages
+
+base::recipe_id recipe(std::uint8_t fill) {
+    base::recipe_id out;
+    out.bytes.fill(fill);
+    return out;
+}
+
+held_state name(std::uint64_t round) {
+    held_state out;
+    out.round = {round};
+    out.digest.bytes.fill(static_cast<std::uint8_t>(round + 1));
+    return out;
+}
+
+void fill(training::state_span state, float value) {
+    std::fill(state.parameters.begin(), state.parameters.end(), value);
+    std::fill(state.momentum.begin(), state.momentum.end(), -value);
+}
+
+unique_fd copy_of(int fd) {
+    return unique_fd(::fcntl(fd, F_DUPFD_CLOEXEC, 0));
+}
+
+}  // namespace
+
+BOOST_AUTO_TEST_CASE(new_memory_holds_nothing) {
+    const auto memory = state_memory::create(recipe(1), floats);
+    BOOST_REQUIRE(memory);
+    BOOST_TEST(!memory->held());
+}
+
+BOOST_AUTO_TEST_CASE(state_is_held_once_committed_and_not_before) {
+    auto memory = state_memory::create(recipe(1), floats);
+    BOOST_REQUIRE(memory);
+    fill(memory->next(), 1);
+    BOOST_TEST(!memory->held());
+    memory->commit(name(0));
+    BOOST_TEST((memory->held() == name(0)));
+    fill(memory->next(), 2);
+    BOOST_TEST((memory->held() == name(0)));
+    BOOST_TEST(memory->view().parameters[floats - 1] == 1);
+    BOOST_TEST(memory->view().momentum[0] == -1);
+    memory->commit(name(1));
+    BOOST_TEST((memory->held() == name(1)));
+    BOOST_TEST(memory->view().parameters[0] == 2);
+    BOOST_TEST(memory->view().momentum[floats - 1] == -2);
+    memory->clear();
+    BOOST_TEST(!memory->held());
+}
+
+BOOST_AUTO_TEST_CASE(second_map_sees_the_first_ones_state) {
+    auto writer = state_memory::create(recipe(1), floats);
+    BOOST_REQUIRE(writer);
+    auto reader = state_memory::map(copy_of(writer->fd()), recipe(1), floats);
+    BOOST_REQUIRE(reader);
+    fill(writer->next(), 3);
+    writer->commit(name(7));
+    BOOST_TEST((reader->held() == name(7)));
+    BOOST_TEST(reader->view().parameters[5] == 3);
+}
+
+BOOST_AUTO_TEST_CASE(memory_of_another_recipe_or_size_is_refused) {
+    auto memory = state_memory::create(recipe(1), floats);
+    BOOST_REQUIRE(memory);
+    BOOST_TEST(!state_memory::map(copy_of(memory->fd()), recipe(2), floats));
+    BOOST_TEST(!state_memory::map(copy_of(memory->fd()), recipe(1), floats - 32));
+    BOOST_TEST(!state_memory::map(copy_of(memory->fd()), recipe(1), 1000 * floats));
+}
+
+BOOST_AUTO_TEST_CASE(memory_whose_length_can_change_is_refused) {
+    unique_fd file(::memfd_create("loose", MFD_CLOEXEC | MFD_ALLOW_SEALING));
+    BOOST_REQUIRE_EQUAL(
+        ::ftruncate(file.get(), static_cast<off_t>(state_memory::size_bytes(floats))), 0);
+    BOOST_TEST(!state_memory::map(std::move(file), recipe(1), floats));
+}
+
+BOOST_AUTO_TEST_CASE(damaged_line_of_a_slot_holds_nothing) {
+    auto memory = state_memory::create(recipe(1), floats);
+    BOOST_REQUIRE(memory);
+    memory->commit(name(4));
+    auto raw = memory_map::of(memory->fd(), 4096, memory_map::access::read_write);
+    BOOST_REQUIRE(raw);
+    raw->writable()[64 + 3] ^= 1;  // a byte of slot 1's round
+    BOOST_TEST(!memory->held());
+    raw->writable()[64 + 3] ^= 1;
+    BOOST_TEST((memory->held() == name(4)));
+    raw->writable()[48] = 9;  // the word that says which slot
+    BOOST_TEST(!memory->held());
+}
+
+BOOST_AUTO_TEST_CASE(sealed_file_can_be_read_and_never_changed) {
+    const base::byte_vector bytes(5000, 42);
+    const auto file = make_sealed_file("result", bytes);
+    BOOST_REQUIRE(file);
+    BOOST_TEST(check_sealed_file(file->get(), bytes.size()).has_value());
+    BOOST_TEST(!check_sealed_file(file->get(), bytes.size() + 1));
+    const auto map = memory_map::of(file->get(), bytes.size(), memory_map::access::read);
+    BOOST_REQUIRE(map);
+    BOOST_TEST(std::memcmp(map->bytes().data(), bytes.data(), bytes.size()) == 0);
+    BOOST_TEST(!memory_map::of(file->get(), bytes.size(), memory_map::access::read_write));
+    BOOST_TEST(::ftruncate(file->get(), 1) == -1);
+    BOOST_TEST(::pwrite(file->get(), "x", 1, 0) == -1);
+}
+
+BOOST_AUTO_TEST_CASE(file_that_is_not_sealed_is_no_result) {
+    const auto file = make_memory_file("loose", 100);
+    BOOST_REQUIRE(file);
+    BOOST_TEST(!check_sealed_file(file->get(), 100));
+}
