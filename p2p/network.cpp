@@ -17,6 +17,7 @@ namespace {
 constexpr std::size_t own_addresses_max = 8;
 constexpr std::size_t strikes_kept_max = 4096;
 constexpr base::duration gather_records = std::chrono::milliseconds(200);
+constexpr base::duration gather_store = std::chrono::seconds(2);
 constexpr base::duration store_every = std::chrono::minutes(1);
 constexpr base::duration strikes_forgotten = std::chrono::hours(1);
 constexpr base::time_point never = base::time_point::max();
@@ -54,7 +55,7 @@ struct network::parts {
     base::time_point next_exchange = never;
     base::time_point flush_at = never;
     base::time_point store_at = never;
-    base::time_point stored_last;
+    std::optional<base::time_point> stored_last;
     std::map<base::node_id, record_of_faults> faults;
     std::map<base::node_id, token_bucket> record_rates;
 
@@ -330,7 +331,9 @@ void network::parts::take_records(const base::node_id& from, const wire::peer_re
 
 void network::parts::note_book_changed() {
     flush_at = std::min(flush_at, now + gather_records);
-    store_at = std::min(store_at, std::max(now, stored_last + store_every));
+    // Soon the first time, then at most once a minute.
+    const auto next = stored_last ? std::max(now, *stored_last + store_every) : now + gather_store;
+    store_at = std::min(store_at, next);
 }
 
 void network::parts::send(const base::node_id& to, const wire::message& m) {

@@ -1,0 +1,255 @@
+/// Blobs over virtual links: from several holders, past dead and lying ones, resumed, refused.
+
+#include <boost/test/unit_test.hpp>
+
+#include "tests/unit/p2p/virtual_swarm.hpp"
+
+using namespace tequio;
+using namespace tequio::test;
+
+namespace {
+
+constexpr std::size_t blob_size = 5 * 1024 * 1024 + 12345;
+
+struct three_nodes {
+    explicit three_nodes(std::uint64_t seed) : swarm(seed) {
+        for (int i = 0; i < 3; ++i) {
+            auto& n = swarm.add();
+            if (i > 0) swarm.command(n, p2p::add_address{swarm.node(0).where});
+        }
+        swarm.run_for(10s);
+        blob = bytes_of(seed, blob_size);
+        ref = base::blob_ref_of(blob);
+    }
+    virtual_node& fetcher() { return swarm.node(0); }
+    virtual_node& first() { return swarm.node(1); }
+    virtual_node& second() { return swarm.node(2); }
+    void give(virtual_node& n) { n.blobs[ref] = blob; }
+    base::result<void> fetch(std::vector<bool> have = {}) {
+        return swarm.command(fetcher(),
+                             p2p::fetch_blob{ref, {first().id(), second().id()}, std::move(have)});
+    }
+    bool complete() { return !fetcher().completed.empty(); }
+    bool right() { return fetcher().blobs[ref] == blob; }
+
+    virtual_swarm swarm;
+    base::byte_vector blob;
+    base::blob_ref ref;
+};
+
+}  // namespace
+
+BOOST_AUTO_TEST_SUITE(blob_transfer)
+
+BOOST_AUTO_TEST_CASE(comes_from_two_holders_at_once) {
+    three_nodes t(1);
+    t.give(t.first());
+    t.give(t.second());
+    BOOST_REQUIRE(t.fetch());
+    BOOST_REQUIRE(t.swarm.run_until([&] { return t.complete(); }, 60s));
+    BOOST_TEST(t.right());
+    BOOST_TEST(t.first().bytes_sent / base::piece_size_bytes >= 3u);
+    BOOST_TEST(t.second().bytes_sent / base::piece_size_bytes >= 3u);
+    BOOST_TEST(t.fetcher().core->transfers().empty());
+}
+
+BOOST_AUTO_TEST_CASE(survives_a_holder_that_dies_midway) {
+    three_nodes t(2);
+    t.give(t.first());
+    t.give(t.second());
+    BOOST_REQUIRE(t.fetch());
+    t.swarm.run_until([&] { return t.fetcher().pieces[t.ref].size() >= 4; }, 60s);
+    BOOST_REQUIRE(!t.complete());
+    t.swarm.crash(t.first());
+    BOOST_REQUIRE(t.swarm.run_until([&] { return t.complete(); }, 120s));
+    BOOST_TEST(t.right());
+}
+
+BOOST_AUTO_TEST_CASE(takes_nothing_false_and_never_asks_the_liar_again) {
+    three_nodes t(3);
+    t.give(t.first());
+    t.give(t.second());
+    std::size_t asked_of_liar = 0;
+    t.first().tamper = [&](p2p::wire::message& m) {
+        if (auto* answer = std::get_if<p2p::wire::piece_answer>(&m)) {
+            ++asked_of_liar;
+            if (!answer->bytes.empty()) answer->bytes[7] ^= 1;
+        }
+        return true;
+    };
+    BOOST_REQUIRE(t.fetch());
+    BOOST_REQUIRE(t.swarm.run_until([&] { return t.complete(); }, 60s));
+    BOOST_TEST(t.right());
+    BOOST_TEST(asked_of_liar <= 4u);
+    // Naming it again does not bring it back for this blob while the fetch lasts; it has strikes.
+    bool struck = !t.fetcher().core->linked(t.first().id());
+    for (const auto& p : t.fetcher().core->peers()) {
+        if (p.node == t.first().id()) struck = p.strikes > 0;
+    }
+    BOOST_TEST(struck);
+}
+
+BOOST_AUTO_TEST_CASE(fails_by_name_when_every_holder_lies) {
+    three_nodes t(4);
+    for (auto* n : {&t.first(), &t.second()}) {
+        t.give(*n);
+        n->tamper = [](p2p::wire::message& m) {
+            if (auto* answer = std::get_if<p2p::wire::piece_answer>(&m)) {
+                if (!answer->bytes.empty()) answer->bytes[7] ^= 1;
+            }
+            return true;
+        };
+    }
+    BOOST_REQUIRE(t.fetch());
+    BOOST_REQUIRE(t.swarm.run_until([&] { return !t.fetcher().failed.empty(); }, 60s));
+    BOOST_TEST(t.fetcher().failed.front().second ==
+               "none of the 2 nodes asked has it (2 sent false pieces)");
+    BOOST_TEST(t.fetcher().pieces[t.ref].empty());
+}
+
+BOOST_AUTO_TEST_CASE(fails_by_name_when_nobody_has_it) {
+    three_nodes t(5);
+    BOOST_REQUIRE(t.fetch());
+    BOOST_REQUIRE(t.swarm.run_until([&] { return !t.fetcher().failed.empty(); }, 120s));
+    BOOST_TEST(t.fetcher().failed.front().second ==
+               "none of the 2 nodes asked has it (0 sent false pieces)");
+    BOOST_TEST(t.fetcher().core->transfers().empty());
+}
+
+BOOST_AUTO_TEST_CASE(waits_for_a_holder_that_gets_it_a_little_later) {
+    three_nodes t(6);
+    BOOST_REQUIRE(t.fetch());
+    t.swarm.run_for(4s);
+    t.give(t.second());
+    BOOST_REQUIRE(t.swarm.run_until([&] { return t.complete(); }, 60s));
+    BOOST_TEST(t.right());
+}
+
+BOOST_AUTO_TEST_CASE(resumes_with_the_pieces_at_hand) {
+    three_nodes t(7);
+    t.give(t.first());
+    std::vector<bool> have(t.ref.pieces(), true);
+    have[3] = have[20] = false;
+    for (std::uint64_t i = 0; i < have.size(); ++i) {
+        if (have[i]) t.fetcher().pieces[t.ref][i] = piece_of(t.blob, i).bytes;
+    }
+    const auto before = t.first().bytes_sent;
+    BOOST_REQUIRE(t.fetch(have));
+    BOOST_REQUIRE(t.swarm.run_until([&] { return t.complete(); }, 60s));
+    BOOST_TEST(t.right());
+    BOOST_TEST(t.first().bytes_sent - before < 3 * base::piece_size_bytes);
+}
+
+BOOST_AUTO_TEST_CASE(goes_around_a_holder_that_falls_silent) {
+    three_nodes t(8);
+    t.give(t.first());
+    t.give(t.second());
+    t.first().tamper = [](p2p::wire::message& m) {
+        return !std::holds_alternative<p2p::wire::piece_answer>(m);
+    };
+    BOOST_REQUIRE(t.fetch());
+    BOOST_REQUIRE(t.swarm.run_until([&] { return t.complete(); }, 60s));
+    BOOST_TEST(t.right());
+}
+
+BOOST_AUTO_TEST_CASE(a_holder_without_a_link_is_dialled) {
+    p2p::network_config config;
+    config.links_target = 1;
+    virtual_swarm swarm(9, config);
+    for (int i = 0; i < 6; ++i) {
+        auto& n = swarm.add();
+        if (i > 0) swarm.command(n, p2p::add_address{swarm.node(0).where});
+    }
+    swarm.run_for(90s);
+    auto& fetcher = swarm.node(5);
+    auto& holder = swarm.node(4);
+    BOOST_REQUIRE(!fetcher.core->linked(holder.id()));
+    const auto blob = bytes_of(1, 600'000);
+    const auto ref = base::blob_ref_of(blob);
+    holder.blobs[ref] = blob;
+    BOOST_REQUIRE(swarm.command(fetcher, p2p::fetch_blob{ref, {holder.id()}, {}}));
+    BOOST_REQUIRE(swarm.run_until([&] { return !fetcher.completed.empty(); }, 60s));
+    BOOST_TEST(fetcher.blobs[ref] == blob);
+}
+
+BOOST_AUTO_TEST_CASE(empty_and_tiny_blobs_travel_too) {
+    three_nodes t(10);
+    for (const std::size_t size : {0u, 1u, 262'144u, 262'145u}) {
+        const auto blob = bytes_of(size, size);
+        const auto ref = base::blob_ref_of(blob);
+        t.first().blobs[ref] = blob;
+        BOOST_REQUIRE(t.swarm.command(t.fetcher(), p2p::fetch_blob{ref, {t.first().id()}, {}}));
+        BOOST_REQUIRE(t.swarm.run_until([&] { return t.fetcher().blobs.contains(ref); }, 60s));
+        BOOST_TEST(t.fetcher().blobs[ref] == blob);
+    }
+}
+
+BOOST_AUTO_TEST_CASE(cancelling_ends_it_without_a_word) {
+    three_nodes t(11);
+    t.give(t.first());
+    BOOST_REQUIRE(t.fetch());
+    t.swarm.run_until([&] { return t.fetcher().pieces[t.ref].size() >= 2; }, 60s);
+    BOOST_REQUIRE(t.swarm.command(t.fetcher(), p2p::cancel_fetch{t.ref}));
+    BOOST_TEST(t.fetcher().core->transfers().empty());
+    t.swarm.run_for(60s);
+    BOOST_TEST(t.fetcher().completed.empty());
+    BOOST_TEST(t.fetcher().failed.empty());
+}
+
+BOOST_AUTO_TEST_CASE(impossible_fetches_are_refused) {
+    three_nodes t(12);
+    const base::blob_ref huge{t.ref.root, base::blob_size_max_bytes + 1};
+    BOOST_TEST(t.swarm.command(t.fetcher(), p2p::fetch_blob{huge, {t.first().id()}, {}})
+                   .error()
+                   .is(p2p::errc::too_large));
+    BOOST_TEST(t.fetch(std::vector<bool>(2)).error().is(p2p::errc::too_large));
+    BOOST_TEST(t.fetcher().core->transfers().empty());
+}
+
+BOOST_AUTO_TEST_CASE(a_peer_that_asks_too_much_at_once_is_told_busy) {
+    p2p::network_config config;
+    const p2p::identity self(key_of(1)), other(key_of(2));
+    p2p::network core(config, self, base::rng(1));
+    p2p::network_effects out;
+    const base::time_point now{1s};
+    core.handle(now, p2p::link_up{{1}, other.node(), {"10.0.0.2", 1}, {}, false}, out);
+    const auto ref = base::blob_ref_of(bytes_of(1, 5'000'000));
+    out.clear();
+    for (std::uint64_t i = 0; i < 12; ++i) {
+        core.handle(
+            now, p2p::link_message{{1}, p2p::wire::encode(p2p::wire::piece_request{ref, i})}, out);
+    }
+    std::size_t reads = 0, busy = 0;
+    for (const auto& e : out) {
+        if (std::holds_alternative<p2p::read_piece>(e)) ++reads;
+        if (const auto* sent = std::get_if<p2p::link_send>(&e)) {
+            const auto m = p2p::wire::decode_message(sent->bytes);
+            const auto* answer = std::get_if<p2p::wire::piece_answer>(&*m);
+            if (answer != nullptr && answer->status == p2p::wire::piece_status::busy) ++busy;
+        }
+    }
+    BOOST_TEST(reads == config.reads_per_peer);
+    BOOST_TEST(busy == 12 - config.reads_per_peer);
+}
+
+BOOST_AUTO_TEST_CASE(a_rotten_piece_of_ours_is_not_sent) {
+    const p2p::identity self(key_of(1)), other(key_of(2));
+    p2p::network core({}, self, base::rng(1));
+    p2p::network_effects out;
+    const base::time_point now{1s};
+    core.handle(now, p2p::link_up{{1}, other.node(), {"10.0.0.2", 1}, {}, false}, out);
+    const auto blob = bytes_of(1, 5000);
+    const auto ref = base::blob_ref_of(blob);
+    core.handle(now, p2p::link_message{{1}, p2p::wire::encode(p2p::wire::piece_request{ref, 0})},
+                out);
+    const auto request = std::get<p2p::read_piece>(out.back()).request;
+    auto piece = piece_of(blob, 0);
+    piece.bytes[3] ^= 1;
+    out.clear();
+    core.handle(now, p2p::piece_read{request, piece}, out);
+    const auto sent = p2p::wire::decode_message(std::get<p2p::link_send>(out.front()).bytes);
+    BOOST_CHECK(std::get<p2p::wire::piece_answer>(*sent).status ==
+                p2p::wire::piece_status::not_found);
+}
+
+BOOST_AUTO_TEST_SUITE_END()
