@@ -64,7 +64,7 @@ struct confirm {
     answer verdict = answer::not_yet;
     std::string reason;  ///< of disagreeing, for people; at most 200 bytes travel
 };
-/// The store's answer to `write`.
+/// The store's answer to `write_wanted`.
 struct written {
     std::uint64_t request = 0;
     write_outcome outcome;
@@ -88,7 +88,7 @@ struct confirm_wanted {
     receipt what;
 };
 /// To be made durable, then answered with `written`. Writes of one desk are carried out in order.
-struct write {
+struct write_wanted {
     std::uint64_t request = 0;
     store_write what;
 };
@@ -104,7 +104,7 @@ struct desk_notice {
     std::string text;
 };
 using desk_effect =
-    std::variant<send_desk_message, confirm_wanted, write, receipt_recorded, desk_notice>;
+    std::variant<send_desk_message, confirm_wanted, write_wanted, receipt_recorded, desk_notice>;
 using desk_effects = std::vector<desk_effect>;
 
 class receipt_desk {

@@ -181,7 +181,7 @@ void receipt_desk::state::become_offered(draft_map::iterator d, desk_time time) 
 void receipt_desk::state::append(append_request request, std::string note, desk_effects& out) {
     const auto id = ++last_request_;
     requests_.emplace(id, std::move(request));
-    out.push_back(write{id, append_note{std::move(note)}});
+    out.push_back(write_wanted{id, append_note{std::move(note)}});
 }
 
 base::result<void> receipt_desk::state::on(const draft& e, desk_time time, desk_effects& out) {
@@ -243,7 +243,7 @@ void receipt_desk::state::claim(draft_map::iterator d, desk_effects& out) {
     set_due(d, never);
     const auto id = ++last_request_;
     requests_.emplace(id, claim_request{d->first});
-    out.push_back(write{id, keep_offer{receipt_text(s.what), s.record}});
+    out.push_back(write_wanted{id, keep_offer{receipt_text(s.what), s.record}});
 }
 
 void receipt_desk::state::send_again(draft_map::iterator d, desk_time time, desk_effects& out) {
@@ -361,7 +361,7 @@ base::result<void> receipt_desk::state::on(const confirm& e, desk_time, desk_eff
         note.signatures.push_back(offered->signatures[0]);
         o.note = note.encode();
         o.confirmed = true;
-        out.push_back(write{i->first, append_note{o.note}});
+        out.push_back(write_wanted{i->first, append_note{o.note}});
         return {};
     }
     if (e.verdict == confirm::answer::disagree) {

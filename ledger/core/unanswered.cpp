@@ -26,7 +26,8 @@ std::string unanswered_text(const unanswered_note& n) {
     out += n.reason == unanswered_note::reason_code::silent ? "silent" : "refused";
     out += "\ntime " + base::to_rfc3339(n.time) + "\nrecord " +
            (n.record.empty() ? "-" : base::to_base64(n.record)) + "\n";
-    auto lines = base::split(receipt_text(n.offered, receipt_form::quoted), '\n');
+    const auto offered = receipt_text(n.offered, receipt_form::quoted);
+    auto lines = base::split(offered, '\n');
     lines.pop_back();  // what follows the last newline
     for (const auto line : lines) out += std::string(quote) + std::string(line) + "\n";
     return out;
