@@ -1,0 +1,200 @@
+#pragma once
+
+/// The crew core: joins the parts. One source file a concern:
+///   crew.cpp         construction, events in, memory, check
+///   crew_rounds.cpp  prepare, apply, close, settle, fail, finish
+///   crew_work.cpp    which item this node works on, and what came of it
+///   crew_talk.cpp    messages, both ways
+///   crew_view.cpp    what people see
+
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "training/crew.hpp"
+#include "training/crew/blob_desk.hpp"
+#include "training/crew/catch_up.hpp"
+#include "training/crew/checks.hpp"
+#include "training/crew/exchange.hpp"
+#include "training/crew/roster.hpp"
+#include "training/crew/round_book.hpp"
+#include "training/crew/stewardship.hpp"
+
+namespace tequio::training {
+
+class crew::core {
+public:
+    core(crew_config config, crew_memory memory, base::rng rng);
+    core(const core&) = delete;
+    core& operator=(const core&) = delete;
+
+    base::result<void> handle(base::time_point now, const crew_event& event,
+                              std::vector<crew_effect>& out);
+    base::time_point next_deadline() const { return next_beat_; }
+    void check() const;
+    crew_view view(bool with_chronicle) const;
+
+private:
+    using item_key = crew_protocol::item_key;
+    using round_book = crew_protocol::round_book;
+    using effects = std::vector<crew_effect>;
+
+    /// Why an item is in hand.
+    enum class purpose {
+        prepare,      ///< S(0)
+        item,         ///< handed out by the steward
+        own_lane,     ///< a contribution that the own exchange misses
+        own_sum,      ///< closing a round, or making a lost mean again
+        audit_lane,   ///< a contribution that the audit misses
+        audit_sum,    ///< checking another's merge
+        apply_entry,  ///< the next entry's mean, or one applied before a restart
+        apply_own,    ///< the own sum's mean, to learn state_after
+    };
+    struct in_hand {
+        work_item work;
+        purpose why = purpose::prepare;
+        item_key key;
+        std::uint64_t steps = 0, steps_total = 0;
+    };
+    /// An own claim, as stored.
+    struct own_claim {
+        crew_protocol::claim said;
+        crew_protocol::signed_fact fact;
+        base::digest trace;
+    };
+
+    // crew.cpp
+    void start(base::time_point now, effects& out);
+    void load(crew_memory memory);
+    void load_fact(const store_fact& fact);
+    void open_books();
+    base::result<void> on(const crew_message& e, effects& out);
+    base::result<void> on(const member_up& e, effects& out);
+    base::result<void> on(const member_down& e, effects& out);
+    base::result<void> on(const work_done& e, effects& out);
+    base::result<void> on(const work_failed& e, effects& out);
+    base::result<void> on(const work_progress& e, effects& out);
+    base::result<void> on(const blob_ready& e, effects& out);
+    base::result<void> on(const blob_failed& e, effects& out);
+    base::result<void> on(const crew_command& e, effects& out);
+    base::result<void> on(const crew_tick& e, effects& out);
+    void beat(effects& out);
+    /// Does whatever the state now allows, until nothing changes.
+    void advance(effects& out);
+
+    // crew_rounds.cpp
+    round_book* book(std::uint64_t round);
+    const round_book* book(std::uint64_t round) const;
+    bool window_open() const;
+    bool round_resolved() const;
+    bool should_own() const;
+    void drive_exchanges(effects& out);
+    bool accept_closing(effects& out);
+    bool close_last(effects& out);
+    void note_taint();
+    void finish_own_round(const base::digest& state_after, effects& out);
+    void append(const chronicle_entry& entry, effects& out);
+    void after_apply(const work_outcome& outcome, bool own, effects& out);
+    bool judge_divergence(effects& out);
+    bool settle(effects& out);
+    void record_unchecked(std::uint64_t round, const std::vector<std::uint32_t>& lanes,
+                          effects& out);
+    void drop_old_books(effects& out);
+    void store_settled(effects& out);
+    void finish(job_state state, std::string code, std::string reason, effects& out);
+    bool alone() const;
+    void adopt_settled(const crew_protocol::status& said);
+
+    // crew_work.cpp
+    bool able() const;
+    bool available() const;
+    bool caught_up() const;
+    void choose(effects& out);
+    void begin(purpose why, work_item work, item_key key, effects& out);
+    void stop(effects& out);
+    bool in_hand_is_moot() const;
+    std::optional<item_key> ordered() const;
+    bool begin_ordered(effects& out);
+    bool begin_exchange_work(crew_protocol::exchange& x, bool own, effects& out);
+    void item_done(item_key key, const work_outcome& outcome, effects& out);
+    void merge_checked(const work_outcome& outcome, effects& out);
+    bool confirm(item_key key, const base::digest& result, effects& out);
+    void work_trouble(const std::string& reason);
+    void claim_result(crew_protocol::claim said, const base::digest& trace, effects& out);
+    void claim_merge(std::uint64_t round, effects& out);
+
+    // crew_talk.cpp
+    base::result<void> heard(const base::node_id& from, crew_protocol::facts m, effects& out);
+    base::result<void> heard(const base::node_id& from, crew_protocol::status m, effects& out);
+    base::result<void> heard(const base::node_id& from, crew_protocol::round_open m, effects& out);
+    base::result<void> heard(const base::node_id& from, crew_protocol::book_tags m, effects& out);
+    base::result<void> heard(const base::node_id& from, crew_protocol::chronicle_request m,
+                             effects& out);
+    base::result<void> heard(const base::node_id& from, crew_protocol::chronicle_reply m,
+                             effects& out);
+    void take_claim(const base::node_id& from, crew_protocol::known_claim k, effects& out);
+    void send(const base::node_id& to, const crew_protocol::message& m, effects& out);
+    void send_claims(const base::node_id& to,
+                     const std::vector<const crew_protocol::signed_fact*>& claims,
+                     const std::vector<base::node_id>& signers, effects& out);
+    void show(const base::node_id& to, item_key key, effects& out);
+    void compare_books(const base::node_id& with, const crew_protocol::status& said, effects& out);
+    void send_tags(const base::node_id& to, const round_book& b, std::uint32_t first,
+                   bool want_back, effects& out);
+    crew_protocol::status own_status() const;
+    void send_status(effects& out);
+    void status_on_change(effects& out);
+    void lead(effects& out);
+    void send_round_open(effects& out);
+    std::vector<crew_protocol::worker_slot> slots() const;
+
+    crew_config config_;
+    crew_protocol::job_shape shape_;
+    base::rng rng_;
+    base::time_point now_{};
+    base::time_point next_beat_{base::time_point::min()};
+    std::uint64_t beats_ = 0;
+    bool started_ = false;
+
+    crew_protocol::key_book keys_;
+    crew_protocol::roster roster_;
+    std::optional<crew_protocol::leadership> leadership_;  ///< from the first event on
+    crew_protocol::planner planner_;
+    std::optional<item_key> order_;                         ///< from the steward followed
+    std::vector<std::pair<base::node_id, item_key>> told_;  ///< assignments as last sent
+
+    crew_protocol::catch_up chain_;
+    std::map<std::uint64_t, round_book> books_;
+    crew_protocol::blob_desk desk_;
+    crew_protocol::exchange own_;
+    crew_protocol::exchange audit_;
+    crew_protocol::check_desk checks_;
+    std::map<item_key, own_claim> own_claims_;
+    std::optional<base::time_point> resolved_since_;  ///< every item of the open round is known
+    std::optional<std::uint64_t> distrusted_;         ///< a round whose entry led elsewhere
+
+    std::uint64_t settled_ = 0;
+    std::uint64_t lanes_checked_ = 0;
+    std::uint64_t lanes_settled_ = 0;
+    bool settled_by_hearsay_ = false;
+    std::optional<std::uint64_t> tainted_from_;
+    std::optional<base::time_point> company_;  ///< when somebody else could last work
+
+    bool prepared_ = false;
+    std::uint64_t applied_ = 0;  ///< the worker holds S(applied_)
+    std::optional<in_hand> in_hand_;
+    std::map<item_key, base::digest> first_try_;  ///< results that differ from what others claim
+    std::optional<base::digest> state_mismatch_;  ///< what the last apply came to, once
+    std::optional<base::time_point> resting_until_;
+    unsigned failures_ = 0;
+    bool inexact_ = false;  ///< this machine contradicted itself: no more work
+    bool paused_ = false, draining_ = false, left_ = false;
+
+    job_state job_ = job_state::waiting;
+    std::string reason_code_, reason_, trouble_;
+    std::uint64_t activity_ = 0;
+    crew_protocol::status status_sent_;
+};
+
+}  // namespace tequio::training

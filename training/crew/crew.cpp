@@ -1,0 +1,308 @@
+#include "training/crew.hpp"
+
+#include <algorithm>
+
+#include "base/ensure.hpp"
+#include "base/text.hpp"
+#include "training/crew/core.hpp"
+#include "training/errc.hpp"
+
+namespace tequio::training {
+
+using namespace crew_protocol;
+
+namespace {
+
+job_shape shape_of(const crew_config& c) {
+    base::ensure(c.lanes >= 1 && c.lanes <= 65536, "lanes: 1..65536");
+    base::ensure(c.rounds >= 1 && c.rounds <= (std::uint64_t{1} << 20), "rounds: 1..2^20");
+    base::ensure(c.settle >= 1 && c.settle <= 64, "settle: 1..64");
+    base::ensure(c.crew_max >= 1 && c.crew_max <= crew_members_max, "crew_max: 1..64");
+    base::ensure(c.crew_min >= 1 && c.crew_min <= c.crew_max, "crew_min: 1..crew_max");
+    base::ensure(c.contribution_bytes > 0, "contributions have a size");
+    base::ensure(!c.self.is_zero() && c.keys.sign && c.keys.verify_certificate, "an identity");
+    return {c.task, static_cast<std::uint32_t>(c.lanes), c.rounds, c.contribution_bytes,
+            c.validation};
+}
+
+}  // namespace
+
+crew::crew(crew_config config, crew_memory memory, base::rng rng)
+    : core_(std::make_unique<core>(std::move(config), std::move(memory), rng)) {}
+crew::~crew() = default;
+crew::crew(crew&&) noexcept = default;
+crew& crew::operator=(crew&&) noexcept = default;
+
+base::result<void> crew::handle(base::time_point now, const crew_event& event,
+                                std::vector<crew_effect>& out) {
+    return core_->handle(now, event, out);
+}
+
+base::time_point crew::next_deadline() const {
+    return core_->next_deadline();
+}
+
+void crew::check() const {
+    core_->check();
+}
+
+crew_view crew::view(bool with_chronicle) const {
+    return core_->view(with_chronicle);
+}
+
+crew::core::core(crew_config config, crew_memory memory, base::rng rng)
+    : config_(std::move(config)),
+      shape_(shape_of(config_)),
+      rng_(rng),
+      keys_(config_.keys),
+      roster_(config_.self, config_.crew_max, config_.timings),
+      planner_(shape_),
+      chain_(shape_),
+      desk_(config_.timings),
+      own_(shape_, config_.self),
+      audit_(shape_, config_.self),
+      checks_(shape_, config_.self, config_.timings) {
+    load(std::move(memory));
+}
+
+void crew::core::load(crew_memory memory) {
+    for (const auto& entry : memory.entries) {
+        if (!chain_.fits(entry)) {
+            trouble_ = "stored chronicle: entry " + std::to_string(chain_.length()) +
+                       " does not follow; the rest is fetched again";
+            break;
+        }
+        chain_.append(entry);
+        if (!entry.closes()) desk_.keep(entry.mean);
+    }
+    if (const auto learned = keys_.learn(config_.self, config_.keys.certificate); !learned) {
+        trouble_ = "this node's own certificate: " + learned.error().message();
+    }
+    for (const auto& fact : memory.facts) load_fact(fact);
+    settled_ = std::min(settled_, chain_.length());
+}
+
+void crew::core::load_fact(const store_fact& fact) {
+    base::byte_reader in(fact.bytes);
+    if (fact.key == "settled") {
+        const auto rounds = in.u64();
+        const auto checked = in.u64();
+        const auto lanes = in.u64();
+        const auto tainted = in.u64();
+        const bool hearsay = in.u8() != 0;
+        if (in.failed() || !in.at_end()) return;
+        settled_ = rounds;
+        lanes_checked_ = checked;
+        lanes_settled_ = lanes;
+        if (tainted != 0) tainted_from_ = tainted - 1;
+        settled_by_hearsay_ = hearsay;
+    } else if (fact.key == "final") {
+        const auto parts = base::split(base::as_text(fact.bytes), '\n');
+        const auto state = parts.size() == 3 ? base::parse_u64(parts[0]) : std::nullopt;
+        if (!state || *state > static_cast<std::uint64_t>(job_state::cancelled)) return;
+        job_ = static_cast<job_state>(*state);
+        reason_code_ = std::string(parts[1]);
+        reason_ = std::string(parts[2]);
+    } else if (fact.key.starts_with("claim/")) {
+        auto stored = decode_stored_claim(fact.bytes);
+        if (!stored) return;
+        auto said = parse_claim(shape_, stored->first.body);
+        if (!said || said->node != config_.self ||
+            !keys_.verify(config_.self, fact_kind::claim, stored->first)) {
+            trouble_ = "a stored fact is damaged: " + fact.key;
+            return;
+        }
+        if (said->key.item < shape_.lanes) checks_.own_trace(said->key, stored->second);
+        own_claims_[said->key] = {*said, std::move(stored->first), stored->second};
+    }
+}
+
+void crew::core::start(base::time_point now, effects&) {
+    started_ = true;
+    leadership_.emplace(shape_, config_.self, config_.timings, now);
+    company_ = now;
+    open_books();
+}
+
+/// Books of the open round and of the closed ones that others may still ask about.
+void crew::core::open_books() {
+    if (!chain_.state()) return;
+    const auto length = chain_.length();
+    const auto kept = config_.settle + 2;
+    const auto low = length > kept ? length - kept : 0;
+    for (auto round = low; round <= std::min(length, shape_.rounds); ++round) {
+        auto it = books_.find(round);
+        if (it == books_.end()) {
+            it = books_.try_emplace(round, shape_, round, chain_.state_at(round), config_.self)
+                     .first;
+            for (auto own = own_claims_.lower_bound({round, 0});
+                 own != own_claims_.end() && own->first.round == round; ++own) {
+                it->second.add({own->second.said, own->second.fact});
+            }
+        }
+        if (round < length && !it->second.closed()) {
+            const auto& entry = chain_.entries()[round];
+            auto results = entry.contributions;
+            results.resize(shape_.lanes);
+            results.push_back(entry.validation_loss ? validation_result(*entry.validation_loss)
+                                                    : base::digest{});
+            results.push_back(chain_.entry_ref(round).root);
+            it->second.close(std::move(results));
+        }
+    }
+}
+
+base::result<void> crew::core::handle(base::time_point now, const crew_event& event, effects& out) {
+    base::ensure(!started_ || now >= now_, "time never falls");
+    now_ = now;
+    if (!started_) start(now, out);
+    auto verdict = std::visit([&](const auto& e) { return on(e, out); }, event);
+    if (next_beat_ <= now_) beat(out);
+    advance(out);
+    return verdict;
+}
+
+base::result<void> crew::core::on(const crew_message& e, effects& out) {
+    TEQUIO_TRY(auto m, decode(shape_, e.bytes));
+    if (e.from == config_.self) return fail(errc::bad_message, "a message from this node itself");
+    return std::visit([&](auto&& body) { return heard(e.from, std::move(body), out); },
+                      std::move(m));
+}
+
+base::result<void> crew::core::on(const member_up& e, effects& out) {
+    if (e.node == config_.self) return fail(errc::bad_message, "this node is not its own member");
+    TEQUIO_CHECK(keys_.learn(e.node, e.certificate));
+    if (roster_.up(e.node)) send(e.node, own_status(), out);
+    return {};
+}
+
+base::result<void> crew::core::on(const member_down& e, effects&) {
+    roster_.down(e.node);
+    return {};
+}
+
+base::result<void> crew::core::on(const work_progress& e, effects&) {
+    if (in_hand_ && e.steps != in_hand_->steps) {
+        in_hand_->steps = e.steps;
+        in_hand_->steps_total = e.steps_total;
+        ++activity_;
+    }
+    return {};
+}
+
+base::result<void> crew::core::on(const blob_ready& e, effects& out) {
+    desk_.arrived(e.ref);
+    ++activity_;
+    if (e.bytes.empty()) return {};
+    if (const auto verdict = chain_.arrived(e.ref, e.bytes); !verdict) {
+        trouble_ = "a chronicle entry from another node was refused: " + verdict.error().message();
+        out.push_back(crew_progress{});
+    }
+    return {};
+}
+
+base::result<void> crew::core::on(const blob_failed& e, effects&) {
+    desk_.failed(now_, e.ref);
+    return {};
+}
+
+base::result<void> crew::core::on(const crew_command& e, effects& out) {
+    switch (e) {
+        case crew_command::pause:
+            paused_ = true;
+            break;
+        case crew_command::resume:
+            paused_ = draining_ = false;
+            resting_until_.reset();
+            failures_ = 0;
+            break;
+        case crew_command::drain:
+            draining_ = true;
+            break;
+        case crew_command::leave:
+            left_ = true;
+            break;
+        case crew_command::cancel:
+            if (job_ == job_state::waiting || job_ == job_state::running) {
+                finish(job_state::cancelled, "cancelled", "the submitter cancelled this job", out);
+            }
+            break;
+    }
+    out.push_back(crew_progress{});
+    return {};
+}
+
+base::result<void> crew::core::on(const crew_tick&, effects&) {
+    return {};
+}
+
+void crew::core::beat(effects& out) {
+    next_beat_ = now_ + config_.timings.beat;
+    ++beats_;
+    roster_.beat(now_);
+    const auto lead_round = std::min(chain_.length(), shape_.rounds + 1);
+    std::vector<base::node_id> rivals;
+    for (const auto& node : roster_.present(now_)) {
+        if (roster_.find(node)->said.available) rivals.push_back(node);
+    }
+    leadership_->beat(now_, lead_round, available(), rivals, roster_.expecting());
+    for (const auto& s : checks_.beat(now_, out)) {
+        if (s.show) {
+            show(s.to, s.key, out);
+            continue;
+        }
+        facts ask;
+        ask.certificates.emplace_back(config_.self, config_.keys.certificate);
+        ask.claims.push_back(own_claims_.at(s.key).fact);
+        ask.openings_wanted.push_back(s.key);
+        send(s.to, ask, out);
+    }
+    if (beats_ % 2 == 1) send_status(out);
+    if (leadership_->leading()) send_round_open(out);
+}
+
+void crew::core::advance(effects& out) {
+    const bool over = job_ != job_state::waiting && job_ != job_state::running;
+    for (const auto& node : roster_.present(now_)) {
+        if (roster_.find(node)->said.able) company_ = now_;
+    }
+    if (!over) {
+        open_books();
+        chain_.step(now_, roster_, desk_, out);
+        while (accept_closing(out) || close_last(out) || settle(out)) {
+        }
+        drive_exchanges(out);
+        drop_old_books(out);
+        if (!judge_divergence(out) && chain_.complete() && settled_ == chain_.length() &&
+            !checks_.waiting(now_, roster_)) {
+            finish(job_state::done, "done", "every round is settled", out);
+        }
+    }
+    lead(out);
+    choose(out);
+    status_on_change(out);
+}
+
+void crew::core::check() const {
+    chain_.check();
+    roster_.check();
+    desk_.check();
+    checks_.check();
+    for (const auto& [round, b] : books_) {
+        base::ensure(b.round() == round, "books by round");
+        base::ensure(b.closed() == (round < chain_.length()), "a book is closed by its entry");
+        b.check();
+    }
+    base::ensure(books_.size() <= config_.settle + 3, "bounded books");
+    base::ensure(applied_ <= std::min(chain_.length(), shape_.rounds), "nothing applied unheard");
+    base::ensure(settled_ <= chain_.length(), "nothing settled that is not closed");
+    base::ensure(
+        !in_hand_ || !in_hand_->work.inputs.empty() ||
+            (in_hand_->work.kind != work_kind::sum && in_hand_->work.kind != work_kind::apply),
+        "sums and means have inputs");
+    for (const auto& [key, own] : own_claims_) {
+        base::ensure(own.said.key == key && own.said.node == config_.self, "own claims by item");
+    }
+}
+
+}  // namespace tequio::training

@@ -1,0 +1,367 @@
+// Rounds: applying means, closing, settling, failing, finishing.
+#include <algorithm>
+
+#include "base/ensure.hpp"
+#include "training/crew/core.hpp"
+
+namespace tequio::training {
+
+using namespace crew_protocol;
+
+round_book* crew::core::book(std::uint64_t round) {
+    const auto it = books_.find(round);
+    return it == books_.end() ? nullptr : &it->second;
+}
+
+const round_book* crew::core::book(std::uint64_t round) const {
+    const auto it = books_.find(round);
+    return it == books_.end() ? nullptr : &it->second;
+}
+
+/// The chronicle runs at most `settle` rounds ahead of its oldest unsettled one.
+bool crew::core::window_open() const {
+    return chain_.length() < settled_ + config_.settle;
+}
+
+/// Every lane of the open round, and its validation, has a result to build on.
+bool crew::core::round_resolved() const {
+    const auto* b = book(chain_.length());
+    if (b == nullptr || b->closed()) return false;
+    const auto others = [&](const std::set<std::uint32_t>& items) {
+        return std::any_of(items.begin(), items.end(),
+                           [&](std::uint32_t item) { return item != shape_.merge_item(); });
+    };
+    if (others(b->unclaimed()) || others(b->disputed())) return false;
+    if (!shape_.validation) return true;
+    const auto* validation = b->resolved(shape_.validation_item());
+    return validation != nullptr && !validation->said.divergence;
+}
+
+/// The steward closes the round. When it gets nowhere others do too: two owners waste work only.
+bool crew::core::should_own() const {
+    if (!able()) return false;
+    if (leadership_->leading() || distrusted_ == chain_.length()) return true;
+    if (!resolved_since_) return false;
+    auto since = *resolved_since_;
+    if (const auto& steward = leadership_->current()) {
+        if (const auto* m = roster_.find(steward->node)) since = std::max(since, m->active);
+    }
+    return now_ - since > config_.timings.owner_patience;
+}
+
+void crew::core::drive_exchanges(effects& out) {
+    const auto length = chain_.length();
+    if (!round_resolved()) {
+        resolved_since_.reset();
+    } else if (!resolved_since_) {
+        resolved_since_ = now_;
+    }
+    if (!prepared_) return;
+    if (applied_ < std::min(length, shape_.rounds)) {
+        const auto& entry = chain_.entries()[applied_];
+        blob_desk::wish w{entry.mean, {}, applied_, false};
+        for (const auto& node : roster_.present(now_)) {
+            if (roster_.find(node)->said.applied > applied_) w.holders.push_back(node);
+        }
+        const bool here = desk_.want(now_, w, out);
+        const bool lost = desk_.failures(entry.mean) >= (w.holders.empty() ? 1u : 3u);
+        if (here || !lost) {
+            own_.end();
+        } else if (!own_.works_on(applied_)) {
+            own_.begin(applied_, entry.contributions, book(applied_));
+        }
+    } else if (length < shape_.rounds && should_own()) {
+        if (!own_.works_on(length)) own_.begin(length, {}, book(length));
+    } else {
+        own_.end();
+    }
+    own_.step(now_, own_.active() ? book(own_.round()) : nullptr, roster_, desk_, out);
+    const auto order = ordered();
+    const bool audits = order && order->item == shape_.merge_item() && order->round < length &&
+                        order->round < shape_.rounds && book(order->round) != nullptr &&
+                        !book(order->round)->decided(order->item) && !own_claims_.contains(*order);
+    if (!audits) {
+        audit_.end();
+    } else if (!audit_.works_on(order->round)) {
+        audit_.begin(order->round, chain_.entries()[order->round].contributions,
+                     book(order->round));
+    }
+    audit_.step(now_, audit_.active() ? book(audit_.round()) : nullptr, roster_, desk_, out);
+}
+
+/// Another node's closing entry: it follows from what this node has, so seeing is checking.
+bool crew::core::accept_closing(effects& out) {
+    if (chain_.length() != shape_.rounds || !prepared_ || applied_ != shape_.rounds) return false;
+    const auto* candidate = chain_.next();
+    if (candidate == nullptr) return false;
+    const chronicle_entry entry = *candidate->entry;
+    if (shape_.validation) {
+        const auto* b = book(shape_.rounds);
+        const auto* known = b == nullptr ? nullptr : b->resolved(shape_.validation_item());
+        if (known == nullptr) return false;
+        if (known->said.result != validation_result(*entry.validation_loss)) {
+            chain_.reject(base::blob_ref(candidate->ref));
+            return false;
+        }
+    }
+    append(entry, out);
+    claim_merge(shape_.rounds, out);
+    return true;
+}
+
+/// The closing entry, as the owner.
+bool crew::core::close_last(effects& out) {
+    if (chain_.length() != shape_.rounds || !prepared_ || applied_ != shape_.rounds ||
+        !round_resolved() || !window_open() || !should_own()) {
+        return false;
+    }
+    chronicle_entry entry;
+    entry.round = base::round_index{shape_.rounds};
+    entry.state_before = entry.state_after = *chain_.state();
+    if (shape_.validation) {
+        entry.validation_loss = book(shape_.rounds)->resolved(shape_.validation_item())->said.loss;
+    }
+    append(entry, out);
+    claim_merge(shape_.rounds, out);
+    return true;
+}
+
+void crew::core::finish_own_round(const base::digest& state_after, effects& out) {
+    chronicle_entry entry;
+    const auto round = chain_.length();
+    entry.round = base::round_index{round};
+    entry.state_before = *chain_.state();
+    for (const auto& ref : own_.inputs()) entry.contributions.push_back(ref.root);
+    entry.sum = own_.sum->sum;
+    entry.mean = own_.sum->blob;
+    entry.loss = own_.sum->loss;
+    entry.state_after = state_after;
+    if (shape_.validation) {
+        entry.validation_loss = book(round)->resolved(shape_.validation_item())->said.loss;
+    }
+    own_.end();
+    if (!chain_.fits(entry)) {
+        trouble_ = "the worker's sum of round " + std::to_string(round) + " makes no entry";
+        return;
+    }
+    append(entry, out);
+    applied_ = chain_.length();
+    claim_merge(round, out);
+}
+
+void crew::core::append(const chronicle_entry& entry, effects& out) {
+    auto [text, ref] = chain_.append(entry);
+    if (!entry.closes()) desk_.keep(entry.mean);
+    out.push_back(put_blob{ref, std::move(text)});
+    out.push_back(store_entry{entry});
+    resolved_since_.reset();
+    state_mismatch_.reset();
+    distrusted_.reset();
+    order_.reset();
+    ++activity_;
+    open_books();
+    note_taint();
+    leadership_->advance(chain_.length());
+    out.push_back(crew_progress{});
+}
+
+void crew::core::after_apply(const work_outcome& outcome, bool own, effects& out) {
+    const auto round = applied_;
+    if (own && own_.works_on(round) && own_.sum && round == chain_.length()) {
+        finish_own_round(outcome.state_after, out);
+        return;
+    }
+    const auto* candidate = round == chain_.length() ? chain_.next() : nullptr;
+    if (round == chain_.length() && candidate == nullptr) return;
+    const chronicle_entry entry =
+        candidate != nullptr ? *candidate->entry : chain_.entries()[round];
+    if (outcome.state_after == entry.state_after) {
+        state_mismatch_.reset();
+        if (candidate != nullptr) append(entry, out);
+        applied_ = round + 1;
+        ++activity_;
+        return;
+    }
+    // Once may be this machine: it is tried again, with what else the worker had warmed up gone.
+    if (!state_mismatch_) {
+        state_mismatch_ = outcome.state_after;
+        return;
+    }
+    const bool steady = *state_mismatch_ == outcome.state_after;
+    state_mismatch_.reset();
+    trouble_ = "round " + std::to_string(round) + ": the mean leads to state " +
+               outcome.state_after.brief() + " here, the chronicle says " +
+               entry.state_after.brief();
+    if (candidate == nullptr || !steady) {
+        inexact_ = true;
+        return;
+    }
+    chain_.reject(base::blob_ref(candidate->ref));
+    distrusted_ = round;
+}
+
+/// A diverged lane is a result, and fails the job. The one named is the first in order, validation
+/// before lanes, so that every node and a replay name the same place; nobody is accused.
+bool crew::core::judge_divergence(effects& out) {
+    const auto* b = book(chain_.length());
+    if (b == nullptr || b->closed() || b->diverged().empty()) return false;
+    const auto accepted = [&](std::uint32_t item) {
+        return b->claim_of(item, config_.self) != nullptr ||
+               (b->resolved(item) != nullptr && b->decided(item));
+    };
+    std::vector<std::uint32_t> order;
+    if (shape_.has({b->round(), shape_.validation_item()})) {
+        order.push_back(shape_.validation_item());
+    }
+    const auto last = *b->diverged().begin();
+    for (std::uint32_t lane = 0; lane < shape_.lanes && lane <= last; ++lane) {
+        if (shape_.has({b->round(), lane})) order.push_back(lane);
+    }
+    for (const std::uint32_t item : order) {
+        const auto* k = b->resolved(item);
+        if (k == nullptr) return false;
+        if (!k->said.divergence) continue;
+        if (!accepted(item)) return false;
+        const auto& where = *k->said.divergence;
+        const std::string what =
+            item < shape_.lanes ? "lane " + std::to_string(item) : std::string("validation");
+        finish(job_state::failed, "diverged",
+               "the recipe diverges: round " + std::to_string(b->round()) + ", " + what +
+                   ", step " + std::to_string(where.step) + ", tensor " + where.tensor +
+                   "; a smaller learning rate may help",
+               out);
+        return true;
+    }
+    return false;
+}
+
+void crew::core::note_taint() {
+    for (const auto& [round, b] : books_) {
+        if (b.closed() && !b.refuted().empty()) {
+            tainted_from_ = std::min(tainted_from_.value_or(round), round);
+        }
+    }
+}
+
+/// Nobody else could work for a while.
+bool crew::core::alone() const {
+    return now_ - *company_ > config_.timings.silent_after;
+}
+
+bool crew::core::settle(effects& out) {
+    const auto round = settled_;
+    if (round >= chain_.length()) return false;
+    auto* b = book(round);
+    const std::uint64_t lanes = round < shape_.rounds ? shape_.lanes : 0;
+    if (b == nullptr) {
+        // Whoever closed the rounds after it had it settled, or could not have closed them.
+        ++settled_;
+        lanes_settled_ += lanes;
+        settled_by_hearsay_ = true;
+        store_settled(out);
+        return true;
+    }
+    if (!b->settled() && alone() && (!window_open() || chain_.complete())) {
+        // What another left unchecked this node can check; its own work it cannot.
+        std::vector<std::uint32_t> given_up;
+        const auto give_up = [&](std::uint32_t item) {
+            const auto lanes_of = b->mark_unchecked(item);
+            given_up.insert(given_up.end(), lanes_of.begin(), lanes_of.end());
+        };
+        for (const auto item : std::set<std::uint32_t>(b->unclaimed())) give_up(item);
+        for (const auto item : std::set<std::uint32_t>(b->undecided())) {
+            if (b->claim_of(item, config_.self) != nullptr) give_up(item);
+        }
+        record_unchecked(round, given_up, out);
+    }
+    if (!b->settled()) return false;
+    const auto matched = b->lanes_matched();
+    ++settled_;
+    lanes_settled_ += lanes;
+    lanes_checked_ += matched;
+    ++activity_;
+    store_settled(out);
+    out.push_back(round_settled{base::round_index{round}, matched, lanes - matched});
+    out.push_back(crew_progress{});
+    return true;
+}
+
+void crew::core::record_unchecked(std::uint64_t round, const std::vector<std::uint32_t>& lanes,
+                                  effects& out) {
+    for (const std::uint32_t lane : lanes) {
+        const auto own = own_claims_.find({round, lane});
+        if (own == own_claims_.end() || checks_.has_checker(own->first)) continue;
+        check_recorded record;
+        record.round = base::round_index{round};
+        record.lane = base::lane_index{lane};
+        record.worker = config_.self;
+        record.state = own->second.said.state;
+        record.result = own->second.said.result;
+        record.trace = own->second.trace;
+        record.commitment = own->second.said.commitment;
+        out.push_back(record);
+    }
+}
+
+/// What a member says it has settled counts for rounds that this node came too late to check.
+void crew::core::adopt_settled(const status& said) {
+    if (said.chronicle != chain_.length() || !chain_.state() || said.state != *chain_.state()) {
+        return;
+    }
+    if (said.job == job_state::done && chain_.complete() && settled_ < said.settled) {
+        settled_ = said.settled;
+        lanes_settled_ = shape_.lanes * std::min(settled_, shape_.rounds);
+        lanes_checked_ = std::min(said.lanes_checked, lanes_settled_);
+        settled_by_hearsay_ = true;
+    } else if (settled_by_hearsay_ && said.settled == settled_ &&
+               said.lanes_checked > lanes_checked_) {
+        lanes_checked_ = std::min(said.lanes_checked, lanes_settled_);
+    }
+}
+
+void crew::core::store_settled(effects& out) {
+    base::byte_vector bytes;
+    base::byte_writer w(bytes);
+    w.u64(settled_);
+    w.u64(lanes_checked_);
+    w.u64(lanes_settled_);
+    w.u64(tainted_from_ ? *tainted_from_ + 1 : 0);
+    w.u8(settled_by_hearsay_ ? 1 : 0);
+    out.push_back(store_fact{"settled", std::move(bytes)});
+}
+
+/// Rounds long closed: their contributions and facts are no longer needed by anyone.
+void crew::core::drop_old_books(effects& out) {
+    const auto kept = config_.settle + 2;
+    if (chain_.length() <= kept) return;
+    const auto low = chain_.length() - kept;
+    books_.erase(books_.begin(), books_.lower_bound(low));
+    checks_.forget_before(low);
+    desk_.drop_before(low, out);
+    for (auto it = own_claims_.begin(); it != own_claims_.end() && it->first.round < low;) {
+        const auto& said = it->second.said;
+        if (said.key.item < shape_.lanes && said.blob_size > 0) desk_.drop(said.blob(), out);
+        out.push_back(forget_fact{"claim/" + std::to_string(said.key.round) + "/" +
+                                  std::to_string(said.key.item)});
+        it = own_claims_.erase(it);
+    }
+}
+
+void crew::core::finish(job_state state, std::string code, std::string reason, effects& out) {
+    job_ = state;
+    reason_code_ = std::move(code);
+    reason_ = std::move(reason);
+    const std::string text =
+        std::to_string(static_cast<unsigned>(state)) + "\n" + reason_code_ + "\n" + reason_;
+    const auto view = base::as_bytes(text);
+    out.push_back(store_fact{"final", {view.begin(), view.end()}});
+    stop(out);
+    own_.end();
+    audit_.end();
+    order_.reset();
+    planner_.clear();
+    out.push_back(job_finished{state, reason_});
+    out.push_back(crew_progress{});
+}
+
+}  // namespace tequio::training

@@ -1,0 +1,327 @@
+// Messages, both ways.
+#include <algorithm>
+#include <set>
+
+#include "base/ensure.hpp"
+#include "training/crew/core.hpp"
+#include "training/errc.hpp"
+
+namespace tequio::training {
+
+using namespace crew_protocol;
+
+namespace {
+
+/// Claims a message: bounded by count and by bytes, so that a frame stays below its cap.
+constexpr std::size_t claims_bytes_max = 40 * 1024;
+/// Claims sent for one book comparison; the next one brings more.
+constexpr std::size_t claims_per_answer_max = 512;
+constexpr base::duration ask_every = std::chrono::seconds(1);
+constexpr base::duration compare_every = std::chrono::milliseconds(400);
+
+}  // namespace
+
+void crew::core::send(const base::node_id& to, const message& m, effects& out) {
+    auto bytes = encode(shape_.task, m);
+    base::ensure(bytes.size() <= crew_message_max_bytes, "messages stay below their cap");
+    out.push_back(send_crew{to, std::move(bytes)});
+}
+
+void crew::core::send_claims(const base::node_id& to, const std::vector<const signed_fact*>& claims,
+                             const std::vector<base::node_id>& signers, effects& out) {
+    facts m;
+    std::set<base::node_id> certified;
+    std::size_t bytes = 0;
+    const auto flush = [&] {
+        if (!m.claims.empty()) send(to, m, out);
+        m = {};
+        certified.clear();
+        bytes = 0;
+    };
+    for (std::size_t i = 0; i < claims.size(); ++i) {
+        const auto* certificate = keys_.certificate(signers[i]);
+        if (certificate == nullptr) continue;
+        if (m.claims.size() == facts_max || bytes > claims_bytes_max) flush();
+        if (certified.insert(signers[i]).second) {
+            m.certificates.emplace_back(signers[i], *certificate);
+            bytes += certificate->size() + 40;
+        }
+        m.claims.push_back(*claims[i]);
+        bytes += claims[i]->body.size() + 72;
+    }
+    flush();
+}
+
+base::result<void> crew::core::heard(const base::node_id& from, facts m, effects& out) {
+    for (const auto& [node, certificate] : m.certificates) {
+        TEQUIO_CHECK(keys_.learn(node, certificate));
+    }
+    std::vector<known_claim> claims;
+    for (auto& fact : m.claims) {
+        TEQUIO_TRY(auto said, parse_claim(shape_, fact.body));
+        const auto* b = book(said.key.round);
+        const auto* known = b == nullptr ? nullptr : b->claim_of(said.key.item, said.node);
+        if (known != nullptr && known->fact == fact) continue;
+        TEQUIO_CHECK(keys_.verify(said.node, fact_kind::claim, fact));
+        claims.push_back({std::move(said), std::move(fact)});
+    }
+    std::vector<opening> openings;
+    for (const auto& fact : m.openings) {
+        TEQUIO_TRY(auto said, parse_opening(shape_, fact.body));
+        TEQUIO_CHECK(keys_.verify(said.node, fact_kind::opening, fact));
+        openings.push_back(said);
+    }
+    for (auto& k : claims) take_claim(from, std::move(k), out);
+    for (const auto& o : openings) {
+        if (o.node == config_.self) continue;
+        if (checks_.heard(book(o.key.round), o, out)) show(o.node, o.key, out);
+    }
+    for (const auto& key : m.openings_wanted) {
+        const auto* b = book(key.round);
+        if (b != nullptr && checks_.may_show(*b, key, from)) show(from, key, out);
+    }
+    return {};
+}
+
+void crew::core::take_claim(const base::node_id&, known_claim k, effects& out) {
+    const auto key = k.said.key;
+    const auto node = k.said.node;
+    if (node == config_.self) {
+        // From before a loss of memory: as good as stored, but for its trace.
+        if (own_claims_.contains(key) || book(key.round) == nullptr) return;
+    }
+    if (key.item == shape_.merge_item()) chain_.offer(key.round, k.said.blob(), node);
+    auto* b = book(key.round);
+    if (b == nullptr) return;
+    switch (b->add(std::move(k))) {
+        case round_book::added::fresh:
+            break;
+        case round_book::added::contradiction:
+            trouble_ = "node " + node.brief() + " signed two results for round " +
+                       std::to_string(key.round) + " item " + std::to_string(key.item);
+            out.push_back(crew_progress{});
+            return;
+        case round_book::added::known:
+        case round_book::added::stale:
+        case round_book::added::full:
+            return;
+    }
+    ++activity_;
+    if (own_.works_on(key.round)) own_.offer(key.item);
+    checks_.pair_up(now_, *b, key.item, out);
+    note_taint();
+    out.push_back(crew_progress{});
+}
+
+void crew::core::show(const base::node_id& to, item_key key, effects& out) {
+    const auto trace = checks_.trace(key);
+    if (!trace) return;
+    facts m;
+    m.certificates.emplace_back(config_.self, config_.keys.certificate);
+    signed_fact fact;
+    fact.body = opening_body(shape_.task, {config_.self, key, *trace});
+    fact.signature = config_.keys.sign(signed_bytes(fact_kind::opening, fact.body));
+    m.openings.push_back(std::move(fact));
+    send(to, m, out);
+}
+
+base::result<void> crew::core::heard(const base::node_id& from, status m, effects& out) {
+    const auto* before = roster_.find(from);
+    const bool fresh = before == nullptr || !before->joined;
+    auto* m_from = roster_.heard(now_, from, m);
+    if (m_from == nullptr) return {};
+    if (fresh) send(from, own_status(), out);
+    leadership_->heard_status(now_, from, m.steward);
+    const auto missing = chain_.missing_from(m.chronicle);
+    if (missing && now_ - m_from->asked >= ask_every) {
+        m_from->asked = now_;
+        send(from, chronicle_request{*missing}, out);
+    }
+    adopt_settled(m);
+    compare_books(from, m, out);
+    return {};
+}
+
+/// Sends this node's side of a book that the other holds differently; the answer is what we lack,
+/// and its side, to which we answer with what it lacks.
+void crew::core::compare_books(const base::node_id& with, const status& said, effects& out) {
+    auto* m = roster_.find(with);
+    if (now_ - m->book_sent < compare_every) return;
+    const auto chunks = (shape_.items() + tags_max - 1) / tags_max;
+    const auto first = static_cast<std::uint32_t>(beats_ % chunks * tags_max);
+    std::set<std::uint64_t> theirs;
+    const auto compare = [&](const round_book& b) {
+        m->book_sent = now_;
+        send_tags(with, b, first, true, out);
+    };
+    for (const auto& [round, fold] : said.books) {
+        theirs.insert(round);
+        const auto* b = book(round);
+        if (b != nullptr && b->fold() != fold) compare(*b);
+    }
+    for (const auto& [round, b] : books_) {
+        // They have settled what this node has not: they can say why.
+        if (round >= settled_ && round < said.settled && !theirs.contains(round) && !b.settled()) {
+            compare(b);
+        }
+    }
+}
+
+void crew::core::send_tags(const base::node_id& to, const round_book& b, std::uint32_t first,
+                           bool want_back, effects& out) {
+    book_tags m;
+    m.round = b.round();
+    m.nonce = rng_.next();
+    m.first = first;
+    m.tags = b.tags(m.nonce, first);
+    m.want_back = want_back;
+    send(to, m, out);
+}
+
+base::result<void> crew::core::heard(const base::node_id& from, book_tags m, effects& out) {
+    const auto* b = book(m.round);
+    if (b == nullptr) return {};
+    const auto own = b->tags(m.nonce, m.first);
+    std::vector<const signed_fact*> claims;
+    std::vector<base::node_id> signers;
+    bool differ = false;
+    const auto count = std::min(own.size(), m.tags.size());
+    // From a different place each time, so that a cut answer does not always miss the same items.
+    const auto offset = count == 0 ? 0 : rng_.below(count);
+    for (std::size_t i = 0; i < count && claims.size() < claims_per_answer_max; ++i) {
+        const auto at = (i + offset) % count;
+        if (own[at] == m.tags[at]) continue;
+        differ = true;
+        for (const auto& k : b->claims(static_cast<std::uint32_t>(m.first + at))) {
+            claims.push_back(&k.fact);
+            signers.push_back(k.said.node);
+        }
+    }
+    send_claims(from, claims, signers, out);
+    if (differ && m.want_back) send_tags(from, *b, m.first, false, out);
+    return {};
+}
+
+base::result<void> crew::core::heard(const base::node_id& from, round_open m, effects&) {
+    if (!leadership_->heard(now_, {m.round, m.term, from})) return {};
+    order_.reset();
+    if (m.round != chain_.length() || !chain_.state() || m.state != *chain_.state()) return {};
+    for (const auto& [node, key] : m.assignments) {
+        if (node == config_.self) order_ = key;
+    }
+    return {};
+}
+
+base::result<void> crew::core::heard(const base::node_id& from, chronicle_request m, effects& out) {
+    chronicle_reply reply{m.from, {}};
+    const auto end = std::min<std::uint64_t>(chain_.length(), m.from + entries_max);
+    for (auto round = m.from; round < end; ++round) {
+        reply.entries.push_back(chain_.entry_ref(round));
+    }
+    if (!reply.entries.empty()) send(from, reply, out);
+    return {};
+}
+
+base::result<void> crew::core::heard(const base::node_id& from, chronicle_reply m, effects&) {
+    for (std::size_t i = 0; i < m.entries.size(); ++i) {
+        chain_.offer(m.from + i, m.entries[i], from);
+    }
+    return {};
+}
+
+status crew::core::own_status() const {
+    status s;
+    s.chronicle = chain_.length();
+    s.applied = applied_;
+    if (chain_.state()) s.state = *chain_.state();
+    s.settled = settled_;
+    s.lanes_checked = std::min(lanes_checked_, settled_ * shape_.lanes);
+    if (in_hand_) {
+        s.doing = in_hand_->why == purpose::item ? doing_kind::item : doing_kind::own;
+        if (s.doing == doing_kind::item) s.item = in_hand_->key;
+    } else if (audit_.active()) {
+        s.doing = doing_kind::item;
+        s.item = {audit_.round(), shape_.merge_item()};
+    }
+    s.available = available();
+    s.able = able();
+    s.leaving = left_;
+    s.job = job_;
+    if (leadership_) s.steward = leadership_->current();
+    for (const auto& [round, b] : books_) {
+        if (round >= settled_ && s.books.size() < books_max) s.books.emplace_back(round, b.fold());
+    }
+    s.activity = activity_;
+    return s;
+}
+
+void crew::core::send_status(effects& out) {
+    status_sent_ = own_status();
+    for (const auto& [node, m] : roster_.all()) {
+        // Strangers get a word now and then: they may join later.
+        const bool due = m.joined || (m.up && beats_ % 4 == 1);
+        if (due && (m.up || roster_.present(now_, node))) send(node, status_sent_, out);
+    }
+}
+
+/// Tells at once what others wait for; the rest waits for the beat.
+void crew::core::status_on_change(effects& out) {
+    const auto s = own_status();
+    const auto& sent = status_sent_;
+    if (s.chronicle != sent.chronicle || s.applied != sent.applied || s.settled != sent.settled ||
+        s.doing != sent.doing || s.item != sent.item || s.available != sent.available ||
+        s.able != sent.able || s.leaving != sent.leaving || s.job != sent.job) {
+        send_status(out);
+    }
+}
+
+std::vector<worker_slot> crew::core::slots() const {
+    std::vector<worker_slot> out;
+    const auto s = own_status();
+    const auto slot_of = [](const base::node_id& node, const status& said, bool fit) {
+        worker_slot slot{node, fit, said.doing == doing_kind::own, std::nullopt};
+        if (said.doing == doing_kind::item) slot.doing = said.item;
+        return slot;
+    };
+    out.push_back(slot_of(config_.self, s, s.available));
+    for (const auto& node : roster_.present(now_)) {
+        const auto& said = roster_.find(node)->said;
+        const bool fit = said.available && said.chronicle == s.chronicle && said.state == s.state;
+        out.push_back(slot_of(node, said, fit));
+    }
+    return out;
+}
+
+void crew::core::lead(effects& out) {
+    if (!leadership_->leading() || !able()) {
+        planner_.clear();
+        told_.clear();
+        return;
+    }
+    const bool enough = roster_.present(now_).size() + 1 >= config_.crew_min;
+    const auto length = chain_.length();
+    if (!enough) {
+        planner_.clear();
+    } else if (chain_.state()) {
+        planner::books b;
+        b.open = length <= shape_.rounds ? book(length) : nullptr;
+        for (auto round = settled_; round < length; ++round) {
+            if (const auto* closed = book(round)) b.closed.push_back(closed);
+        }
+        planner_.plan(now_, b, slots());
+    }
+    job_ = job_ == job_state::waiting && enough && caught_up() ? job_state::running : job_;
+    if (planner_.assignments() != told_) send_round_open(out);
+}
+
+void crew::core::send_round_open(effects& out) {
+    told_ = planner_.assignments();
+    round_open m;
+    m.round = chain_.length();
+    m.term = leadership_->current()->term;
+    if (chain_.state()) m.state = *chain_.state();
+    m.assignments = told_;
+    for (const auto& node : roster_.present(now_)) send(node, m, out);
+}
+
+}  // namespace tequio::training

@@ -1,0 +1,101 @@
+// What people see.
+#include <algorithm>
+
+#include "training/crew/core.hpp"
+
+namespace tequio::training {
+
+using namespace crew_protocol;
+
+namespace {
+
+std::string doing_text(const job_shape& shape, const status& s) {
+    if (s.doing == doing_kind::item) {
+        const std::string round = "round " + std::to_string(s.item.round);
+        if (s.item.item == shape.validation_item()) return "validation of " + round;
+        if (s.item.item == shape.merge_item()) return "checking the sum of " + round;
+        const std::string lane = " lane " + std::to_string(s.item.item);
+        return s.item.round < s.chronicle ? "checking " + round + lane : round + lane;
+    }
+    if (s.leaving) return "leaving";
+    if (s.doing == doing_kind::own) {
+        return s.applied < std::min(s.chronicle, shape.rounds) ? "catching up" : "merging";
+    }
+    return s.able ? "idle" : "not working";
+}
+
+}  // namespace
+
+crew_view crew::core::view(bool with_chronicle) const {
+    crew_view v;
+    v.state = job_;
+    v.round = chain_.length();
+    v.rounds = shape_.rounds;
+    v.settled_round = settled_;
+    if (lanes_settled_ > 0) {
+        v.checked_share = static_cast<double>(lanes_checked_) / static_cast<double>(lanes_settled_);
+    }
+    v.tainted_from = tainted_from_;
+    v.tainted = tainted_from_.has_value();
+    for (const auto& entry : chain_.entries()) {
+        if (!entry.closes()) v.loss = entry.loss;
+        if (entry.validation_loss) v.validation_loss = entry.validation_loss;
+    }
+    v.tokens = std::min(v.round, shape_.rounds) * shape_.lanes * config_.lane_tokens;
+    if (leadership_ && leadership_->current()) v.steward = leadership_->current()->node;
+    if (chain_.state()) v.state_digest = *chain_.state();
+    if (with_chronicle) v.chronicle = chain_.entries();
+
+    std::map<base::node_id, std::uint64_t> claims;
+    for (const auto& [round, b] : books_) {
+        for (std::uint32_t lane = 0; lane < shape_.lanes; ++lane) {
+            for (const auto& k : b.claims(lane)) ++claims[k.said.node];
+        }
+    }
+    const auto add = [&](const base::node_id& node, const status& s, bool present) {
+        v.members.push_back(
+            {node, present, s.available, doing_text(shape_, s), s.chronicle, claims[node]});
+    };
+    add(config_.self, own_status(), true);
+    if (paused_) v.members.front().doing = "paused";
+    for (const auto& [node, m] : roster_.all()) {
+        if (m.joined) add(node, m.said, roster_.present(now_, node));
+    }
+    std::sort(v.members.begin(), v.members.end(),
+              [](const auto& a, const auto& b) { return a.node < b.node; });
+
+    const auto say = [&](const char* code, std::string text) {
+        v.reason_code = code;
+        v.reason = std::move(text);
+    };
+    if (!reason_code_.empty()) {
+        say(reason_code_.c_str(), reason_);
+    } else if (inexact_) {
+        say("inexact", trouble_);
+    } else if (left_) {
+        say("left", "this node has left the job");
+    } else if (paused_) {
+        say("paused", "this node is paused");
+    } else if (draining_) {
+        say("draining", "this node takes no more work");
+    } else if (resting_until_) {
+        say("work_failed", trouble_);
+    } else if (!prepared_) {
+        say("preparing", "making the initial state");
+    } else if (!caught_up() || chain_.expecting()) {
+        say("catching_up", "applying round " + std::to_string(applied_) + " of " +
+                               std::to_string(std::max(chain_.length(), applied_ + 1)));
+    } else if (v.members.size() < config_.crew_min) {
+        say("crew_min", "waiting for " + std::to_string(config_.crew_min) + " nodes, " +
+                            std::to_string(v.members.size()) + " here");
+    } else if (v.steward.is_zero()) {
+        say("no_steward", "finding out who hands out the work");
+    } else if (chain_.complete() || !window_open()) {
+        say("settling", "waiting for checks of round " + std::to_string(settled_));
+    } else {
+        say("training", trouble_.empty() ? "training" : "training; " + trouble_);
+    }
+    return v;
+}
+
+}  // namespace tequio::training

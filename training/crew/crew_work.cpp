@@ -1,0 +1,357 @@
+// Which item this node works on, and what came of it.
+#include <algorithm>
+#include <cmath>
+
+#include "base/ensure.hpp"
+#include "training/crew/core.hpp"
+
+namespace tequio::training {
+
+using namespace crew_protocol;
+
+namespace {
+
+std::string name_of(const job_shape& shape, item_key key) {
+    const std::string round = "round " + std::to_string(key.round);
+    if (key.item == shape.validation_item()) return "the validation of " + round;
+    if (key.item == shape.merge_item()) return "the merge of " + round;
+    return round + " lane " + std::to_string(key.item);
+}
+
+}  // namespace
+
+/// Takes part in the work: wants to, and its worker works.
+bool crew::core::able() const {
+    return !paused_ && !draining_ && !left_ && !inexact_ && failures_ < 3 &&
+           (job_ == job_state::waiting || job_ == job_state::running);
+}
+
+bool crew::core::caught_up() const {
+    return prepared_ && applied_ == std::min(chain_.length(), shape_.rounds);
+}
+
+bool crew::core::available() const {
+    return able() && caught_up() && !resting_until_;
+}
+
+std::optional<item_key> crew::core::ordered() const {
+    return leadership_->leading() ? planner_.of(config_.self) : order_;
+}
+
+/// What is in hand serves nothing any more.
+bool crew::core::in_hand_is_moot() const {
+    switch (in_hand_->why) {
+        case purpose::prepare:
+            return prepared_;
+        case purpose::item: {
+            const auto* b = book(in_hand_->key.round);
+            return b == nullptr || b->decided(in_hand_->key.item);
+        }
+        case purpose::own_lane:
+        case purpose::own_sum:
+        case purpose::apply_own:
+            return !own_.works_on(in_hand_->key.round);
+        case purpose::audit_lane:
+        case purpose::audit_sum:
+            return !audit_.works_on(in_hand_->key.round);
+        case purpose::apply_entry:
+            return applied_ != in_hand_->key.round;
+    }
+    return false;
+}
+
+void crew::core::begin(purpose why, work_item work, item_key key, effects& out) {
+    base::ensure(!in_hand_, "one item at a time");
+    in_hand_ = in_hand{work, why, key};
+    out.push_back(begin_work{std::move(work)});
+    out.push_back(crew_progress{});
+}
+
+void crew::core::stop(effects& out) {
+    if (!in_hand_) return;
+    in_hand_.reset();
+    out.push_back(stop_work{});
+    out.push_back(crew_progress{});
+}
+
+void crew::core::choose(effects& out) {
+    const bool over = job_ != job_state::waiting && job_ != job_state::running;
+    if (in_hand_) {
+        // Draining finishes what is in hand; everything else that ends the work ends it now.
+        const bool must_stop = over || paused_ || left_ || inexact_ || in_hand_is_moot();
+        const bool sum_waits = in_hand_->why == purpose::item && own_.complete() &&
+                               own_.round() == chain_.length() && round_resolved() && window_open();
+        if (!must_stop && !sum_waits) return;
+        stop(out);
+    }
+    if (resting_until_ && now_ >= *resting_until_) resting_until_.reset();
+    const bool may = !over && !paused_ && !draining_ && !left_ && !inexact_ && !resting_until_;
+    if (!may) return;
+    if (!prepared_) {
+        begin(purpose::prepare, work_item{}, {}, out);
+        return;
+    }
+    const auto length = chain_.length();
+    const chronicle_entry* entry = nullptr;
+    if (applied_ < std::min(length, shape_.rounds)) {
+        entry = &chain_.entries()[applied_];
+    } else if (const auto* candidate = chain_.next(); candidate && !candidate->entry->closes()) {
+        entry = &*candidate->entry;
+    }
+    if (entry != nullptr && desk_.here(entry->mean)) {
+        begin(purpose::apply_entry,
+              {work_kind::apply, entry->round, {}, entry->state_before, {entry->mean}},
+              {applied_, shape_.merge_item()}, out);
+        return;
+    }
+    if (begin_exchange_work(own_, true, out)) return;
+    if (!caught_up() || begin_exchange_work(audit_, false, out)) return;
+    begin_ordered(out);
+}
+
+bool crew::core::begin_exchange_work(exchange& x, bool own, effects& out) {
+    if (!x.active()) return false;
+    const auto round = x.round();
+    const item_key merge{round, shape_.merge_item()};
+    const bool closes = own && round == chain_.length();
+    if (x.complete()) {
+        if (closes && (!round_resolved() || !window_open())) return false;
+        if (!x.sum) {
+            begin(own ? purpose::own_sum : purpose::audit_sum,
+                  {work_kind::sum, base::round_index{round}, {}, {}, x.inputs()}, merge, out);
+            return true;
+        }
+        if (!closes) return false;
+        begin(purpose::apply_own,
+              {work_kind::apply, base::round_index{round}, {}, *chain_.state(), {x.sum->blob}},
+              merge, out);
+        return true;
+    }
+    const auto lane = x.lost();
+    if (!lane || round > applied_) return false;
+    begin(own ? purpose::own_lane : purpose::audit_lane,
+          {work_kind::check,
+           base::round_index{round},
+           base::lane_index{*lane},
+           chain_.state_at(round),
+           {}},
+          {round, *lane}, out);
+    return true;
+}
+
+bool crew::core::begin_ordered(effects& out) {
+    const auto key = ordered();
+    if (!key || key->item == shape_.merge_item() || key->round > applied_) return false;
+    const auto* b = book(key->round);
+    if (b == nullptr || b->decided(key->item) || own_claims_.contains(*key)) return false;
+    const bool first = b->claims(key->item).empty();
+    work_item work;
+    work.round = base::round_index{key->round};
+    work.state = b->state();
+    if (key->item == shape_.validation_item()) {
+        work.kind = first ? work_kind::validation : work_kind::check_validation;
+    } else {
+        work.kind = first ? work_kind::lane : work_kind::check;
+        work.lane = base::lane_index{key->item};
+    }
+    begin(purpose::item, std::move(work), *key, out);
+    return true;
+}
+
+base::result<void> crew::core::on(const work_done& e, effects& out) {
+    if (!in_hand_ || !(in_hand_->work == e.item)) return {};
+    const auto hand = *in_hand_;
+    in_hand_.reset();
+    failures_ = 0;
+    ++activity_;
+    out.push_back(crew_progress{});
+    switch (hand.why) {
+        case purpose::prepare:
+            prepared_ = true;
+            if (!chain_.set_initial(e.outcome.state_after)) {
+                inexact_ = true;
+                trouble_ = "this machine begins with state " + e.outcome.state_after.brief() +
+                           ", the chronicle with another: run tequio doctor";
+            }
+            break;
+        case purpose::item:
+        case purpose::own_lane:
+        case purpose::audit_lane:
+            item_done(hand.key, e.outcome, out);
+            break;
+        case purpose::own_sum:
+            if (!own_.works_on(hand.key.round) || !own_.complete() ||
+                own_.inputs() != e.item.inputs) {
+                break;
+            }
+            desk_.made(e.outcome.blob, hand.key.round);
+            if (e.outcome.blob.size != shape_.contribution_bytes ||
+                !std::isfinite(e.outcome.loss)) {
+                work_trouble("the worker's sum has the wrong size");
+            } else {
+                own_.sum = e.outcome;
+            }
+            break;
+        case purpose::audit_sum:
+            merge_checked(e.outcome, out);
+            break;
+        case purpose::apply_entry:
+            after_apply(e.outcome, false, out);
+            break;
+        case purpose::apply_own:
+            after_apply(e.outcome, true, out);
+            break;
+    }
+    return {};
+}
+
+base::result<void> crew::core::on(const work_failed& e, effects& out) {
+    if (!in_hand_ || !(in_hand_->work == e.item)) return {};
+    in_hand_.reset();
+    work_trouble("work failed: " + e.reason);
+    out.push_back(crew_progress{});
+    return {};
+}
+
+void crew::core::work_trouble(const std::string& reason) {
+    const auto& t = config_.timings;
+    const auto doublings = std::min(failures_, 10u);
+    ++failures_;
+    resting_until_ = now_ + std::min(t.work_retry_max, t.work_retry_min * (1u << doublings));
+    trouble_ = reason;
+}
+
+/// What differs from what others claim is computed twice before it is said.
+bool crew::core::confirm(item_key key, const base::digest& result, effects& out) {
+    const auto* b = book(key.round);
+    if (b == nullptr) return false;
+    const auto& claims = b->claims(key.item);
+    const bool differs = std::any_of(claims.begin(), claims.end(),
+                                     [&](const auto& k) { return k.said.result != result; });
+    const auto first = first_try_.find(key);
+    if (first != first_try_.end() && first->second != result) {
+        first_try_.erase(first);
+        inexact_ = true;
+        trouble_ = "this machine computed " + name_of(shape_, key) +
+                   " twice, with different results: run tequio doctor";
+        out.push_back(crew_progress{});
+        return false;
+    }
+    if (!differs || first != first_try_.end()) {
+        first_try_.erase(key);
+        return true;
+    }
+    first_try_[key] = result;
+    return false;
+}
+
+void crew::core::item_done(item_key key, const work_outcome& outcome, effects& out) {
+    claim said;
+    said.node = config_.self;
+    said.key = key;
+    base::digest trace;
+    if (outcome.divergence) {
+        said.divergence = outcome.divergence;
+        said.result = outcome.divergence->digest();
+        trace = outcome.trace;
+    } else if (!std::isfinite(outcome.loss)) {
+        said.divergence = diverged{0, "loss"};
+        said.result = said.divergence->digest();
+    } else if (key.item == shape_.validation_item()) {
+        said.loss = outcome.loss;
+        said.result = validation_result(outcome.loss);
+    } else {
+        if (outcome.blob.size != shape_.contribution_bytes) {
+            work_trouble("the worker's contribution has the wrong size");
+            return;
+        }
+        said.loss = outcome.loss;
+        said.result = outcome.blob.root;
+        said.blob_size = outcome.blob.size;
+        trace = outcome.trace;
+        desk_.made(outcome.blob, key.round);
+    }
+    if (!own_claims_.contains(key) && confirm(key, said.result, out)) {
+        claim_result(std::move(said), trace, out);
+    }
+    own_.offer(key.item);
+    audit_.offer(key.item);
+}
+
+/// Signs, stores and tells: the one place where this node makes a claim.
+void crew::core::claim_result(claim said, const base::digest& trace, effects& out) {
+    auto* b = book(said.key.round);
+    if (b == nullptr || own_claims_.contains(said.key)) return;
+    const known_claim* of = nullptr;
+    for (const auto& k : b->claims(said.key.item)) {
+        const bool alike = k.said.result == said.result;
+        const bool better = of == nullptr || (alike && of->said.result != said.result) ||
+                            (alike && !of->said.of.is_zero() && k.said.of.is_zero());
+        if (better) of = &k;
+    }
+    if (of != nullptr) said.of = of->said.node;
+    said.state = b->state();
+    said.commitment = commitment_of(said.result, trace, said.node);
+    signed_fact fact;
+    fact.body = claim_body(shape_.task, said);
+    fact.signature = config_.keys.sign(signed_bytes(fact_kind::claim, fact.body));
+    const auto key = said.key;
+    out.push_back(store_fact{"claim/" + std::to_string(key.round) + "/" + std::to_string(key.item),
+                             encode_stored_claim(fact, trace)});
+    if (key.item < shape_.lanes) checks_.own_trace(key, trace);
+    own_claims_[key] = {said, fact, trace};
+    b->add({std::move(said), fact});
+    ++activity_;
+    note_taint();
+    checks_.pair_up(now_, *b, key.item, out);
+    for (const auto& node : roster_.present(now_)) {
+        send_claims(node, {&own_claims_[key].fact}, {config_.self}, out);
+    }
+    out.push_back(crew_progress{});
+}
+
+/// This node stands behind an entry: it summed it, checked the sum, or (the closing one) saw it.
+void crew::core::claim_merge(std::uint64_t round, effects& out) {
+    claim said;
+    said.node = config_.self;
+    said.key = {round, shape_.merge_item()};
+    said.result = chain_.entry_ref(round).root;
+    said.blob_size = chain_.entry_ref(round).size;
+    claim_result(std::move(said), {}, out);
+}
+
+void crew::core::merge_checked(const work_outcome& outcome, effects& out) {
+    if (!audit_.active() || audit_.round() >= chain_.length()) return;
+    const auto round = audit_.round();
+    const auto& entry = chain_.entries()[round];
+    const item_key key{round, shape_.merge_item()};
+    const bool same =
+        outcome.sum == entry.sum && outcome.blob == entry.mean && outcome.loss == entry.loss;
+    claim said;
+    said.node = config_.self;
+    said.key = key;
+    if (same) {
+        said.result = chain_.entry_ref(round).root;
+        said.blob_size = chain_.entry_ref(round).size;
+    } else {
+        // The entry as it should read: what follows from its contributions. Its state_after is not
+        // known without applying; the sum alone tells it from what the chronicle has.
+        chronicle_entry right = entry;
+        right.sum = outcome.sum;
+        right.mean = outcome.blob;
+        right.loss = outcome.loss;
+        const auto text = chronicle_entry_text(right);
+        const auto ref = base::blob_ref_of(base::as_bytes(text));
+        said.result = ref.root;
+        said.blob_size = ref.size;
+    }
+    if (!confirm(key, said.result, out)) {
+        audit_.sum.reset();
+        return;
+    }
+    audit_.end();
+    if (!same) desk_.drop(outcome.blob, out);
+    claim_result(std::move(said), {}, out);
+}
+
+}  // namespace tequio::training

@@ -1,0 +1,111 @@
+#include "training/crew/exchange.hpp"
+
+#include <algorithm>
+
+#include "base/ensure.hpp"
+
+namespace tequio::training::crew_protocol {
+namespace {
+
+/// Fetches that may fail before a lane counts as lost (guess: p2p has tried every holder each
+/// time).
+constexpr unsigned failures_max = 3;
+
+}  // namespace
+
+void exchange::begin(std::uint64_t round, std::vector<base::digest> expected,
+                     const round_book* book) {
+    base::ensure(expected.empty() || expected.size() == shape_.lanes, "a digest a lane");
+    active_ = true;
+    round_ = round;
+    expected_ = std::move(expected);
+    refs_.assign(shape_.lanes, std::nullopt);
+    wanted_.clear();
+    lost_.clear();
+    got_ = 0;
+    sum.reset();
+    for (std::uint32_t lane = 0; lane < shape_.lanes; ++lane) {
+        if (ref_of(book, lane)) wanted_.insert(lane);
+    }
+}
+
+void exchange::end() {
+    active_ = false;
+    refs_.clear();
+    wanted_.clear();
+    lost_.clear();
+    got_ = 0;
+    sum.reset();
+}
+
+std::optional<base::blob_ref> exchange::ref_of(const round_book* book, std::uint32_t lane) const {
+    if (!expected_.empty()) return base::blob_ref{expected_[lane], shape_.contribution_bytes};
+    if (book == nullptr) return std::nullopt;
+    const auto* k = book->resolved(lane);
+    if (k == nullptr || k->said.divergence) return std::nullopt;
+    return k->said.blob();
+}
+
+void exchange::offer(std::uint32_t lane) {
+    if (!active_ || lane >= shape_.lanes) return;
+    wanted_.insert(lane);
+}
+
+void exchange::step(base::time_point now, const round_book* book, const roster& members,
+                    blob_desk& desk, std::vector<crew_effect>& out) {
+    if (!active_) return;
+    lost_.clear();
+    for (auto it = wanted_.begin(); it != wanted_.end();) {
+        const std::uint32_t lane = *it;
+        const auto ref = ref_of(book, lane);
+        if (refs_[lane] && refs_[lane] != ref) {
+            refs_[lane].reset();
+            --got_;
+            sum.reset();
+        }
+        if (!ref || refs_[lane]) {
+            it = wanted_.erase(it);
+            continue;
+        }
+        blob_desk::wish w{*ref, {}, round_, false};
+        bool own = false;
+        if (book != nullptr) {
+            for (const auto& k : book->claims(lane)) {
+                if (k.said.result != ref->root) continue;
+                own = own || k.said.node == self_;
+                if (members.present(now, k.said.node)) w.holders.push_back(k.said.node);
+            }
+        }
+        if (w.holders.empty() && !expected_.empty()) {
+            // Whoever closed the round had them all.
+            for (const auto& node : members.present(now)) {
+                if (members.find(node)->said.chronicle > round_) w.holders.push_back(node);
+            }
+        }
+        if (desk.want(now, w, out)) {
+            refs_[lane] = ref;
+            ++got_;
+            it = wanted_.erase(it);
+            continue;
+        }
+        // The store here may have it even when nobody else has: one failure says no.
+        const unsigned patience = w.holders.empty() ? 1 : failures_max;
+        if (desk.failures(*ref) >= patience) lost_.insert(lane);
+        if (!desk.has_room() && !desk.asked(*ref)) break;
+        ++it;
+    }
+}
+
+std::vector<base::blob_ref> exchange::inputs() const {
+    base::ensure(complete(), "sums are made of every lane");
+    std::vector<base::blob_ref> out;
+    for (const auto& ref : refs_) out.push_back(*ref);
+    return out;
+}
+
+std::optional<std::uint32_t> exchange::lost() const {
+    if (lost_.empty()) return std::nullopt;
+    return *lost_.begin();
+}
+
+}  // namespace tequio::training::crew_protocol

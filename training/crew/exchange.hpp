@@ -1,0 +1,58 @@
+#pragma once
+
+/// Gathers the contributions of one round so that they can be summed: for closing the round as its
+/// owner, for checking another's merge, or for making a lost mean again. Takes each lane's blob
+/// from whoever holds it; a lane that nobody can give is computed here.
+
+#include <optional>
+#include <set>
+#include <vector>
+
+#include "training/crew/blob_desk.hpp"
+#include "training/crew/roster.hpp"
+#include "training/crew/round_book.hpp"
+
+namespace tequio::training::crew_protocol {
+
+class exchange {
+public:
+    exchange(const job_shape& shape, base::node_id self) : shape_(shape), self_(self) {}
+
+    /// Begins on a round. `expected`: the contributions by lane when the chronicle has them; empty
+    /// to take what the book resolves to.
+    void begin(std::uint64_t round, std::vector<base::digest> expected, const round_book* book);
+    void end();
+    bool active() const { return active_; }
+    bool works_on(std::uint64_t round) const { return active_ && round_ == round; }
+    std::uint64_t round() const { return round_; }
+
+    /// A claim on this lane arrived.
+    void offer(std::uint32_t lane);
+    /// Asks for what is missing. `book` may be nullptr when `expected` was given.
+    void step(base::time_point now, const round_book* book, const roster& members, blob_desk& desk,
+              std::vector<crew_effect>& out);
+    /// Every lane's blob is here.
+    bool complete() const { return active_ && got_ == shape_.lanes; }
+    std::vector<base::blob_ref> inputs() const;
+    /// A lane whose blob nobody can give, to be computed here.
+    std::optional<std::uint32_t> lost() const;
+    std::uint64_t gathered() const { return got_; }
+
+    /// The sum, once it was made from `inputs()`.
+    std::optional<work_outcome> sum;
+
+private:
+    std::optional<base::blob_ref> ref_of(const round_book* book, std::uint32_t lane) const;
+
+    job_shape shape_;
+    base::node_id self_;
+    bool active_ = false;
+    std::uint64_t round_ = 0;
+    std::vector<base::digest> expected_;
+    std::vector<std::optional<base::blob_ref>> refs_;  ///< by lane, when here
+    std::set<std::uint32_t> wanted_;                   ///< known, not here
+    std::set<std::uint32_t> lost_;
+    std::uint64_t got_ = 0;
+};
+
+}  // namespace tequio::training::crew_protocol

@@ -1,0 +1,469 @@
+#include "training/crew/messages.hpp"
+
+#include <cmath>
+
+#include "base/sha256.hpp"
+#include "crew.pb.h"
+#include "training/errc.hpp"
+
+namespace tequio::training::crew_protocol {
+namespace {
+
+using base::byte_vector;
+using base::byte_view;
+using base::result;
+
+base::error bad(std::string what) {
+    return fail(errc::bad_message, "crew message: " + std::move(what));
+}
+
+std::string to_string(byte_view bytes) {
+    return std::string(base::as_text(bytes));
+}
+
+byte_vector to_bytes(const std::string& text) {
+    const auto view = base::as_bytes(text);
+    return {view.begin(), view.end()};
+}
+
+byte_vector serialize(const google::protobuf::MessageLite& m) {
+    byte_vector out(m.ByteSizeLong());
+    m.SerializeToArray(out.data(), static_cast<int>(out.size()));
+    return out;
+}
+
+template <class Message>
+bool parse(Message& m, byte_view bytes) {
+    return m.ParseFromArray(bytes.data(), static_cast<int>(bytes.size()));
+}
+
+/// 32 bytes, or none for zero where `may_be_empty`.
+template <class Id>
+bool read_id(const std::string& bytes, Id& out, bool may_be_empty = false) {
+    if (may_be_empty && bytes.empty()) {
+        out = Id{};
+        return true;
+    }
+    if (bytes.size() != out.bytes.size()) return false;
+    std::copy(bytes.begin(), bytes.end(), out.bytes.begin());
+    return may_be_empty ? !out.is_zero() : true;
+}
+
+template <class Id>
+std::string write_id(const Id& id) {
+    return id.is_zero() ? std::string() : to_string(id.view());
+}
+
+bool name_is_plain(const std::string& name) {
+    if (name.empty() || name.size() > tensor_name_max_bytes) return false;
+    for (const char c : name) {
+        if (c < 0x21 || c > 0x7e) return false;
+    }
+    return true;
+}
+
+result<signed_fact> read_fact(const crew_wire::signed_fact& in) {
+    signed_fact out;
+    if (in.body().size() > fact_body_max_bytes) return bad("a fact is too long");
+    if (in.signature().size() != out.signature.size()) return bad("a signature has 64 bytes");
+    out.body = to_bytes(in.body());
+    std::copy(in.signature().begin(), in.signature().end(), out.signature.begin());
+    return out;
+}
+
+void write_fact(const signed_fact& in, crew_wire::signed_fact& out) {
+    out.set_body(to_string(in.body));
+    out.set_signature(to_string(in.signature));
+}
+
+result<item_key> read_item(const job_shape& shape, const crew_wire::item_name& in) {
+    const item_key key{in.round(), in.item()};
+    if (!shape.has(key)) return bad("an item that this job does not have");
+    return key;
+}
+
+void write_item(const item_key& in, crew_wire::item_name& out) {
+    out.set_round(in.round);
+    out.set_item(in.item);
+}
+
+result<steward_name> read_steward(const job_shape& shape, const crew_wire::steward_name& in) {
+    steward_name out{in.round(), in.term(), {}};
+    if (out.round > shape.rounds + 1 || out.term > counter_max || !read_id(in.node(), out.node)) {
+        return bad("a steward out of bounds");
+    }
+    return out;
+}
+
+void write(const facts& in, crew_wire::frame& frame) {
+    auto& out = *frame.mutable_facts();
+    for (const auto& [node, bytes] : in.certificates) {
+        auto& c = *out.add_certificates();
+        c.set_node(to_string(node.view()));
+        c.set_bytes(to_string(bytes));
+    }
+    for (const auto& fact : in.claims) write_fact(fact, *out.add_claims());
+    for (const auto& fact : in.openings) write_fact(fact, *out.add_openings());
+    for (const auto& key : in.openings_wanted) write_item(key, *out.add_openings_wanted());
+}
+
+result<message> read(const job_shape& shape, const crew_wire::facts& in) {
+    facts out;
+    if (in.certificates_size() > static_cast<int>(facts_max) * 2 ||
+        in.claims_size() > static_cast<int>(facts_max) ||
+        in.openings_size() > static_cast<int>(facts_max) ||
+        in.openings_wanted_size() > static_cast<int>(wanted_max)) {
+        return bad("too many facts");
+    }
+    for (const auto& c : in.certificates()) {
+        base::node_id node;
+        if (!read_id(c.node(), node) || c.bytes().size() > certificate_max_bytes) {
+            return bad("a certificate out of bounds");
+        }
+        out.certificates.emplace_back(node, to_bytes(c.bytes()));
+    }
+    for (const auto& fact : in.claims()) {
+        TEQUIO_TRY(auto f, read_fact(fact));
+        out.claims.push_back(std::move(f));
+    }
+    for (const auto& fact : in.openings()) {
+        TEQUIO_TRY(auto f, read_fact(fact));
+        out.openings.push_back(std::move(f));
+    }
+    for (const auto& item : in.openings_wanted()) {
+        TEQUIO_TRY(const auto key, read_item(shape, item));
+        out.openings_wanted.push_back(key);
+    }
+    return message(std::move(out));
+}
+
+void write(const status& in, crew_wire::frame& frame) {
+    auto& out = *frame.mutable_status();
+    out.set_chronicle(in.chronicle);
+    out.set_applied(in.applied);
+    out.set_state(write_id(in.state));
+    out.set_settled(in.settled);
+    out.set_lanes_checked(in.lanes_checked);
+    out.set_doing(static_cast<std::uint32_t>(in.doing));
+    if (in.doing == doing_kind::item) write_item(in.item, *out.mutable_item());
+    out.set_available(in.available);
+    out.set_able(in.able);
+    out.set_leaving(in.leaving);
+    out.set_job_state(static_cast<std::uint32_t>(in.job));
+    if (in.steward) {
+        out.mutable_steward()->set_round(in.steward->round);
+        out.mutable_steward()->set_term(in.steward->term);
+        out.mutable_steward()->set_node(to_string(in.steward->node.view()));
+    }
+    for (const auto& [round, fold] : in.books) {
+        auto& book = *out.add_books();
+        book.set_round(round);
+        book.set_fold(fold);
+    }
+    out.set_activity(in.activity);
+}
+
+result<message> read(const job_shape& shape, const crew_wire::status& in) {
+    status out;
+    out.chronicle = in.chronicle();
+    out.applied = in.applied();
+    out.settled = in.settled();
+    out.lanes_checked = in.lanes_checked();
+    out.activity = in.activity();
+    if (out.chronicle > shape.rounds + 1 || out.applied > shape.rounds ||
+        out.settled > out.chronicle || out.lanes_checked > out.settled * shape.lanes ||
+        out.activity > counter_max || !read_id(in.state(), out.state, true)) {
+        return bad("a status out of bounds");
+    }
+    if (in.doing() > 2 || in.job_state() > static_cast<std::uint32_t>(job_state::cancelled)) {
+        return bad("a status of an unknown kind");
+    }
+    out.doing = static_cast<doing_kind>(in.doing());
+    out.job = static_cast<job_state>(in.job_state());
+    if (out.doing == doing_kind::item) {
+        TEQUIO_TRY(out.item, read_item(shape, in.item()));
+    }
+    out.available = in.available();
+    out.able = in.able();
+    out.leaving = in.leaving();
+    if (in.has_steward()) {
+        TEQUIO_TRY(out.steward, read_steward(shape, in.steward()));
+    }
+    if (in.books_size() > static_cast<int>(books_max)) return bad("too many books");
+    for (const auto& book : in.books()) {
+        if (book.round() > shape.rounds) return bad("a book of a round that does not exist");
+        out.books.emplace_back(book.round(), book.fold());
+    }
+    return message(std::move(out));
+}
+
+void write(const round_open& in, crew_wire::frame& frame) {
+    auto& out = *frame.mutable_round_open();
+    out.set_round(in.round);
+    out.set_term(in.term);
+    out.set_state(write_id(in.state));
+    for (const auto& [node, key] : in.assignments) {
+        auto& assignment = *out.add_assignments();
+        assignment.set_node(to_string(node.view()));
+        write_item(key, *assignment.mutable_item());
+    }
+}
+
+result<message> read(const job_shape& shape, const crew_wire::round_open& in) {
+    round_open out;
+    out.round = in.round();
+    out.term = in.term();
+    if (out.round > shape.rounds + 1 || out.term > counter_max ||
+        !read_id(in.state(), out.state, true) ||
+        in.assignments_size() > static_cast<int>(crew_members_max)) {
+        return bad("a round-open out of bounds");
+    }
+    for (const auto& assignment : in.assignments()) {
+        base::node_id node;
+        if (!read_id(assignment.node(), node)) return bad("an assignment without a node");
+        TEQUIO_TRY(const auto key, read_item(shape, assignment.item()));
+        out.assignments.emplace_back(node, key);
+    }
+    return message(std::move(out));
+}
+
+void write(const book_tags& in, crew_wire::frame& frame) {
+    auto& out = *frame.mutable_book_tags();
+    out.set_round(in.round);
+    out.set_nonce(in.nonce);
+    out.set_first(in.first);
+    out.set_tags(to_string(in.tags));
+    out.set_want_back(in.want_back);
+}
+
+result<message> read(const job_shape& shape, const crew_wire::book_tags& in) {
+    book_tags out{in.round(), in.nonce(), in.first(), {}, in.want_back()};
+    if (out.round > shape.rounds || in.tags().size() > tags_max || out.first > shape.items() ||
+        in.tags().size() > shape.items() - out.first) {
+        return bad("a book out of bounds");
+    }
+    out.tags = to_bytes(in.tags());
+    return message(std::move(out));
+}
+
+void write(const chronicle_request& in, crew_wire::frame& frame) {
+    frame.mutable_chronicle_request()->set_from(in.from);
+}
+
+result<message> read(const job_shape& shape, const crew_wire::chronicle_request& in) {
+    if (in.from() > shape.rounds) return bad("a request for rounds that do not exist");
+    return message(chronicle_request{in.from()});
+}
+
+void write(const chronicle_reply& in, crew_wire::frame& frame) {
+    auto& out = *frame.mutable_chronicle_reply();
+    out.set_from(in.from);
+    for (const auto& ref : in.entries) {
+        auto& entry = *out.add_entries();
+        entry.set_root(to_string(ref.root.view()));
+        entry.set_size(ref.size);
+    }
+}
+
+result<message> read(const job_shape& shape, const crew_wire::chronicle_reply& in) {
+    chronicle_reply out{in.from(), {}};
+    const auto count = static_cast<std::uint64_t>(in.entries_size());
+    if (count > entries_max || out.from > shape.rounds || out.from + count > shape.rounds + 1) {
+        return bad("a chronicle reply out of bounds");
+    }
+    for (const auto& entry : in.entries()) {
+        base::blob_ref ref;
+        ref.size = entry.size();
+        if (!read_id(entry.root(), ref.root) || ref.size == 0 || ref.size > crew_entry_max_bytes) {
+            return bad("an entry's name out of bounds");
+        }
+        out.entries.push_back(ref);
+    }
+    return message(std::move(out));
+}
+
+/// What a claim says must hang together: each kind of item has its kind of result.
+bool claim_is_whole(const job_shape& shape, const claim& c) {
+    if (c.divergence) {
+        return c.key.item != shape.merge_item() && c.blob_size == 0 &&
+               c.divergence->step <= counter_max && name_is_plain(c.divergence->tensor) &&
+               c.result == c.divergence->digest();
+    }
+    if (!std::isfinite(c.loss)) return false;
+    if (c.key.item == shape.validation_item()) {
+        return c.blob_size == 0 && c.result == validation_result(c.loss);
+    }
+    if (c.key.item == shape.merge_item()) {
+        return c.blob_size > 0 && c.blob_size <= crew_entry_max_bytes;
+    }
+    return c.blob_size == shape.contribution_bytes;
+}
+
+}  // namespace
+
+bool job_shape::has(item_key key) const {
+    if (key.round > rounds || key.item >= items()) return false;
+    if (key.item == validation_item()) return validation;
+    return key.item == merge_item() || key.round < rounds;
+}
+
+bool steward_name::leads(const steward_name& other) const {
+    if (round != other.round) return round > other.round;
+    if (term != other.term) return term > other.term;
+    return node < other.node;
+}
+
+byte_vector encode(const base::task_id& task, const message& m) {
+    crew_wire::frame frame;
+    frame.set_task(to_string(task.view()));
+    std::visit([&](const auto& body) { write(body, frame); }, m);
+    return serialize(frame);
+}
+
+result<message> decode(const job_shape& shape, byte_view bytes) {
+    if (bytes.size() > crew_message_max_bytes) return bad("too long");
+    crew_wire::frame frame;
+    if (!parse(frame, bytes)) return bad("not a frame");
+    base::task_id task;
+    if (!read_id(frame.task(), task) || task != shape.task) return bad("of another job");
+    switch (frame.body_case()) {
+        case crew_wire::frame::kFacts:
+            return read(shape, frame.facts());
+        case crew_wire::frame::kStatus:
+            return read(shape, frame.status());
+        case crew_wire::frame::kRoundOpen:
+            return read(shape, frame.round_open());
+        case crew_wire::frame::kBookTags:
+            return read(shape, frame.book_tags());
+        case crew_wire::frame::kChronicleRequest:
+            return read(shape, frame.chronicle_request());
+        case crew_wire::frame::kChronicleReply:
+            return read(shape, frame.chronicle_reply());
+        case crew_wire::frame::BODY_NOT_SET:
+            break;
+    }
+    return bad("of a kind unknown here");
+}
+
+byte_vector claim_body(const base::task_id& task, const claim& c) {
+    crew_wire::claim_body out;
+    out.set_task(to_string(task.view()));
+    out.set_node(to_string(c.node.view()));
+    out.set_round(c.key.round);
+    out.set_item(c.key.item);
+    out.set_of(write_id(c.of));
+    out.set_state(to_string(c.state.view()));
+    out.set_commitment(to_string(c.commitment.view()));
+    out.set_result(to_string(c.result.view()));
+    out.set_blob_size(c.blob_size);
+    if (c.divergence) {
+        out.set_diverged(true);
+        out.set_step(c.divergence->step);
+        out.set_tensor(c.divergence->tensor);
+    } else {
+        out.set_loss(c.loss);
+    }
+    return serialize(out);
+}
+
+result<claim> parse_claim(const job_shape& shape, byte_view body) {
+    crew_wire::claim_body in;
+    claim c;
+    base::task_id task;
+    if (body.size() > fact_body_max_bytes || !parse(in, body)) return bad("not a claim");
+    if (!read_id(in.task(), task) || task != shape.task) return bad("a claim of another job");
+    if (!read_id(in.node(), c.node) || !read_id(in.of(), c.of, true) ||
+        !read_id(in.state(), c.state) || !read_id(in.commitment(), c.commitment) ||
+        !read_id(in.result(), c.result)) {
+        return bad("a claim's digests have 32 bytes each");
+    }
+    c.key = {in.round(), in.item()};
+    if (!shape.has(c.key)) return bad("a claim on an item that this job does not have");
+    if (c.of == c.node) return bad("a claim that checks itself");
+    c.blob_size = in.blob_size();
+    if (in.diverged()) {
+        c.divergence = diverged{in.step(), in.tensor()};
+    } else {
+        c.loss = in.loss();
+    }
+    if (!claim_is_whole(shape, c)) return bad("a claim whose result does not fit its item");
+    return c;
+}
+
+byte_vector opening_body(const base::task_id& task, const opening& o) {
+    crew_wire::opening_body out;
+    out.set_task(to_string(task.view()));
+    out.set_node(to_string(o.node.view()));
+    out.set_round(o.key.round);
+    out.set_item(o.key.item);
+    out.set_trace(to_string(o.trace.view()));
+    return serialize(out);
+}
+
+result<opening> parse_opening(const job_shape& shape, byte_view body) {
+    crew_wire::opening_body in;
+    opening o;
+    base::task_id task;
+    if (body.size() > fact_body_max_bytes || !parse(in, body)) return bad("not an opening");
+    if (!read_id(in.task(), task) || task != shape.task || !read_id(in.node(), o.node) ||
+        !read_id(in.trace(), o.trace)) {
+        return bad("an opening's digests have 32 bytes each");
+    }
+    o.key = {in.round(), in.item()};
+    if (!shape.has(o.key) || o.key.item >= shape.lanes) return bad("an opening of no lane");
+    return o;
+}
+
+byte_vector signed_bytes(fact_kind kind, byte_view body) {
+    byte_vector out;
+    base::byte_writer w(out);
+    w.raw(base::as_bytes(kind == fact_kind::claim ? "tequio/crew/claim/v1"
+                                                  : "tequio/crew/opening/v1"));
+    w.u8(0);
+    w.raw(body);
+    return out;
+}
+
+base::digest commitment_of(const base::digest& result, const base::digest& trace,
+                           const base::node_id& node) {
+    byte_vector bytes;
+    base::byte_writer w(bytes);
+    w.raw(result.view());
+    w.raw(trace.view());
+    w.raw(node.view());
+    return base::sha256(bytes);
+}
+
+base::digest validation_result(double loss) {
+    byte_vector bytes;
+    base::byte_writer w(bytes);
+    w.raw(base::as_bytes("tequio/validation/v1\n"));
+    w.f64(loss);
+    return base::sha256(bytes);
+}
+
+byte_vector encode_stored_claim(const signed_fact& fact, const base::digest& trace) {
+    byte_vector out;
+    base::byte_writer w(out);
+    w.raw(base::as_bytes("TQCLAIM1"));
+    w.raw(trace.view());
+    w.raw(fact.signature);
+    w.raw(fact.body);
+    return out;
+}
+
+result<std::pair<signed_fact, base::digest>> decode_stored_claim(byte_view bytes) {
+    constexpr std::size_t head = 8 + 32 + 64;
+    if (bytes.size() <= head || bytes.size() > head + fact_body_max_bytes ||
+        base::as_text(bytes.first(8)) != "TQCLAIM1") {
+        return bad("not a stored claim");
+    }
+    signed_fact fact;
+    base::digest trace;
+    std::copy_n(bytes.begin() + 8, 32, trace.bytes.begin());
+    std::copy_n(bytes.begin() + 40, 64, fact.signature.begin());
+    fact.body.assign(bytes.begin() + head, bytes.end());
+    return std::pair(std::move(fact), trace);
+}
+
+}  // namespace tequio::training::crew_protocol

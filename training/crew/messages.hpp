@@ -1,0 +1,173 @@
+#pragma once
+
+/// What the nodes of a crew say to one another, as plain structs; crew.proto is their wire form.
+/// Decoding checks every length, count and range before anything is kept, and is safe on any input.
+
+#include <optional>
+#include <string>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include "base/blob.hpp"
+#include "base/signing.hpp"
+#include "training/contribution.hpp"
+#include "training/crew.hpp"
+
+namespace tequio::training::crew_protocol {
+
+inline constexpr std::size_t facts_max = 64;             ///< claims, and openings, a message
+inline constexpr std::size_t fact_body_max_bytes = 640;  ///< a claim has about 300
+inline constexpr std::size_t certificate_max_bytes = 1024;
+inline constexpr std::size_t tensor_name_max_bytes = 200;
+inline constexpr std::size_t tags_max = 32768;   ///< items a book message
+inline constexpr std::size_t books_max = 80;     ///< folds a status: settle (64) and some
+inline constexpr std::size_t entries_max = 512;  ///< entry names a chronicle reply
+inline constexpr std::size_t wanted_max = 64;    ///< openings asked for a message
+inline constexpr std::uint64_t counter_max = std::uint64_t{1} << 48;  ///< terms, activity
+
+/// One item of a round: lanes first, then the validation item, then the merge.
+struct item_key {
+    std::uint64_t round = 0;
+    std::uint32_t item = 0;
+    auto operator<=>(const item_key&) const = default;
+};
+
+/// The shape of a job, which bounds what can be said about it.
+struct job_shape {
+    base::task_id task;
+    std::uint32_t lanes = 0;
+    std::uint64_t rounds = 0;
+    std::uint64_t contribution_bytes = 0;
+    bool validation = false;
+
+    std::uint32_t validation_item() const { return lanes; }
+    std::uint32_t merge_item() const { return lanes + 1; }
+    std::uint32_t items() const { return lanes + 2; }
+    /// True for what can be computed: round `rounds` has no lanes.
+    bool has(item_key key) const;
+};
+
+/// Bytes as signed, with the signature.
+struct signed_fact {
+    base::byte_vector body;
+    base::signature signature{};
+    bool operator==(const signed_fact&) const = default;
+};
+
+/// "I computed this item and got this result."
+struct claim {
+    base::node_id node;
+    item_key key;
+    base::node_id of;  ///< whose claim it checks; zero for none
+    base::digest state;
+    base::digest commitment;
+    base::digest result;
+    std::uint64_t blob_size = 0;  ///< of the contribution or entry text; 0 for none
+    std::optional<diverged> divergence;
+    double loss = 0;
+
+    base::blob_ref blob() const { return {result, blob_size}; }
+    bool operator==(const claim&) const = default;
+};
+
+struct opening {
+    base::node_id node;
+    item_key key;
+    base::digest trace;
+};
+
+struct facts {
+    std::vector<std::pair<base::node_id, base::byte_vector>> certificates;
+    std::vector<signed_fact> claims;
+    std::vector<signed_fact> openings;
+    std::vector<item_key> openings_wanted;
+};
+
+/// Orders stewards: the later round, then the higher term, then the smaller id leads.
+struct steward_name {
+    std::uint64_t round = 0;
+    std::uint64_t term = 0;
+    base::node_id node;
+
+    bool leads(const steward_name& other) const;
+    bool operator==(const steward_name&) const = default;
+};
+
+enum class doing_kind : std::uint32_t { nothing = 0, item = 1, own = 2 };
+
+struct status {
+    std::uint64_t chronicle = 0;
+    std::uint64_t applied = 0;
+    base::digest state;
+    std::uint64_t settled = 0;
+    std::uint64_t lanes_checked = 0;
+    doing_kind doing = doing_kind::nothing;
+    item_key item;
+    bool available = false;  ///< would take an item now
+    bool able = false;       ///< takes part: not paused, its worker works
+    bool leaving = false;
+    job_state job = job_state::waiting;
+    std::optional<steward_name> steward;
+    std::vector<std::pair<std::uint64_t, std::uint64_t>> books;  ///< round, fold
+    std::uint64_t activity = 0;
+    bool operator==(const status&) const = default;
+};
+
+struct round_open {
+    std::uint64_t round = 0;
+    std::uint64_t term = 0;
+    base::digest state;
+    std::vector<std::pair<base::node_id, item_key>> assignments;  ///< at most one a node
+};
+
+struct book_tags {
+    std::uint64_t round = 0;
+    std::uint64_t nonce = 0;
+    std::uint32_t first = 0;
+    base::byte_vector tags;
+    bool want_back = false;
+};
+
+struct chronicle_request {
+    std::uint64_t from = 0;
+};
+
+struct chronicle_reply {
+    std::uint64_t from = 0;
+    std::vector<base::blob_ref> entries;  ///< texts of entries from, from + 1, ...
+};
+
+using message =
+    std::variant<facts, status, round_open, book_tags, chronicle_request, chronicle_reply>;
+
+/// At most crew_message_max_bytes, which the caps above ensure.
+base::byte_vector encode(const base::task_id& task, const message& m);
+/// Errors: `errc::bad_message`, saying which rule was broken.
+base::result<message> decode(const job_shape& shape, base::byte_view bytes);
+
+/// The bytes of a claim that are signed and sent.
+base::byte_vector claim_body(const base::task_id& task, const claim& c);
+/// Errors: `errc::bad_message`: not this task, an item that the job lacks, a result that does not
+/// belong to its parts, a name or number out of bounds.
+base::result<claim> parse_claim(const job_shape& shape, base::byte_view body);
+base::byte_vector opening_body(const base::task_id& task, const opening& o);
+/// Errors: as parse_claim.
+base::result<opening> parse_opening(const job_shape& shape, base::byte_view body);
+
+enum class fact_kind { claim, opening };
+/// What is signed for a body: a domain of its own for each kind.
+base::byte_vector signed_bytes(fact_kind kind, base::byte_view body);
+
+/// SHA-256(result, trace, node): binds a node to a trace it does not show yet.
+base::digest commitment_of(const base::digest& result, const base::digest& trace,
+                           const base::node_id& node);
+/// Stands as the result of a validation item.
+base::digest validation_result(double loss);
+
+/// A claim of this node as it is stored: the signed fact and the trace behind its commitment.
+base::byte_vector encode_stored_claim(const signed_fact& fact, const base::digest& trace);
+/// Errors: `errc::bad_message`.
+base::result<std::pair<signed_fact, base::digest>> decode_stored_claim(base::byte_view bytes);
+
+}  // namespace tequio::training::crew_protocol

@@ -1,0 +1,122 @@
+#include "training/crew/roster.hpp"
+
+#include <algorithm>
+
+#include "base/ensure.hpp"
+#include "training/errc.hpp"
+
+namespace tequio::training::crew_protocol {
+
+base::result<void> key_book::learn(const base::node_id& node, base::byte_view certificate) {
+    if (known_.contains(node)) return {};
+    if (known_.size() >= keys_max) return fail(errc::bad_message, "too many nodes' keys");
+    if (certificate.size() > certificate_max_bytes) {
+        return fail(errc::bad_message, "a certificate is too long");
+    }
+    TEQUIO_TRY(const auto message_key, keys_.verify_certificate(node, certificate));
+    known_.emplace(node, key{message_key, {certificate.begin(), certificate.end()}});
+    return {};
+}
+
+const base::byte_vector* key_book::certificate(const base::node_id& node) const {
+    const auto it = known_.find(node);
+    return it == known_.end() ? nullptr : &it->second.certificate;
+}
+
+base::result<void> key_book::verify(const base::node_id& node, fact_kind kind,
+                                    const signed_fact& fact) const {
+    const auto it = known_.find(node);
+    if (it == known_.end()) {
+        return fail(errc::bad_message, "a fact by " + node.brief() + ", whose key is not known");
+    }
+    if (!base::signature_verifies(it->second.message, signed_bytes(kind, fact.body),
+                                  fact.signature)) {
+        return fail(errc::bad_message, "a fact that " + node.brief() + " did not sign");
+    }
+    return {};
+}
+
+bool roster::up(const base::node_id& node) {
+    if (node == self_) return false;
+    const auto it = members_.find(node);
+    if (it != members_.end()) {
+        it->second.up = true;
+        return true;
+    }
+    if (members_.size() >= 4 * crew_max_) return false;
+    members_[node].up = true;
+    return true;
+}
+
+void roster::down(const base::node_id& node) {
+    const auto it = members_.find(node);
+    if (it == members_.end()) return;
+    it->second.up = false;
+    it->second.heard.reset();
+}
+
+member* roster::heard(base::time_point now, const base::node_id& node, const status& said) {
+    if (node == self_) return nullptr;
+    auto it = members_.find(node);
+    if (it == members_.end() || !it->second.joined) {
+        const auto joined = std::count_if(members_.begin(), members_.end(),
+                                          [](const auto& m) { return m.second.joined; });
+        if (static_cast<std::uint64_t>(joined) + 1 >= crew_max_) return nullptr;
+        if (it == members_.end()) {
+            if (members_.size() >= 4 * crew_max_) return nullptr;
+            it = members_.emplace(node, member{}).first;
+        }
+    }
+    auto& m = it->second;
+    m.joined = true;
+    if (said.activity != m.activity || !m.heard) {
+        m.activity = said.activity;
+        m.active = now;
+    }
+    m.heard = now;
+    m.said = said;
+    return &m;
+}
+
+void roster::beat(base::time_point now) {
+    std::erase_if(members_, [&](const auto& entry) {
+        const auto& m = entry.second;
+        return !m.up && (!m.heard || now - *m.heard > timings_.forget_after);
+    });
+}
+
+const member* roster::find(const base::node_id& node) const {
+    const auto it = members_.find(node);
+    return it == members_.end() ? nullptr : &it->second;
+}
+
+member* roster::find(const base::node_id& node) {
+    const auto it = members_.find(node);
+    return it == members_.end() ? nullptr : &it->second;
+}
+
+bool roster::present(base::time_point now, const base::node_id& node) const {
+    const auto* m = find(node);
+    return m != nullptr && m->joined && m->heard && now - *m->heard <= timings_.silent_after &&
+           !m->said.leaving;
+}
+
+std::vector<base::node_id> roster::present(base::time_point now) const {
+    std::vector<base::node_id> out;
+    for (const auto& [node, m] : members_) {
+        if (present(now, node)) out.push_back(node);
+    }
+    return out;
+}
+
+bool roster::expecting() const {
+    return std::any_of(members_.begin(), members_.end(),
+                       [](const auto& m) { return m.second.up && !m.second.joined; });
+}
+
+void roster::check() const {
+    base::ensure(!members_.contains(self_), "this node is not its own member");
+    base::ensure(members_.size() <= 4 * crew_max_, "bounded roster");
+}
+
+}  // namespace tequio::training::crew_protocol

@@ -1,0 +1,78 @@
+#pragma once
+
+/// Who is in the crew, as this node sees it: local opinion, from what each said last and when.
+
+#include <map>
+#include <optional>
+#include <vector>
+
+#include "base/time.hpp"
+#include "training/crew/messages.hpp"
+
+namespace tequio::training::crew_protocol {
+
+/// Message keys of nodes, each proved by its node's root key. Kept for the dead too: what they
+/// signed stays true. At the cap a new node is refused.
+class key_book {
+public:
+    explicit key_book(const crew_keys& keys) : keys_(keys) {}
+    /// Errors: those of `verify_certificate`; `errc::bad_message` at the cap.
+    base::result<void> learn(const base::node_id& node, base::byte_view certificate);
+    const base::byte_vector* certificate(const base::node_id& node) const;
+    /// Errors: `errc::bad_message` when the node is unknown or did not sign this.
+    base::result<void> verify(const base::node_id& node, fact_kind kind,
+                              const signed_fact& fact) const;
+
+private:
+    static constexpr std::size_t keys_max = 4 * crew_members_max;
+    struct key {
+        base::public_key message;
+        base::byte_vector certificate;
+    };
+    const crew_keys& keys_;
+    std::map<base::node_id, key> known_;
+};
+
+struct member {
+    bool up = false;                        ///< the shell can reach it
+    bool joined = false;                    ///< it has spoken as a member of this crew
+    std::optional<base::time_point> heard;  ///< the last status, unless the link went down since
+    status said;
+    base::time_point book_sent{};  ///< last book comparison begun with it
+    base::time_point asked{};      ///< last chronicle request to it
+    base::time_point active{};     ///< when its `activity` last rose
+    std::uint64_t activity = 0;
+};
+
+class roster {
+public:
+    roster(base::node_id self, std::uint64_t crew_max, const crew_timings& timings)
+        : self_(self), crew_max_(crew_max), timings_(timings) {}
+
+    /// False when there is no room.
+    bool up(const base::node_id& node);
+    void down(const base::node_id& node);
+    /// Nullptr when the crew is full.
+    member* heard(base::time_point now, const base::node_id& node, const status& said);
+    /// Forgets those that are neither up nor heard of.
+    void beat(base::time_point now);
+
+    const member* find(const base::node_id& node) const;
+    member* find(const base::node_id& node);
+    /// Heard of lately, and not leaving.
+    bool present(base::time_point now, const base::node_id& node) const;
+    /// Present members by id, without this node.
+    std::vector<base::node_id> present(base::time_point now) const;
+    const std::map<base::node_id, member>& all() const { return members_; }
+    /// True when a node is up that has not spoken yet.
+    bool expecting() const;
+    void check() const;
+
+private:
+    base::node_id self_;
+    std::uint64_t crew_max_;
+    const crew_timings& timings_;
+    std::map<base::node_id, member> members_;
+};
+
+}  // namespace tequio::training::crew_protocol
