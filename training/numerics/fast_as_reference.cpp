@@ -16,19 +16,6 @@
 // Kernels that have no vector form yet.
 namespace tequio::training::numerics {
 
-void attention_forward(const attention_shape& shape, const attention_inputs& in, float* out,
-                       const attention_saved& saved, std::span<std::byte>, executor&) {
-    attention_forward_reference(shape, in, out, saved);
-}
-void attention_backward(const attention_shape& shape, const attention_inputs& in, const float* out,
-                        const float* dout, const attention_saved& saved,
-                        const attention_gradients& gradients, std::span<std::byte>, executor&) {
-    attention_backward_reference(shape, in, out, dout, saved, gradients);
-}
-std::size_t attention_workspace_bytes(const attention_shape& shape, unsigned threads) {
-    return shape.time * sizeof(float) * threads;
-}
-
 bool mxint8_encode(std::span<const float> values, int window, std::span<std::uint8_t> scales,
                    std::span<std::int8_t> codes, mx_counts& counts) {
     return mxint8_encode_reference(values, window, scales, codes, counts);

@@ -21,7 +21,6 @@ namespace tequio::training::numerics {
 // target's tile.
 inline constexpr std::size_t block_rows = 192;
 inline constexpr std::size_t block_columns = 960;
-inline constexpr std::size_t row_slack = 64;
 }  // namespace tequio::training::numerics
 #endif
 
@@ -119,23 +118,23 @@ constexpr std::array<tile_function, sizeof...(I)> make_tiles(std::index_sequence
 /// By (rows - 1) * tile_vectors + (vectors - 1).
 constexpr auto tiles = make_tiles(std::make_index_sequence<tile_rows * tile_vectors>());
 
-/// A tile with `columns` below its full width goes through a buffer, since nothing may be read or
-/// written beside C.
+/// A tile of which only `columns` of its `full` width belong to C goes through a buffer, since
+/// nothing may be read or written beside C.
 HWY_NOINLINE void narrow_tile(tile_function run, std::size_t rows, std::size_t columns,
-                              std::size_t k, const float* a, const float* b, float* c,
-                              std::size_t stride, tile_end end) {
+                              std::size_t full, std::size_t k, const float* a, const float* b,
+                              float* c, std::size_t stride, tile_end end) {
     alignas(64) float buffer[tile_rows * tile_columns] = {};
     alignas(64) float bias[tile_columns] = {};
     for (std::size_t r = 0; (end.add || end.resume) && r < rows; ++r) {
-        std::memcpy(buffer + r * tile_columns, c + r * stride, columns * sizeof(float));
+        std::memcpy(buffer + r * full, c + r * stride, columns * sizeof(float));
     }
     if (end.bias != nullptr) {
         std::memcpy(bias, end.bias, columns * sizeof(float));
         end.bias = bias;
     }
-    run(k, a, b, buffer, tile_columns, end);
+    run(k, a, b, buffer, full, end);
     for (std::size_t r = 0; r < rows; ++r) {
-        std::memcpy(c + r * stride, buffer + r * tile_columns, columns * sizeof(float));
+        std::memcpy(c + r * stride, buffer + r * full, columns * sizeof(float));
     }
 }
 
@@ -229,12 +228,20 @@ void pack_b(const serial_gemm_options& options, matrix_in b, std::size_t column,
     }
 }
 
-/// All tiles of one packed block of A by one packed block of B.
-void run_tiles(std::size_t rows, std::size_t columns, std::size_t k, const float* a, const float* b,
-               float* c, std::size_t stride, const tile_end& end) {
+/// A block of B as `pack_b` left it.
+struct packed_block {
+    const float* data;
+    std::size_t columns;  ///< packed; tiles are as wide as these make them
+    std::size_t k;        ///< packed; the product may use fewer
+};
+
+/// All tiles of one packed block of A by the first `columns` columns of one packed block of B.
+void run_tiles(std::size_t rows, std::size_t columns, std::size_t k, const float* a,
+               const packed_block& b, float* c, std::size_t stride, const tile_end& end) {
     for (std::size_t j = 0; j < columns; j += tile_columns) {
         const std::size_t width = std::min(tile_columns, columns - j);
-        const std::size_t vectors = (width + lanes - 1) / lanes;
+        const std::size_t vectors = (std::min(tile_columns, b.columns - j) + lanes - 1) / lanes;
+        const float* tile_b = b.data + j * b.k;
         tile_end here = end;
         if (end.bias != nullptr) here.bias = end.bias + j;
         for (std::size_t r = 0; r < rows; r += tile_rows) {
@@ -242,37 +249,60 @@ void run_tiles(std::size_t rows, std::size_t columns, std::size_t k, const float
             const tile_function run = tiles[(height - 1) * tile_vectors + (vectors - 1)];
             float* place = c + r * stride + j;
             if (width == vectors * lanes) {
-                run(k, a + r * k, b + j * k, place, stride, here);
+                run(k, a + r * k, tile_b, place, stride, here);
             } else {
-                narrow_tile(run, height, width, k, a + r * k, b + j * k, place, stride, here);
+                narrow_tile(run, height, width, vectors * lanes, k, a + r * k, tile_b, place,
+                            stride, here);
             }
         }
     }
 }
 
+/// One panel of one block of B by all rows of A.
+void run_panel(const serial_gemm_options& options, gemm_shape shape, matrix_in a, std::size_t p,
+               std::size_t column, std::size_t columns, const packed_block& b, matrix_out c,
+               float* packed_a) {
+    const std::size_t k = std::min(panel_length, shape.k - p);
+    const bool last = p + k == shape.k;
+    const bool bias = options.bias != nullptr && last;
+    const tile_end end{.add = options.accumulate || p > 0,
+                       .resume = options.resume,
+                       .flush = options.flush && last,
+                       .bias = bias ? options.bias + column : nullptr};
+    for (std::size_t i = 0; i < shape.m; i += block_rows) {
+        const std::size_t rows = std::min(block_rows, shape.m - i);
+        pack_a(options, a, i, rows, p, k, packed_a);
+        run_tiles(rows, columns, k, packed_a, b, c.data + i * c.stride + column, c.stride, end);
+    }
+}
+
 void gemm_blocks(const serial_gemm_options& options, gemm_shape shape, matrix_in a, matrix_in b,
                  matrix_out c, float* scratch) {
-    float* packed_b = scratch;
-    float* packed_a =
-        scratch + panel_length * std::min(block_columns, round_up(shape.n, row_slack));
+    float* packed_a = scratch;
+    float* packed_b = scratch + panel_length * block_rows;
     for (std::size_t j = 0; j < shape.n; j += block_columns) {
         const std::size_t columns = std::min(block_columns, shape.n - j);
         for (std::size_t p = 0; p < shape.k; p += panel_length) {
             const std::size_t k = std::min(panel_length, shape.k - p);
-            const bool last = p + k == shape.k;
-            const tile_end end{
-                .add = options.accumulate || p > 0,
-                .resume = options.resume,
-                .flush = options.flush && last,
-                .bias = options.bias != nullptr && last ? options.bias + j : nullptr};
             pack_b(options, b, j, columns, p, k, packed_b);
-            for (std::size_t i = 0; i < shape.m; i += block_rows) {
-                const std::size_t rows = std::min(block_rows, shape.m - i);
-                pack_a(options, a, i, rows, p, k, packed_a);
-                run_tiles(rows, columns, k, packed_a, packed_b, c.data + i * c.stride + j, c.stride,
-                          end);
-            }
+            run_panel(options, shape, a, p, j, columns, {packed_b, columns, k}, c, packed_a);
         }
+    }
+}
+
+void pack_panels(gemm_form form, std::size_t n, std::size_t k, matrix_in b, float* out) {
+    for (std::size_t p = 0; p < k; p += panel_length) {
+        pack_b({.form = form}, b, 0, n, p, std::min(panel_length, k - p),
+               out + p * round_up(n, lanes));
+    }
+}
+
+void packed_blocks(const serial_gemm_options& options, gemm_shape shape, matrix_in a,
+                   const packed_matrix& b, matrix_out c, float* scratch) {
+    for (std::size_t p = 0; p < shape.k; p += panel_length) {
+        const packed_block block{b.data + p * round_up(b.n, lanes), b.n,
+                                 std::min(panel_length, b.k - p)};
+        run_panel(options, shape, a, p, 0, shape.n, block, c, scratch);
     }
 }
 
@@ -316,9 +346,35 @@ void gemm_serial(const serial_gemm_options& options, gemm_shape shape, matrix_in
     plain_gemm(options, shape, a, b, c);
 }
 
+packed_matrix pack_matrix(gemm_form form, std::size_t n, std::size_t k, matrix_in b, float* out) {
+    const auto pack = [&] { TEQUIO_RETURN_VECTOR(pack_panels(form, n, k, b, out)); };
+    if (active_target() != simd_target::reference) {
+        pack();
+    } else {
+        // The reference reads B as (k, n).
+        for (std::size_t p = 0; p < k; ++p) {
+            for (std::size_t j = 0; j < n; ++j) {
+                out[p * n + j] =
+                    form == gemm_form::nt ? b.data[j * b.stride + p] : b.data[p * b.stride + j];
+            }
+        }
+    }
+    return {out, n, k};
+}
+
+void gemm_packed(const serial_gemm_options& options, gemm_shape shape, matrix_in a,
+                 const packed_matrix& b, matrix_out c, float* scratch) {
+    base::ensure(shape.n <= b.n && shape.k <= b.k && options.form != gemm_form::nt &&
+                     (!options.resume || shape.k <= panel_length),
+                 "a packed product fits its packed matrix");
+    if (shape.m == 0 || shape.n == 0) return;
+    if (shape.k == 0) return plain_gemm(options, shape, a, {b.data, b.n}, c);
+    TEQUIO_RETURN_VECTOR(packed_blocks(options, shape, a, b, c, scratch));
+    plain_gemm(options, shape, a, {b.data, b.n}, c);
+}
+
 std::size_t serial_gemm_floats(gemm_shape shape) {
-    return panel_length * (std::min(block_columns, round_up(shape.n, row_slack)) +
-                           std::min(block_rows, round_up(shape.m, row_slack)));
+    return panel_length * (block_rows + std::min(block_columns, round_up(shape.n, 64)));
 }
 
 }  // namespace tequio::training::numerics
