@@ -1,0 +1,75 @@
+// Attention on every target and thread count, bit for bit against its definition.
+
+#include "tests/property/training/numerics_support.hpp"
+#include "training/numerics/attention.hpp"
+#include "training/numerics/float_bits.hpp"
+
+namespace tequio::tests {
+namespace {
+
+void check_shape(base::rng& rng, const numerics::attention_shape& shape, hostile kind) {
+    const std::size_t width = shape.heads * shape.head_width;
+    const std::size_t tokens = shape.sequences * shape.time;
+    const std::size_t stride = 3 * width;
+    auto qkv = hostile_numbers(kind, rng, tokens * stride);
+    auto dout = hostile_numbers(hostile::mixed, rng, tokens * width);
+    for (float& x : qkv) x = numerics::flush(x);
+    for (float& x : dout) x = numerics::flush(x);
+    const numerics::attention_inputs in{qkv.data(), qkv.data() + width, qkv.data() + 2 * width,
+                                        stride};
+    const std::size_t rows = tokens * shape.heads;
+    std::vector<float> out(tokens * width), top(rows), inverse(rows), gradients(tokens * stride);
+    const auto parts = [&](float* data) {
+        return numerics::attention_gradients{data, data + width, data + 2 * width, stride};
+    };
+    numerics::attention_forward_reference(shape, in, out.data(), {top.data(), inverse.data()});
+    numerics::attention_backward_reference(shape, in, out.data(), dout.data(),
+                                           {top.data(), inverse.data()}, parts(gradients.data()));
+    const std::string name = std::to_string(shape.sequences) + " x " + std::to_string(shape.time) +
+                             " x " + std::to_string(shape.heads) + " x " +
+                             std::to_string(shape.head_width);
+    everywhere([&](training::executor& run) {
+        fenced found(out.size(), 1), found_top(rows, 0), found_inverse(rows, 2),
+            found_gradients(gradients.size(), 3);
+        std::vector<std::byte> workspace(numerics::attention_workspace_bytes(shape, run.threads()));
+        // What stood in the workspace before must not matter.
+        for (std::size_t i = 0; i < workspace.size(); ++i) workspace[i] = std::byte{0xff};
+        const numerics::attention_saved saved{found_top.data(), found_inverse.data()};
+        numerics::attention_forward(shape, in, found.data(), saved, workspace, run);
+        require_same(name + " out", found.span(), out);
+        require_same(name + " row max", found_top.span(), top);
+        require_same(name + " inverse sum", found_inverse.span(), inverse);
+        for (std::size_t i = 0; i < workspace.size(); ++i) workspace[i] = std::byte{0xff};
+        numerics::attention_backward(shape, in, out.data(), dout.data(), saved,
+                                     parts(found_gradients.data()), workspace, run);
+        require_same(name + " gradients", found_gradients.span(), gradients);
+        BOOST_REQUIRE(found.intact() && found_gradients.intact());
+    });
+}
+
+}  // namespace
+
+BOOST_AUTO_TEST_SUITE(numerics_attention)
+
+BOOST_AUTO_TEST_CASE(short_sequences_match_the_reference) {
+    base::rng rng = numerics_rng("attention_short");
+    constexpr std::size_t times[] = {1, 2, 17, 31, 32, 33, 63, 64, 65, 100};
+    constexpr std::size_t widths[] = {1, 8, 16, 24, 32, 33, 64, 80};
+    for (int i = 0; i < 40; ++i) {
+        check_shape(rng,
+                    {1 + rng.below(2), times[rng.below(std::size(times))], 1 + rng.below(3),
+                     widths[rng.below(std::size(widths))]},
+                    all_hostile[rng.below(all_hostile.size())]);
+    }
+}
+
+BOOST_AUTO_TEST_CASE(sequences_beyond_a_panel_match_the_reference) {
+    base::rng rng = numerics_rng("attention_long");
+    check_shape(rng, {1, 256, 2, 32}, hostile::plain);
+    check_shape(rng, {1, 300, 1, 32}, hostile::mixed);
+    check_shape(rng, {1, 530, 1, 20}, hostile::plain);
+}
+
+BOOST_AUTO_TEST_SUITE_END()
+
+}  // namespace tequio::tests
