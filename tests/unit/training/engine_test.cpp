@@ -173,15 +173,23 @@ BOOST_AUTO_TEST_CASE(validation_does_not_depend_on_threads_or_windows_at_a_time)
 }
 
 BOOST_AUTO_TEST_CASE(divergence_names_step_and_tensor_and_is_the_same_everywhere) {
-    small_job job;
-    job.r.train.inner.lr = 1e6;
-    job.r.train.inner_steps = 30;
-    serial_executor one;
-    const auto found = first_lane(job, one);
-    BOOST_TEST_MESSAGE(found);
-    BOOST_TEST(found.find("diverged ") != std::string::npos);
-    tests::thread_pool pool(2);
-    BOOST_TEST(first_lane(job, pool) == found);
+    const target_guard guard;
+    for (const double rate : {1e3, 1e6, 1e9}) {
+        small_job job;
+        job.r.train.inner.lr = rate;
+        job.r.train.inner.clip = 0;
+        job.r.train.inner_steps = 30;
+        serial_executor one;
+        numerics::set_target(numerics::simd_target::reference);
+        const auto expected = first_lane(job, one);
+        BOOST_TEST_MESSAGE("learning rate " << rate << ": " << expected);
+        BOOST_TEST(expected.find("diverged ") != std::string::npos);
+        tests::thread_pool pool(2);
+        for (const auto target : numerics::available_targets()) {
+            numerics::set_target(target);
+            BOOST_TEST(first_lane(job, pool) == expected, numerics::target_name(target));
+        }
+    }
 }
 
 BOOST_AUTO_TEST_SUITE_END()
