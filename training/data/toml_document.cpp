@@ -64,6 +64,15 @@ toml_value convert(const toml::node& node) {
     return out;
 }
 
+/// As TOML would write it: a whole number keeps its point, so that it is not taken for an integer.
+std::string real_text(double x) {
+    if (std::isnan(x)) return "nan";
+    if (std::isinf(x)) return x > 0 ? "inf" : "-inf";
+    auto text = base::shortest(x);
+    if (text.find_first_of(".e") == std::string::npos) text += ".0";
+    return text;
+}
+
 std::string_view trimmed(std::string_view text) {
     const auto first = text.find_first_not_of(" \t\r");
     if (first == std::string_view::npos) return {};
@@ -124,9 +133,7 @@ std::string toml_value::shown() const {
         case kind::integer:
             return std::to_string(integer);
         case kind::real:
-            if (std::isnan(real)) return "nan";
-            if (std::isinf(real)) return real > 0 ? "inf" : "-inf";
-            return base::shortest(real);
+            return real_text(real);
         case kind::boolean:
             return boolean ? "true" : "false";
         case kind::date_time:
@@ -140,14 +147,16 @@ std::variant<toml_value, toml_fault> parse_toml(std::string_view text) {
     if (parsed) return convert(parsed.table());
     const auto& error = parsed.error();
     auto fault = fault_at(text, error.source().begin.line);
-    const std::string why(error.description());
+    std::string why(error.description());
+    constexpr std::string_view preamble = "Error while parsing ";
+    if (why.starts_with(preamble)) why.erase(0, preamble.size());
     if (why.find("cannot redefine existing") != std::string::npos) {
         fault.found += ", a second one";
         fault.allowed = "each key and section once";
     } else {
         fault.allowed = "TOML 1.0";
         // toml++ quotes what it saw; a control character in it must not reach a terminal.
-        const auto reason = quoted(std::string_view(why).substr(0, 60));
+        const auto reason = quoted(why);
         fault.allowed += " (" + reason.substr(1, reason.size() - 2) + ")";
     }
     return fault;

@@ -136,12 +136,19 @@ bool job_reader::read_real(std::string_view key, const toml_value& node, double&
 void job_reader::read_beta(std::size_t index, double& value) {
     const auto* node = find("inner.betas");
     if (node == nullptr) return;
-    const auto allowed = "two reals, each " + beta_bounds.text().substr(2);
-    if (node->type != kind::array || node->items.size() != 2) {
-        if (index == 0) refuse("inner.betas", node->shown(), allowed);
-        return;
+    double betas[2] = {};
+    bool valid = node->type == kind::array && node->items.size() == 2;
+    for (std::size_t i = 0; valid && i < 2; ++i) {
+        const auto& item = node->items[i];
+        betas[i] = item.type == kind::integer ? static_cast<double>(item.integer) : item.real;
+        valid =
+            (item.type == kind::integer || item.type == kind::real) && beta_bounds.hold(betas[i]);
     }
-    read_real("inner.betas", node->items[index], value, beta_bounds);
+    if (valid) {
+        value = betas[index];
+    } else if (index == 0) {  // once for both
+        refuse("inner.betas", node->shown(), "two reals, each from 0 to below 1");
+    }
 }
 
 void job_reader::real(std::string_view key, double& value, const real_bounds& bounds) {

@@ -102,13 +102,18 @@ void check_fields(const recipe& r, std::vector<field_fault>& out) {
 }
 
 void check_model_relations(const model_config& m, std::vector<field_fault>& out) {
+    // Either of the two may be the mistake, so both lines are named.
+    const auto refuse = [&](std::string width_allowed, std::string heads_allowed) {
+        out.push_back({"model.heads", std::to_string(m.heads), std::move(heads_allowed)});
+        out.push_back({"model.width", std::to_string(m.width), std::move(width_allowed)});
+    };
+    const auto width = " (width is " + std::to_string(m.width) + ")";
+    const auto heads = " (heads is " + std::to_string(m.heads) + ")";
     if (m.width % m.heads != 0) {
-        out.push_back({"model.width", std::to_string(m.width),
-                       "a multiple of heads (" + std::to_string(m.heads) + ")"});
+        refuse("a multiple of heads" + heads, "a divisor of width" + width);
     } else if (m.width / m.heads > recipe_limits::head_size) {
-        out.push_back({"model.width", std::to_string(m.width),
-                       "at most " + std::to_string(recipe_limits::head_size) + " times heads (" +
-                           std::to_string(m.heads) + ")"});
+        const auto most = std::to_string(recipe_limits::head_size);
+        refuse("at most " + most + " times heads" + heads, "at least width / " + most + width);
     }
     if (!parameter_count(m)) {
         out.push_back(

@@ -24,8 +24,9 @@ BOOST_AUTO_TEST_CASE(canonical_text_reads_back_to_the_same_recipe) {
 
 // A golden vector: what is hashed must never change under our hands.
 BOOST_AUTO_TEST_CASE(canonical_text_and_id_are_as_they_always_were) {
-    BOOST_TEST(recipe_text(example_recipe()) == read_vector("recipe.txt"));
-    BOOST_TEST(recipe_id_of(example_recipe()).hex() == base::sha256(read_vector("recipe.txt")).hex());
+    BOOST_TEST(recipe_text(example_recipe()) == read_vector("job_files/example_recipe.txt"));
+    BOOST_TEST(recipe_id_of(example_recipe()).hex() ==
+               base::sha256(read_vector("job_files/example_recipe.txt")).hex());
 }
 
 BOOST_AUTO_TEST_CASE(every_field_enters_the_id) {

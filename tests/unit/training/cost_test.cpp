@@ -1,0 +1,70 @@
+#include "training/cost.hpp"
+
+#include <boost/test/unit_test.hpp>
+
+#include "round_fixture.hpp"
+
+using namespace tequio;
+using namespace tequio::training;
+
+BOOST_AUTO_TEST_SUITE(cost_test)
+
+BOOST_AUTO_TEST_CASE(counts_of_the_example_by_hand) {
+    const auto cost = cost_of(example_recipe());
+    // 256 * 384 + 256 * 384 + 6 * (12 * 384^2 + 13 * 384) + 2 * 384
+    BOOST_TEST(cost.parameters == 10844160);
+    BOOST_TEST(cost.lane_tokens == 50 * 8 * 256);
+    // 6 * 10,844,160 + 12 * 6 * 256 * 384 = 72,142,848 a token
+    BOOST_TEST(cost.lane_flops == 72142848ull * 102400);
+    // 1,000 validation tokens: 3 windows of 257
+    BOOST_TEST(cost.validation_tokens == 768);
+    BOOST_TEST(cost.validation_flops == 72142848ull / 3 * 768);
+    BOOST_TEST(cost.total_flops == 40.0 * 8 * 72142848.0 * 102400 + 41.0 * 72142848 / 3 * 768);
+    BOOST_TEST(cost.data_bytes == 100000);
+    // Every tensor of this model is a multiple of 32 long: no padding. 338,880 blocks, 43 units.
+    BOOST_TEST(cost.state_bytes == 8 * 10844160);
+    BOOST_TEST(cost.contribution_bytes == 43 * 256 + 338880 * 33);
+}
+
+BOOST_AUTO_TEST_CASE(alone_nothing_travels) {
+    const auto traffic = round_traffic_of(example_recipe(), 1);
+    BOOST_TEST(traffic.member_up + traffic.member_down + traffic.owner_up + traffic.owner_down ==
+               0);
+}
+
+BOOST_AUTO_TEST_CASE(traffic_of_three_nodes) {
+    const auto bytes = cost_of(example_recipe()).contribution_bytes;
+    const auto traffic = round_traffic_of(example_recipe(), 3);  // 8 lanes: 3, 3, 2
+    BOOST_TEST(traffic.member_up == 3 * bytes);
+    BOOST_TEST(traffic.member_down == bytes);
+    BOOST_TEST(traffic.owner_up == 2 * bytes);
+    BOOST_TEST(traffic.owner_down == 5 * bytes);
+    BOOST_TEST(round_traffic_of(example_recipe(), 64).member_up == bytes);
+}
+
+BOOST_AUTO_TEST_CASE(disk_counts_data_states_means_and_contributions) {
+    const auto r = example_recipe();
+    const auto cost = cost_of(r);
+    BOOST_TEST(disk_bytes_needed(r, {}) == cost.data_bytes + (2 + 40 / 10) * cost.state_bytes +
+                                               (2 * 8 + 40) * cost.contribution_bytes);
+}
+
+BOOST_AUTO_TEST_CASE(largest_recipe_saturates_and_does_not_wrap) {
+    auto r = example_recipe();
+    r.model = {"gpt2", 1, 1, 1, 16, 256};
+    r.train.lanes = 65536;
+    r.train.rounds = 1 << 20;
+    r.train.inner_steps = 1 << 20;
+    r.train.batch = r.train.micro_batch = 1 << 20;
+    BOOST_REQUIRE(check_recipe(r).has_value());
+    BOOST_TEST(lane_tokens(r) == std::uint64_t{1} << 44);
+    BOOST_TEST(lane_flops(r) < recipe_limits::lane_flops);
+    BOOST_TEST(cost_of(r).total_flops > 1e26);
+    r.model = {"gpt2", 80, 64, 4096, 64, 256};  // 16 billion parameters
+    r.train.inner_steps = 1;
+    r.train.batch = r.train.micro_batch = 1 << 18;
+    BOOST_REQUIRE(check_recipe(r).has_value());
+    BOOST_TEST(disk_bytes_needed(r, {}) > std::uint64_t{1} << 53);
+}
+
+BOOST_AUTO_TEST_SUITE_END()
