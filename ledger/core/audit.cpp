@@ -347,7 +347,13 @@ void auditor::state::add(const stored_row& row) {
     }
     if (auto w = check_note(row); why.empty()) why = std::move(w);
     if (why.empty() && !last_was_faulty_ && !std::ranges::equal(row.prev, last_.bytes)) {
-        why = "does not continue the entry before it: prev is not that entry's hash";
+        if (row.columns && at > 0) {
+            // This row has the hash stored with it, so its prev is what was written: the entry
+            // before it is another one now, and its stored hash was changed with it.
+            fault(at - 1, "was replaced: the entry after it holds the hash of another one");
+        } else {
+            why = "does not continue the entry before it: prev is not that entry's hash";
+        }
     }
     if (!why.empty()) fault(at, why);
     last_was_faulty_ = !why.empty();

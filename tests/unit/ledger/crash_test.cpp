@@ -36,8 +36,14 @@ const identity alice(1), bob(2);
     }
 }
 
-/// Runs the writer, kills it after `life`, gives the last size it acknowledged.
-std::uint64_t run_and_kill(const std::string& path, std::chrono::microseconds life) {
+/// When the writer dies: so long after it began, or after its first acknowledgement.
+struct death {
+    bool after_first = false;
+    std::chrono::microseconds wait{};
+};
+
+/// Runs the writer, kills it, gives the last size it acknowledged.
+std::uint64_t run_and_kill(const std::string& path, death when) {
     int ends[2];
     BOOST_REQUIRE(::pipe(ends) == 0);
     const auto child = ::fork();
@@ -47,15 +53,19 @@ std::uint64_t run_and_kill(const std::string& path, std::chrono::microseconds li
         append_for_ever(path, ends[1]);
     }
     ::close(ends[1]);
+    std::uint64_t last = 0, size = 0;
+    if (when.after_first) {
+        // A loaded machine may need long to get here.
+        BOOST_REQUIRE(::read(ends[0], &last, sizeof last) == sizeof last);
+    }
     // The moment of death is the random variable here, so this waits by the clock.
-    const timespec pause{0, static_cast<long>(life.count()) * 1000};
+    const timespec pause{0, static_cast<long>(when.wait.count()) * 1000};
     ::nanosleep(&pause, nullptr);
     ::kill(child, SIGKILL);
     int status = 0;
     BOOST_REQUIRE(::waitpid(child, &status, 0) == child);
     BOOST_REQUIRE_MESSAGE(WIFSIGNALED(status),
                           "the writer ended by itself, with exit code " << WEXITSTATUS(status));
-    std::uint64_t last = 0, size = 0;
     while (::read(ends[0], &size, sizeof size) == sizeof size) last = size;
     ::close(ends[0]);
     return last;
@@ -74,8 +84,8 @@ BOOST_AUTO_TEST_CASE(a_killed_writer_loses_nothing_it_acknowledged) {
         const auto path = folder.file("ledger.db");
         std::uint64_t acknowledged = 0;
         for (int i = 0; i < 20; ++i) {
-            const auto said =
-                run_and_kill(path, std::chrono::microseconds(500 + random.below(40000)));
+            const auto said = run_and_kill(
+                path, {i % 2 == 1, std::chrono::microseconds(500 + random.below(40000))});
             acknowledged = std::max(acknowledged, said);
             // Killed before it made the file: nothing was acknowledged either.
             if (!std::filesystem::exists(path) || acknowledged == 0) continue;
@@ -88,6 +98,6 @@ BOOST_AUTO_TEST_CASE(a_killed_writer_loses_nothing_it_acknowledged) {
         BOOST_TEST(acknowledged > 1u);
         const auto s = store::open(path, alice.owner(), noon);
         BOOST_REQUIRE_MESSAGE(s, s.error().message());
-        BOOST_TEST((*s)->size() == acknowledged);
+        BOOST_TEST((*s)->size() >= acknowledged);
     }
 }
