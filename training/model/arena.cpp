@@ -2,12 +2,12 @@
 
 #include <sys/mman.h>
 
-#include <boost/system/errc.hpp>
 #include <limits>
 #include <utility>
 
 #include "base/ensure.hpp"
 #include "base/text.hpp"
+#include "training/errc.hpp"
 
 namespace tequio::training {
 namespace {
@@ -45,9 +45,9 @@ base::result<arena> arena::create(const arena_plan& plan) {
             ? MAP_FAILED
             : mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (memory == MAP_FAILED) {
-        return base::error(
-            boost::system::errc::make_error_code(boost::system::errc::not_enough_memory),
-            "the system does not give " + base::human_size(bytes) + " of memory");
+        return fail(errc::out_of_memory,
+                    "the system does not give " + base::human_size(bytes) +
+                        " of memory; free some, or leave this job to larger machines");
     }
     // Huge pages spare the matrix products most of their TLB misses; a refusal changes nothing.
     (void)madvise(memory, bytes, MADV_HUGEPAGE);

@@ -37,7 +37,7 @@ private:
 /// Owns the memory of one plan. Contents are +0 at first. Moves, never copies.
 class arena {
 public:
-    /// Errors: `std::errc::not_enough_memory` as boost::system code if the system has none.
+    /// Errors: `errc::out_of_memory` if the system has none.
     static base::result<arena> create(const arena_plan& plan);
     arena(arena&& other) noexcept;
     arena& operator=(arena&& other) noexcept;

@@ -141,9 +141,7 @@ base::result<std::unique_ptr<engine>> engine::create(const recipe& r, dataset_vi
         parts{r, std::move(layout), std::move(data), run, bytes, nullptr, {}, {}});
     p->sequence.resize(r.model.context + 1);
     p->validation_losses.resize(validation_windows_max * r.model.context);
-    auto work = trainer::create(trainer_config_of(r, options), p->layout, run);
-    if (!work) return fail(errc::out_of_memory, work.error().message());
-    p->work = std::move(*work);
+    TEQUIO_TRY(p->work, trainer::create(trainer_config_of(r, options), p->layout, run));
     return std::unique_ptr<engine>(new engine(std::move(p)));
 }
 

@@ -64,9 +64,8 @@ base::result<void> sample(const loaded_model& model, base::byte_view prompt,
     TEQUIO_TRY(auto tokens, tokens_of(prompt, m.vocabulary));
     arena_plan total;
     gpt2_plan plan(m, 1, false, run.threads(), total);
-    auto memory = arena::create(total);
-    if (!memory) return fail(errc::out_of_memory, memory.error().message());
-    gpt2 network(model.layout, std::move(plan), *memory, run);
+    TEQUIO_TRY(const auto memory, arena::create(total));
+    gpt2 network(model.layout, std::move(plan), memory, run);
     const numerics::draws draws(numerics::derive_key(stream_sampling, options.seed, base::digest{}),
                                 {});
     std::vector<float> logits(m.vocabulary);

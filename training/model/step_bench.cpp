@@ -37,9 +37,7 @@ base::result<std::unique_ptr<step_bench>> step_bench::create(const bench_preset&
                                                              executor& run) {
     auto p = std::make_unique<parts>(parts{preset, layout_of(preset.model), 0, nullptr});
     const trainer_config config{preset.model, preset.batch, preset.batch, inner_config{}};
-    auto work = trainer::create(config, p->layout, run);
-    if (!work) return fail(errc::out_of_memory, work.error().message());
-    p->work = std::move(*work);
+    TEQUIO_TRY(p->work, trainer::create(config, p->layout, run));
     std::vector<float> parameters(p->layout.padded_size);
     std::vector<float> momentum(p->layout.padded_size);
     fill_initial(preset.model, p->layout, 1, base::digest{}, {parameters, momentum}, run);

@@ -51,7 +51,7 @@ struct step_result {
 /// Not thread-safe.
 class trainer {
 public:
-    /// Errors: not_enough_memory from `arena::create`.
+    /// Errors: `errc::out_of_memory`.
     static base::result<std::unique_ptr<trainer>> create(const trainer_config& config,
                                                          const state_layout& layout, executor& run);
 
