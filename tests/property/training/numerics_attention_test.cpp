@@ -7,12 +7,17 @@
 namespace tequio::tests {
 namespace {
 
-void check_shape(base::rng& rng, const numerics::attention_shape& shape, hostile kind) {
+/// kind: of q and k, and of v unless `tiny`; then v and dout are so small that gradients underflow.
+void check_shape(base::rng& rng, const numerics::attention_shape& shape, hostile kind,
+                 bool tiny = false) {
     const std::size_t width = shape.heads * shape.head_width;
     const std::size_t tokens = shape.sequences * shape.time;
     const std::size_t stride = 3 * width;
     auto qkv = hostile_numbers(kind, rng, tokens * stride);
-    auto dout = hostile_numbers(hostile::mixed, rng, tokens * width);
+    auto dout = hostile_numbers(tiny ? hostile::underflowing : hostile::mixed, rng, tokens * width);
+    for (std::size_t i = 0; tiny && i < qkv.size(); ++i) {
+        if (i % stride >= 2 * width) qkv[i] = hostile_number(hostile::underflowing, rng, i);
+    }
     for (float& x : qkv) x = numerics::flush(x);
     for (float& x : dout) x = numerics::flush(x);
     const numerics::attention_inputs in{qkv.data(), qkv.data() + width, qkv.data() + 2 * width,
@@ -60,6 +65,13 @@ BOOST_AUTO_TEST_CASE(short_sequences_match_the_reference) {
                     {1 + rng.below(2), times[rng.below(std::size(times))], 1 + rng.below(3),
                      widths[rng.below(std::size(widths))]},
                     all_hostile[rng.below(all_hostile.size())]);
+    }
+}
+
+BOOST_AUTO_TEST_CASE(underflowing_gradients_match_the_reference) {
+    base::rng rng = numerics_rng("attention_underflow");
+    for (const std::size_t time : {5U, 40U, 70U}) {
+        check_shape(rng, {1, time, 2, 24}, hostile::grid, true);
     }
 }
 
