@@ -35,6 +35,14 @@ step_bench::~step_bench() = default;
 
 base::result<std::unique_ptr<step_bench>> step_bench::create(const bench_preset& preset,
                                                              executor& run) {
+    const auto context = preset.model.context;
+    if (preset.batch == 0 || context == 0 || context > recipe_limits::context ||
+        preset.batch > recipe_limits::step_tokens / context) {
+        return fail(errc::bad_recipe, "batch and context must be from 1, context at most " +
+                                          std::to_string(recipe_limits::context) +
+                                          ", batch * context at most " +
+                                          std::to_string(recipe_limits::step_tokens));
+    }
     auto p = std::make_unique<parts>(parts{preset, layout_of(preset.model), 0, nullptr});
     const trainer_config config{preset.model, preset.batch, preset.batch, inner_config{}};
     TEQUIO_TRY(p->work, trainer::create(config, p->layout, run));

@@ -319,12 +319,24 @@ BOOST_AUTO_TEST_CASE(bench_presets_have_their_sizes) {
     }
 }
 
+BOOST_AUTO_TEST_CASE(bench_refuses_sizes_beyond_those_of_recipes) {
+    serial_executor one;
+    auto preset = bench_preset_of("tiny-1m").value();
+    preset.batch = ~std::uint64_t{0};
+    BOOST_TEST(step_bench::create(preset, one).error().is(errc::bad_recipe));
+    preset.batch = 1;
+    for (const std::uint64_t context : {std::uint64_t{0}, std::uint64_t{1} << 60}) {
+        preset.model.context = context;
+        BOOST_TEST(step_bench::create(preset, one).error().is(errc::bad_recipe));
+    }
+}
+
 BOOST_AUTO_TEST_CASE(bench_steps_learn_and_count_their_work) {
     serial_executor one;
-    auto preset = *bench_preset_of("tiny-1m");
+    auto preset = bench_preset_of("tiny-1m").value();
     preset.batch = 2;
     preset.model.context = 32;
-    auto bench = *step_bench::create(preset, one);
+    auto bench = step_bench::create(preset, one).value();
     BOOST_CHECK_SMALL(bench->one_step() - std::log(256.0), 0.2);
     BOOST_TEST(std::isfinite(bench->one_step()));
     BOOST_TEST(bench->tokens_per_step() == 64U);
