@@ -11,7 +11,19 @@ namespace {
 constexpr std::uint8_t type_ed25519 = 0x01;
 constexpr std::string_view signature_mark = "\xE2\x80\x94 ";  // em dash, space
 
+/// Spaces beyond ASCII (Unicode White_Space), as UTF-8: the specification allows none in a name.
+constexpr std::array<std::string_view, 19> wide_spaces{
+    "\xC2\x85",     "\xC2\xA0",     "\xE1\x9A\x80", "\xE2\x80\x80", "\xE2\x80\x81",
+    "\xE2\x80\x82", "\xE2\x80\x83", "\xE2\x80\x84", "\xE2\x80\x85", "\xE2\x80\x86",
+    "\xE2\x80\x87", "\xE2\x80\x88", "\xE2\x80\x89", "\xE2\x80\x8A", "\xE2\x80\xA8",
+    "\xE2\x80\xA9", "\xE2\x80\xAF", "\xE2\x81\x9F", "\xE3\x80\x80"};
+
 bool name_is_valid(std::string_view name) {
+    if (std::any_of(wide_spaces.begin(), wide_spaces.end(), [&](std::string_view space) {
+            return name.find(space) != std::string_view::npos;
+        })) {
+        return false;
+    }
     return !name.empty() && std::none_of(name.begin(), name.end(), [](char c) {
         return static_cast<unsigned char>(c) <= ' ' || c == '+' || c == '\x7f';
     });

@@ -49,10 +49,10 @@ std::optional<std::uint64_t> parse_u64(std::string_view text) {
 std::optional<std::int64_t> parse_i64(std::string_view text) {
     const bool negative = text.starts_with('-');
     const auto magnitude = parse_u64(negative ? text.substr(1) : text);
-    if (!magnitude || *magnitude > std::uint64_t{1} << 62) return std::nullopt;
-    if (negative && *magnitude == 0) return std::nullopt;
-    const auto value = static_cast<std::int64_t>(*magnitude);
-    return negative ? -value : value;
+    const std::uint64_t most = (std::uint64_t{1} << 63) - (negative ? 0 : 1);
+    if (!magnitude || *magnitude > most || (negative && *magnitude == 0)) return std::nullopt;
+    // Unsigned negation wraps to the two's complement, also for -2^63.
+    return static_cast<std::int64_t>(negative ? 0 - *magnitude : *magnitude);
 }
 
 std::optional<double> parse_real(std::string_view text) {
