@@ -115,6 +115,7 @@ private:
     void stop(effects& out);
     bool in_hand_is_moot() const;
     std::optional<item_key> ordered() const;
+    std::optional<item_key> unjudged() const;
     bool begin_ordered(effects& out);
     bool begin_exchange_work(crew_protocol::exchange& x, bool own, effects& out);
     void item_done(item_key key, const work_outcome& outcome, effects& out);

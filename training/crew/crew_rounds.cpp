@@ -308,7 +308,10 @@ void crew::core::adopt_settled(const status& said) {
     if (said.chronicle != chain_.length() || !chain_.state() || said.state != *chain_.state()) {
         return;
     }
-    if (said.job == job_state::done && chain_.complete() && settled_ < said.settled) {
+    // A dispute is judged here, whatever others say.
+    const bool judged = std::all_of(books_.begin(), books_.end(),
+                                    [](const auto& b) { return b.second.disputed().empty(); });
+    if (said.job == job_state::done && chain_.complete() && settled_ < said.settled && judged) {
         settled_ = said.settled;
         lanes_settled_ = shape_.lanes * std::min(settled_, shape_.rounds);
         lanes_checked_ = std::min(said.lanes_checked, lanes_settled_);

@@ -139,8 +139,21 @@ bool crew::core::begin_exchange_work(exchange& x, bool own, effects& out) {
     return true;
 }
 
+/// A dispute that this node has not judged yet. It needs nobody's order: the steward may be the one
+/// that lies.
+std::optional<item_key> crew::core::unjudged() const {
+    for (const auto& [round, b] : books_) {
+        if (round > applied_) break;
+        for (const std::uint32_t item : b.disputed()) {
+            if (item != shape_.merge_item()) return item_key{round, item};
+        }
+    }
+    return std::nullopt;
+}
+
 bool crew::core::begin_ordered(effects& out) {
-    const auto key = ordered();
+    const auto dispute = unjudged();
+    const auto key = dispute ? dispute : ordered();
     if (!key || key->item == shape_.merge_item() || key->round > applied_) return false;
     const auto* b = book(key->round);
     if (b == nullptr || b->decided(key->item) || own_claims_.contains(*key)) return false;

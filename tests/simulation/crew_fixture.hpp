@@ -1,0 +1,24 @@
+#pragma once
+
+/// What the crew scenarios share: worlds that end as one machine alone would.
+
+#include <boost/test/unit_test.hpp>
+
+#include "tests/simulation/crew_world.hpp"
+
+namespace tequio::simulation {
+
+using namespace std::chrono_literals;
+using training::crew_command;
+using training::job_state;
+
+/// Fails with a picture of the world unless every living node finishes with the chronicle of one
+/// machine alone within `limit` of virtual time.
+inline void finish_as_alone(crew_world& world, const replayed& alone, base::duration limit) {
+    const bool done = world.run(limit, [&] { return world.all(job_state::done); });
+    BOOST_TEST_REQUIRE(done, "not done in time: " << world.describe());
+    world.run_for(100ms);  // the last effects wait for the disk
+    BOOST_TEST(world.all_agree_with(alone), "another result: " << world.describe());
+}
+
+}  // namespace tequio::simulation

@@ -1,0 +1,363 @@
+#include "tests/simulation/crew_machine.hpp"
+
+#include <algorithm>
+#include <cmath>
+
+#include "base/ensure.hpp"
+#include "base/text.hpp"
+
+namespace tequio::simulation {
+
+using namespace training;
+
+namespace {
+
+enum class packet : std::uint8_t { crew = 0, ask_piece = 1, piece = 2 };
+
+std::string blob_key(const base::blob_ref& ref) {
+    return "blob/" + ref.text();
+}
+
+/// Zero-padded, so that the disk's order is the order of rounds.
+std::string entry_key(std::uint64_t round) {
+    auto digits = std::to_string(round);
+    return "entry/" + std::string(8 - digits.size(), '0') + digits;
+}
+
+void write_ref(base::byte_writer& w, const base::blob_ref& ref) {
+    w.raw(ref.root.view());
+    w.u64(ref.size);
+}
+
+base::blob_ref read_ref(base::byte_reader& in) {
+    base::blob_ref ref;
+    const auto root = in.raw(32);
+    std::copy(root.begin(), root.end(), ref.root.bytes.begin());
+    ref.size = in.u64();
+    return ref;
+}
+
+}  // namespace
+
+crew_machine::crew_machine(crew_world& world, std::size_t index)
+    : world_(world),
+      index_(index),
+      disk_(world.disks_[index]),
+      rng_(world.root_.split("machine " + std::to_string(index) + " event " +
+                             std::to_string(world.time_.events()))),
+      crew_(world.config_of(index), memory_of(disk_), rng_.split("crew")) {}
+
+crew_memory crew_machine::memory_of(const virtual_disk& disk) {
+    crew_memory memory;
+    for (const auto& [key, value] : disk.all()) {
+        if (key.starts_with("fact/")) memory.facts.push_back({key.substr(5), value});
+        if (key.starts_with("entry/")) {
+            auto entry = parse_chronicle_entry(base::as_text(value));
+            base::ensure(entry.has_value(), "what was stored can be read");
+            memory.entries.push_back(std::move(*entry));
+        }
+    }
+    return memory;
+}
+
+void crew_machine::begin() {
+    feed(crew_tick{});
+}
+
+void crew_machine::later(base::duration delay, std::function<void()> action) {
+    world_.time_.after(delay, [alive = std::weak_ptr<bool>(life_), action = std::move(action)] {
+        if (!alive.expired()) action();
+    });
+}
+
+void crew_machine::receive(std::size_t from, base::byte_view bytes) {
+    base::byte_reader in(bytes);
+    switch (static_cast<packet>(in.u8())) {
+        case packet::crew:
+            feed(crew_message{world_.id_of(from), {bytes.begin() + 1, bytes.end()}});
+            break;
+        case packet::ask_piece:
+            give_piece(from, in);
+            break;
+        case packet::piece:
+            take_piece(in);
+            break;
+    }
+}
+
+void crew_machine::peer_up(std::size_t other) {
+    const auto& certificate = world_.keys_[other].public_part();
+    feed(member_up{world_.id_of(other), {certificate.bytes.begin(), certificate.bytes.end()}});
+}
+
+void crew_machine::peer_down(std::size_t other) {
+    feed(member_down{world_.id_of(other)});
+}
+
+void crew_machine::feed(const crew_event& e) {
+    std::vector<crew_effect> effects;
+    if (const auto verdict = crew_.handle(world_.time_.now(), e, effects); !verdict) {
+        world_.logs_[index_].refused.push_back(verdict.error().message());
+    }
+    for (auto& effect : effects) {
+        if (const auto* entry = std::get_if<store_entry>(&effect)) {
+            world_.observe_entry(index_, entry->entry);
+        }
+        queue_.push_back(std::move(effect));
+    }
+    world_.observe(index_);
+    arm_tick();
+    pump();
+}
+
+void crew_machine::arm_tick() {
+    const auto deadline = std::max(crew_.next_deadline(), world_.time_.now());
+    if (tick_at_ && *tick_at_ <= deadline) return;
+    tick_at_ = deadline;
+    later(deadline - world_.time_.now(), [this, deadline] {
+        if (tick_at_ != deadline) return;
+        tick_at_.reset();
+        feed(crew_tick{});
+    });
+}
+
+void crew_machine::pump() {
+    if (pumping_) return;
+    pumping_ = true;
+    while (!queue_.empty() && !waiting_for_disk_) {
+        const auto effect = std::move(queue_.front());
+        queue_.pop_front();
+        carry_out(effect);
+    }
+    pumping_ = false;
+}
+
+/// Everything behind a write waits until it is durable.
+void crew_machine::store_then(std::string key, base::byte_vector value,
+                              std::function<void()> then) {
+    disk_.put(std::move(key), std::move(value));
+    waiting_for_disk_ = true;
+    later(world_.machines_[index_].disk, [this, then = std::move(then)] {
+        disk_.sync();
+        waiting_for_disk_ = false;
+        if (then) then();
+        pump();
+    });
+}
+
+void crew_machine::carry_out(const crew_effect& effect) {
+    if (const auto* e = std::get_if<send_crew>(&effect)) {
+        world_.observe_message(index_, e->bytes);
+        base::byte_vector bytes{static_cast<std::uint8_t>(packet::crew)};
+        bytes.insert(bytes.end(), e->bytes.begin(), e->bytes.end());
+        world_.network_.send(index_, world_.index_of_.at(e->to), std::move(bytes));
+    } else if (const auto* b = std::get_if<training::begin_work>(&effect)) {
+        begin_work(b->item);
+    } else if (std::holds_alternative<stop_work>(effect)) {
+        ++work_;
+        working_ = false;
+    } else if (const auto* f = std::get_if<fetch_blob>(&effect)) {
+        start_fetch(*f);
+    } else if (const auto* d = std::get_if<drop_blob>(&effect)) {
+        transfers_.erase(d->ref);
+        disk_.erase(blob_key(d->ref));
+        disk_.sync();
+    } else if (const auto* p = std::get_if<put_blob>(&effect)) {
+        store_then(blob_key(p->ref), p->bytes, {});
+    } else if (const auto* s = std::get_if<store_fact>(&effect)) {
+        store_then("fact/" + s->key, s->bytes, {});
+    } else if (const auto* x = std::get_if<forget_fact>(&effect)) {
+        disk_.erase("fact/" + x->key);
+    } else if (const auto* n = std::get_if<store_entry>(&effect)) {
+        const auto text = chronicle_entry_text(n->entry);
+        const auto view = base::as_bytes(text);
+        store_then(entry_key(n->entry.round.value), {view.begin(), view.end()}, {});
+    } else if (const auto* c = std::get_if<check_recorded>(&effect)) {
+        world_.logs_[index_].checks.push_back(*c);
+    } else if (const auto* done = std::get_if<job_finished>(&effect)) {
+        world_.logs_[index_].finished = *done;
+    }
+}
+
+const base::byte_vector* crew_machine::blob(const base::blob_ref& ref) const {
+    return disk_.get(blob_key(ref));
+}
+
+void crew_machine::begin_work(const work_item& item) {
+    base::ensure(!working_, "one item at a time");
+    working_ = true;
+    const auto& m = world_.machines_[index_];
+    const bool trains = item.kind == work_kind::lane || item.kind == work_kind::check;
+    const double jitter = 0.8 + 0.4 * static_cast<double>(rng_.below(1000)) / 1000;
+    const auto nominal = std::chrono::duration<double>(trains ? m.lane : m.other);
+    const auto duration = std::chrono::duration_cast<base::duration>(nominal * m.slowness * jitter);
+    later(duration, [this, item, number = ++work_] {
+        if (number == work_) finish_work(item);
+    });
+}
+
+void crew_machine::finish_work(const work_item& item) {
+    auto& f = world_.functions_;
+    const auto round = item.round.value;
+    working_ = false;
+    const bool needs_state = item.kind != work_kind::prepare && item.kind != work_kind::sum;
+    if (needs_state && std::find(states_.begin(), states_.end(), item.state) == states_.end()) {
+        feed(work_failed{item, "the worker does not hold this state"});
+        return;
+    }
+    const auto arrive = [&](const base::digest& state) {
+        states_.push_back(state);
+        if (states_.size() > world_.options_.settle + 2) states_.pop_front();
+    };
+    computed out;
+    std::vector<base::byte_view> inputs;
+    for (const auto& ref : item.inputs) {
+        const auto* bytes = blob(ref);
+        if (bytes == nullptr) {
+            feed(work_failed{item, "an input is not in the store"});
+            return;
+        }
+        inputs.push_back(*bytes);
+    }
+    switch (item.kind) {
+        case work_kind::prepare:
+            out.outcome.state_after = f.initial();
+            arrive(out.outcome.state_after);
+            break;
+        case work_kind::lane:
+        case work_kind::check: {
+            ++world_.logs_[index_].lanes_run;
+            const bool lies = world_.machines_[index_].lies.contains({round, item.lane.value});
+            const auto lane = lies ? (item.lane.value + 1) % f.lanes() : item.lane.value;
+            out = f.lane(item.state, round, lane);
+            break;
+        }
+        case work_kind::validation:
+        case work_kind::check_validation:
+            out.outcome.loss = f.validate(item.state, round);
+            if (!std::isfinite(out.outcome.loss)) out.outcome.divergence = diverged{0, "loss"};
+            break;
+        case work_kind::sum:
+            out = f.sum(inputs);
+            break;
+        case work_kind::apply:
+            out.outcome.state_after = f.apply(item.state, inputs.front());
+            arrive(out.outcome.state_after);
+            break;
+    }
+    if (out.bytes.empty()) {
+        feed(work_done{item, out.outcome});
+        return;
+    }
+    // The blob is durable before the work is reported; the effects behind do not wait for it.
+    const auto key = blob_key(out.outcome.blob);
+    disk_.put(key, std::move(out.bytes));
+    later(world_.machines_[index_].disk, [this, item, outcome = out.outcome, number = work_] {
+        disk_.sync();
+        if (number == work_) feed(work_done{item, outcome});
+    });
+}
+
+void crew_machine::start_fetch(const fetch_blob& f) {
+    if (blob(f.ref) != nullptr) {
+        later(std::chrono::milliseconds(1), [this, f] {
+            const auto* bytes = blob(f.ref);
+            if (bytes == nullptr) {
+                feed(blob_failed{f.ref, "dropped meanwhile"});
+            } else {
+                feed(blob_ready{f.ref, f.deliver ? *bytes : base::byte_vector{}});
+            }
+        });
+        return;
+    }
+    auto& t = transfers_[f.ref];
+    t.holders = f.holders;
+    t.deliver = f.deliver;
+    t.failures = 0;
+    ask_piece(f.ref);
+}
+
+void crew_machine::ask_piece(const base::blob_ref& ref) {
+    const auto it = transfers_.find(ref);
+    if (it == transfers_.end()) return;
+    auto& t = it->second;
+    if (t.holders.empty() || t.failures > 3 + 2 * t.holders.size()) {
+        later(std::chrono::milliseconds(1),
+              [this, ref] { fetch_done(ref, "nobody has it, or nobody answers"); });
+        return;
+    }
+    const auto& holder = t.holders[t.failures % t.holders.size()];
+    base::byte_vector bytes;
+    base::byte_writer w(bytes);
+    w.u8(static_cast<std::uint8_t>(packet::ask_piece));
+    write_ref(w, ref);
+    w.u64(t.next);
+    world_.network_.send(index_, world_.index_of_.at(holder), std::move(bytes));
+    later(std::chrono::milliseconds(400), [this, ref, attempt = ++t.attempt] {
+        const auto again = transfers_.find(ref);
+        if (again == transfers_.end() || again->second.attempt != attempt) return;
+        ++again->second.failures;
+        ask_piece(ref);
+    });
+}
+
+void crew_machine::give_piece(std::size_t to, base::byte_reader& in) {
+    const auto ref = read_ref(in);
+    const auto index = in.u64();
+    const auto* bytes = blob(ref);
+    if (in.failed() || bytes == nullptr || index >= ref.pieces()) return;
+    const auto leaves = base::blob_leaves(*bytes);
+    const auto path = base::merkle_path(leaves, index);
+    base::byte_vector out;
+    base::byte_writer w(out);
+    w.u8(static_cast<std::uint8_t>(packet::piece));
+    write_ref(w, ref);
+    w.u64(index);
+    w.u32(static_cast<std::uint32_t>(path.size()));
+    for (const auto& d : path) w.raw(d.view());
+    w.raw(base::byte_view(*bytes).subspan(index * base::piece_size_bytes, ref.piece_size(index)));
+    world_.network_.send(index_, to, std::move(out));
+}
+
+void crew_machine::take_piece(base::byte_reader& in) {
+    const auto ref = read_ref(in);
+    base::blob_piece piece;
+    piece.index = in.u64();
+    piece.path.resize(std::min<std::uint32_t>(in.u32(), 64));
+    for (auto& d : piece.path) {
+        const auto bytes = in.raw(32);
+        std::copy(bytes.begin(), bytes.end(), d.bytes.begin());
+    }
+    const auto it = transfers_.find(ref);
+    if (it == transfers_.end() || piece.index != it->second.next) return;
+    const auto rest = in.raw(ref.piece_size(piece.index));
+    piece.bytes.assign(rest.begin(), rest.end());
+    if (in.failed() || !base::piece_verifies(ref, piece)) return;
+    auto& t = it->second;
+    t.bytes.insert(t.bytes.end(), piece.bytes.begin(), piece.bytes.end());
+    t.failures = 0;
+    ++t.attempt;
+    if (++t.next < ref.pieces()) {
+        ask_piece(ref);
+        return;
+    }
+    disk_.put(blob_key(ref), t.bytes);
+    later(world_.machines_[index_].disk, [this, ref] {
+        disk_.sync();
+        fetch_done(ref, {});
+    });
+}
+
+void crew_machine::fetch_done(const base::blob_ref& ref, const std::string& failure) {
+    const auto it = transfers_.find(ref);
+    if (it == transfers_.end()) return;
+    const bool deliver = it->second.deliver;
+    transfers_.erase(it);
+    if (!failure.empty()) {
+        feed(blob_failed{ref, failure});
+    } else {
+        feed(blob_ready{ref, deliver ? *blob(ref) : base::byte_vector{}});
+    }
+}
+
+}  // namespace tequio::simulation

@@ -1,0 +1,67 @@
+#pragma once
+
+/// The shell around one crew core on a virtual machine: carries its effects out in order, a durable
+/// write before what follows it, exactly as training/crew.hpp asks of every shell.
+
+#include <deque>
+#include <memory>
+#include <set>
+
+#include "tests/simulation/crew_world.hpp"
+
+namespace tequio::simulation {
+
+class crew_machine final : public sim_node {
+public:
+    crew_machine(crew_world& world, std::size_t index);
+
+    void begin();  ///< after the world knows it
+    void receive(std::size_t from, base::byte_view bytes) override;
+    void peer_up(std::size_t other) override;
+    void peer_down(std::size_t other) override;
+    void feed(const training::crew_event& e);
+    const training::crew& core() const { return crew_; }
+
+private:
+    struct transfer {
+        std::vector<base::node_id> holders;
+        bool deliver = false;
+        std::uint64_t attempt = 0;
+        std::uint64_t failures = 0;
+        base::byte_vector bytes;  ///< pieces so far
+        std::uint64_t next = 0;
+    };
+    static training::crew_memory memory_of(const virtual_disk& disk);
+
+    void pump();
+    void carry_out(const training::crew_effect& effect);
+    void arm_tick();
+    void begin_work(const training::work_item& item);
+    void finish_work(const training::work_item& item);
+    void store_then(std::string key, base::byte_vector value, std::function<void()> then);
+    void start_fetch(const training::fetch_blob& f);
+    void ask_piece(const base::blob_ref& ref);
+    void give_piece(std::size_t to, base::byte_reader& in);
+    void take_piece(base::byte_reader& in);
+    void fetch_done(const base::blob_ref& ref, const std::string& failure);
+    const base::byte_vector* blob(const base::blob_ref& ref) const;
+    /// Runs `action` later unless this life has ended by then.
+    void later(base::duration delay, std::function<void()> action);
+
+    crew_world& world_;
+    std::size_t index_;
+    virtual_disk& disk_;
+    base::rng rng_;
+    training::crew crew_;
+    std::shared_ptr<bool> life_ = std::make_shared<bool>(true);
+    std::deque<training::crew_effect> queue_;
+    bool waiting_for_disk_ = false;
+    bool pumping_ = false;
+    std::optional<base::time_point> tick_at_;
+    std::uint64_t work_ = 0;  ///< numbers the items begun
+    bool working_ = false;
+    std::deque<base::digest> states_;  ///< what its worker holds, newest last
+    std::map<base::blob_ref, transfer> transfers_;
+};
+
+}  // namespace tequio::simulation

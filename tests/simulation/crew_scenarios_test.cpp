@@ -1,0 +1,247 @@
+// Named scenarios: each ends with the digest that one machine alone comes to.
+#include "tests/simulation/crew_fixture.hpp"
+
+namespace tequio::simulation {
+namespace {
+
+/// Real training, computed once for all scenarios of this program.
+lane_functions& tiny() {
+    static const auto functions = make_tiny_functions({.lanes = 4, .rounds = 4});
+    return *functions;
+}
+const replayed& tiny_alone() {
+    static const auto alone = replay(tiny());
+    return alone;
+}
+
+/// Nodes that saw each lane of each round checked, by the receipts of both sides.
+void every_lane_was_checked(const crew_world& world, std::size_t nodes) {
+    for (std::size_t i = 0; i < nodes; ++i) {
+        if (!world.alive(i)) continue;
+        BOOST_TEST(world.view(i).checked_share == 1.0);
+        BOOST_TEST(!world.view(i).tainted);
+    }
+}
+
+}  // namespace
+
+BOOST_AUTO_TEST_CASE(one_node_alone_trains_to_the_end_and_says_unchecked) {
+    crew_world world(tiny(), {.nodes = 1, .seed = 1});
+    world.start_all();
+    finish_as_alone(world, tiny_alone(), 120s);
+    BOOST_TEST(world.view(0).checked_share == 0.0);
+    const auto& checks = world.log(0).checks;
+    BOOST_TEST(checks.size() == 16u);
+    for (const auto& c : checks) {
+        BOOST_TEST((c.verdict == training::check_verdict::unchecked));
+    }
+    BOOST_TEST(world.log(0).lanes_run == 16u);
+}
+
+BOOST_AUTO_TEST_CASE(three_nodes_share_the_lanes_and_check_each_other) {
+    crew_world world(tiny(), {.nodes = 3, .seed = 2});
+    world.start_all();
+    finish_as_alone(world, tiny_alone(), 60s);
+    every_lane_was_checked(world, 3);
+    std::uint64_t lanes = 0;
+    std::map<std::pair<std::uint64_t, std::uint64_t>, int> sides;
+    for (std::size_t i = 0; i < 3; ++i) {
+        lanes += world.log(i).lanes_run;
+        BOOST_TEST(world.log(i).refused.empty());
+        for (const auto& c : world.log(i).checks) {
+            BOOST_TEST((c.verdict == training::check_verdict::matched));
+            ++sides[{c.round.value, c.lane.value}];
+        }
+    }
+    BOOST_TEST(lanes >= 32u);
+    BOOST_TEST(lanes <= 40u, "more duplicates than stragglers explain: " << lanes);
+    BOOST_TEST(sides.size() == 16u);
+    for (const auto& [lane, count] : sides) BOOST_TEST(count >= 2);
+}
+
+BOOST_AUTO_TEST_CASE(the_same_seed_gives_the_same_trace) {
+    const auto trace = [](std::uint64_t seed) {
+        network_conditions rough{.loss = 0.1, .duplication = 0.1, .late_max = 3s, .late = 0.05};
+        crew_world world(tiny(), {.nodes = 3, .seed = seed, .network = rough});
+        world.start_all();
+        world.run_for(20s);
+        return world.trace();
+    };
+    const auto once = trace(3);
+    BOOST_TEST((once == trace(3)));
+    BOOST_TEST((once != trace(4)));
+}
+
+BOOST_AUTO_TEST_CASE(a_newcomer_in_the_middle_catches_up_and_helps) {
+    crew_world world(tiny(), {.nodes = 3, .seed = 5});
+    world.start(0);
+    world.start(1);
+    BOOST_TEST_REQUIRE(world.run(60s, [&] { return world.view(0).round == 2; }));
+    world.start(2);
+    const auto joined = world.time().now();
+    // Within the round: it has computed something before the round after next is over.
+    BOOST_TEST_REQUIRE(world.run(30s, [&] { return world.log(2).lanes_run > 0; }),
+                       world.describe());
+    BOOST_TEST(world.view(0).round <= 3u);
+    BOOST_TEST((world.time().now() - joined < 10s));
+    finish_as_alone(world, tiny_alone(), 60s);
+}
+
+BOOST_AUTO_TEST_CASE(a_slow_node_does_not_hold_the_others_up) {
+    crew_world fast(tiny(), {.nodes = 3, .seed = 6});
+    fast.start_all();
+    finish_as_alone(fast, tiny_alone(), 60s);
+    const auto without = fast.time().now().time_since_epoch();
+    crew_world world(tiny(), {.nodes = 4, .seed = 6});
+    world.machine_of(3).slowness = 10;
+    world.start_all();
+    const auto done = [&] {
+        for (std::size_t i = 0; i < 3; ++i) {
+            if (world.view(i).state != job_state::done) return false;
+        }
+        return true;
+    };
+    BOOST_TEST_REQUIRE(world.run(120s, done), world.describe());
+    BOOST_TEST((world.time().now().time_since_epoch() < 2 * without),
+               "with a slow fourth node: " << world.describe());
+    finish_as_alone(world, tiny_alone(), 120s);
+}
+
+BOOST_AUTO_TEST_CASE(a_recipe_that_diverges_fails_everywhere_with_the_place) {
+    const auto functions = make_tiny_functions({.lanes = 3, .rounds = 4, .lr = 1e8});
+    const auto alone = replay(*functions);
+    BOOST_TEST_REQUIRE(alone.diverged.has_value());
+    for (const std::size_t nodes : {1, 3}) {
+        crew_world world(*functions, {.nodes = nodes, .seed = 7});
+        world.start_all();
+        BOOST_TEST_REQUIRE(world.run(60s, [&] { return world.all(job_state::failed); }),
+                           world.describe());
+        for (std::size_t i = 0; i < nodes; ++i) {
+            const auto v = world.view(i);
+            BOOST_TEST(v.reason_code == "diverged");
+            BOOST_TEST(v.reason.find(*alone.diverged) != std::string::npos,
+                       v.reason << " should name " << *alone.diverged);
+            BOOST_TEST(!v.tainted);
+            BOOST_TEST(v.round == alone.entries.size());
+            for (const auto& c : world.log(i).checks) {
+                BOOST_TEST((c.verdict != training::check_verdict::refuted));
+            }
+        }
+    }
+}
+
+BOOST_AUTO_TEST_CASE(one_lane_that_diverges_late_is_named_by_all) {
+    const auto functions = make_hash_functions({.lanes = 5, .rounds = 4, .diverges = {{2, 3}}});
+    crew_world world(*functions, {.nodes = 3, .seed = 8});
+    world.start_all();
+    BOOST_TEST_REQUIRE(world.run(60s, [&] { return world.all(job_state::failed); }),
+                       world.describe());
+    for (std::size_t i = 0; i < 3; ++i) {
+        BOOST_TEST(world.view(i).reason.find("round 2, lane 3, step 1, tensor "
+                                             "transformer.wte.weight") != std::string::npos);
+        BOOST_TEST(world.view(i).round == 2u);
+    }
+}
+
+BOOST_AUTO_TEST_CASE(pause_stops_work_and_resume_takes_it_up) {
+    crew_world world(tiny(), {.nodes = 2, .seed = 9});
+    world.start_all();
+    BOOST_TEST_REQUIRE(world.run(60s, [&] { return world.view(0).round == 1; }));
+    const auto paused = *world.steward(0);
+    const auto other = 1 - paused;
+    world.command(paused, crew_command::pause);
+    const auto lanes = world.log(paused).lanes_run;
+    BOOST_TEST_REQUIRE(world.run(60s, [&] { return world.view(other).round >= 3; }),
+                       world.describe());
+    BOOST_TEST(world.log(paused).lanes_run == lanes);
+    BOOST_TEST(world.view(paused).reason_code == "paused");
+    world.command(paused, crew_command::resume);
+    finish_as_alone(world, tiny_alone(), 60s);
+    BOOST_TEST(world.log(paused).lanes_run > lanes);
+}
+
+BOOST_AUTO_TEST_CASE(drain_finishes_the_lane_in_hand_and_takes_no_more) {
+    crew_world world(tiny(), {.nodes = 2, .seed = 10});
+    world.start_all();
+    const auto in_hand = [&] {
+        for (const auto& m : world.view(1).members) {
+            if (m.node == world.id_of(1)) return m.doing.find("lane") != std::string::npos;
+        }
+        return false;
+    };
+    BOOST_TEST_REQUIRE(world.run(60s, in_hand));
+    const auto before = world.log(1).lanes_run;
+    world.command(1, crew_command::drain);
+    world.run_for(15s);
+    BOOST_TEST(world.log(1).lanes_run == before + 1);
+    BOOST_TEST_REQUIRE(world.run(90s, [&] { return world.view(0).state == job_state::done; }),
+                       world.describe());
+    world.command(1, crew_command::resume);
+    finish_as_alone(world, tiny_alone(), 60s);
+}
+
+BOOST_AUTO_TEST_CASE(a_node_that_leaves_is_not_waited_for) {
+    crew_world world(tiny(), {.nodes = 3, .seed = 11});
+    world.start_all();
+    BOOST_TEST_REQUIRE(world.run(60s, [&] { return world.view(0).round == 1; }));
+    const auto leaver = *world.steward(0);
+    world.command(leaver, crew_command::leave);
+    const auto others_done = [&] {
+        for (std::size_t i = 0; i < 3; ++i) {
+            if (i != leaver && world.view(i).state != job_state::done) return false;
+        }
+        return true;
+    };
+    BOOST_TEST_REQUIRE(world.run(60s, others_done), world.describe());
+    BOOST_TEST(world.view(leaver).reason_code == "left");
+}
+
+BOOST_AUTO_TEST_CASE(a_cancelled_job_stops) {
+    crew_world world(tiny(), {.nodes = 2, .seed = 12});
+    world.start_all();
+    world.run_for(6s);
+    for (const std::size_t i : {0, 1}) world.command(i, crew_command::cancel);
+    const auto lanes = world.log(0).lanes_run + world.log(1).lanes_run;
+    world.run_for(10s);
+    BOOST_TEST(world.all(job_state::cancelled));
+    BOOST_TEST(world.log(0).lanes_run + world.log(1).lanes_run == lanes);
+}
+
+BOOST_AUTO_TEST_CASE(a_crew_waits_for_its_least_number) {
+    crew_world world(tiny(), {.nodes = 2, .seed = 13, .crew_min = 2});
+    world.start(0);
+    world.run_for(20s);
+    BOOST_TEST((world.view(0).state == job_state::waiting));
+    BOOST_TEST(world.view(0).reason_code == "crew_min");
+    BOOST_TEST(world.log(0).lanes_run == 0u);
+    world.start(1);
+    finish_as_alone(world, tiny_alone(), 90s);
+    every_lane_was_checked(world, 2);
+}
+
+BOOST_AUTO_TEST_CASE(a_wrong_contribution_is_refuted_and_taints_or_is_left_out) {
+    // Node 0 hands in lane 1's result as lane 0's, in round 1.
+    for (const std::uint64_t seed : {14, 15, 16, 17}) {
+        crew_world world(tiny(), {.nodes = 3, .seed = seed, .honest = false});
+        world.machine_of(0).lies = {{1, 0}, {1, 1}, {1, 2}, {1, 3}};
+        world.start_all();
+        BOOST_TEST_REQUIRE(world.run(120s, [&] { return world.all(job_state::done); }),
+                           world.describe());
+        bool refuted = false;
+        for (const std::size_t i : {1, 2}) {
+            const auto v = world.view(i, true);
+            const bool right = v.chronicle == tiny_alone().entries;
+            BOOST_TEST((right || (v.tainted && v.tainted_from == 1u)), world.describe());
+            for (const auto& c : world.log(i).checks) {
+                if (c.verdict == training::check_verdict::refuted) {
+                    refuted = true;
+                    BOOST_TEST(c.round.value == 1u);
+                    BOOST_TEST((c.worker == world.id_of(0) || c.checker == world.id_of(0)));
+                }
+            }
+        }
+        BOOST_TEST(refuted);
+    }
+}
+
+}  // namespace tequio::simulation

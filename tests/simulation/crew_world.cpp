@@ -1,0 +1,212 @@
+#include "tests/simulation/crew_world.hpp"
+
+#include "base/ensure.hpp"
+#include "tests/simulation/crew_machine.hpp"
+
+namespace tequio::simulation {
+
+using namespace training;
+
+namespace {
+
+base::signing_key key_of(const base::rng& root, const std::string& name) {
+    auto rng = root.split(name);
+    std::array<std::uint8_t, 32> seed{};
+    for (auto& byte : seed) byte = static_cast<std::uint8_t>(rng.below(256));
+    return base::signing_key::from_seed(seed);
+}
+
+}  // namespace
+
+crew_world::crew_world(lane_functions& functions, world_options options)
+    : functions_(functions),
+      shape_{base::task_id{base::sha256("a task").bytes},
+             static_cast<std::uint32_t>(functions.lanes()), functions.rounds(),
+             functions.contribution_bytes(), functions.validation()},
+      options_(std::move(options)),
+      root_(options_.seed),
+      network_(time_, options_.nodes, root_.split("network")),
+      machines_(options_.nodes),
+      disks_(options_.nodes),
+      nodes_(options_.nodes),
+      logs_(options_.nodes) {
+    network_.conditions = options_.network;
+    network_.on_delivery = [this](std::size_t from, std::size_t to, base::byte_view bytes) {
+        trace_.add(time_.now(), std::to_string(from) + ">" + std::to_string(to), bytes);
+    };
+    for (std::size_t i = 0; i < options_.nodes; ++i) {
+        roots_.push_back(key_of(root_, "root " + std::to_string(i)));
+        keys_.push_back(key_of(root_, "message " + std::to_string(i)));
+        index_of_[id_of(i)] = i;
+    }
+}
+
+crew_world::~crew_world() = default;
+
+crew_config crew_world::config_of(std::size_t index) {
+    crew_config c;
+    c.task = shape_.task;
+    c.self = id_of(index);
+    c.lanes = functions_.lanes();
+    c.rounds = functions_.rounds();
+    c.lane_tokens = 100;
+    c.contribution_bytes = functions_.contribution_bytes();
+    c.validation = functions_.validation();
+    c.settle = options_.settle;
+    c.crew_min = options_.crew_min;
+    c.keys.sign = [this, index](base::byte_view message) { return keys_[index].sign(message); };
+    // What a real node's root key certifies, this world simply knows.
+    const auto& own = keys_[index].public_part();
+    c.keys.certificate = {own.bytes.begin(), own.bytes.end()};
+    c.keys.verify_certificate = [this](
+                                    const base::node_id& node,
+                                    base::byte_view certificate) -> base::result<base::public_key> {
+        const auto it = index_of_.find(node);
+        if (it == index_of_.end() ||
+            !std::ranges::equal(certificate, keys_[it->second].public_part().view())) {
+            return base::fail(base::errc::bad_signature, "not certified");
+        }
+        return keys_[it->second].public_part();
+    };
+    return c;
+}
+
+machine& crew_world::machine_of(std::size_t index) {
+    return machines_[index];
+}
+
+void crew_world::start(std::size_t index) {
+    base::ensure(nodes_[index] == nullptr, "started once");
+    nodes_[index] = std::make_unique<crew_machine>(*this, index);
+    nodes_[index]->begin();
+    network_.attach(index, nodes_[index].get());
+}
+
+void crew_world::start_all() {
+    for (std::size_t i = 0; i < nodes_.size(); ++i) start(i);
+}
+
+void crew_world::crash(std::size_t index) {
+    if (!nodes_[index]) return;
+    trace_.add(time_.now(), "crash " + std::to_string(index));
+    nodes_[index].reset();
+    disks_[index].lose_unsynced();
+    network_.detach(index);
+}
+
+bool crew_world::alive(std::size_t index) const {
+    return nodes_[index] != nullptr;
+}
+
+void crew_world::command(std::size_t index, crew_command c) {
+    nodes_[index]->feed(c);
+}
+
+void crew_world::feed(std::size_t index, const crew_event& e) {
+    nodes_[index]->feed(e);
+}
+
+crew_view crew_world::view(std::size_t index, bool chronicle) const {
+    return nodes_[index]->core().view(chronicle);
+}
+
+std::optional<std::size_t> crew_world::steward(std::size_t index) const {
+    const auto id = view(index).steward;
+    const auto it = index_of_.find(id);
+    if (it == index_of_.end()) return std::nullopt;
+    return it->second;
+}
+
+bool crew_world::run(base::duration limit, const std::function<bool()>& done) {
+    const auto end = time_.now() + limit;
+    while (!done()) {
+        if (time_.now() > end || !time_.run_one()) return false;
+    }
+    return true;
+}
+
+void crew_world::run_for(base::duration time) {
+    run(time, [] { return false; });
+}
+
+bool crew_world::all(job_state state) const {
+    for (std::size_t i = 0; i < nodes_.size(); ++i) {
+        if (nodes_[i] && view(i).state != state) return false;
+    }
+    return true;
+}
+
+bool crew_world::all_agree_with(const replayed& alone) const {
+    for (std::size_t i = 0; i < nodes_.size(); ++i) {
+        if (nodes_[i] && view(i, true).chronicle != alone.entries) return false;
+    }
+    return true;
+}
+
+void crew_world::observe(std::size_t index) {
+    ++node_events_;
+    nodes_[index]->core().check();
+    if (on_event) on_event(index);
+}
+
+/// No two honest nodes ever hold different entries for one round.
+void crew_world::observe_entry(std::size_t index, const chronicle_entry& entry) {
+    trace_.add(time_.now(), "entry of " + std::to_string(index),
+               base::as_bytes(chronicle_entry_text(entry)));
+    const auto [it, fresh] = entries_.emplace(entry.round.value, entry);
+    base::ensure(fresh || it->second == entry || !options_.honest,
+                 "two nodes hold different chronicle entries");
+}
+
+/// Nothing leaves a node that contradicts what left it before, whatever was lost in between.
+void crew_world::observe_message(std::size_t index, base::byte_view message) {
+    using namespace crew_protocol;
+    const auto decoded = decode(shape_, message);
+    base::ensure(decoded.has_value(), "what is sent can be read");
+    const auto* sent = std::get_if<facts>(&*decoded);
+    if (sent == nullptr) return;
+    for (const auto& fact : sent->claims) {
+        const auto said = parse_claim(shape_, fact.body);
+        base::ensure(said.has_value(), "claims that are sent can be read");
+        if (said->node == id_of(index)) observe_fact(index, "claim", said->key, fact.body);
+    }
+    for (const auto& fact : sent->openings) {
+        const auto said = parse_opening(shape_, fact.body);
+        base::ensure(said.has_value(), "openings that are sent can be read");
+        observe_fact(index, "opening", said->key, fact.body);
+    }
+}
+
+void crew_world::observe_fact(std::size_t index, std::string_view kind,
+                              const crew_protocol::item_key& key, base::byte_view body) {
+    const auto name = std::string(kind) + " " + std::to_string(index) + " " +
+                      std::to_string(key.round) + " " + std::to_string(key.item);
+    const auto [it, fresh] = said_.emplace(name, base::byte_vector(body.begin(), body.end()));
+    base::ensure(fresh || std::ranges::equal(it->second, body), "said twice, differently");
+}
+
+std::string crew_world::describe() const {
+    std::string out =
+        "at " +
+        std::to_string(std::chrono::duration<double>(time_.now().time_since_epoch()).count()) +
+        " s";
+    for (std::size_t i = 0; i < nodes_.size(); ++i) {
+        out += "\n  node " + std::to_string(i) + ": ";
+        if (!nodes_[i]) {
+            out += "dead";
+            continue;
+        }
+        const auto v = view(i);
+        out += "round " + std::to_string(v.round) + "/" + std::to_string(v.rounds) + " settled " +
+               std::to_string(v.settled_round) + " [" + v.reason_code + "] " + v.reason +
+               " steward " + v.steward.brief();
+        for (const auto& m : v.members) {
+            out += "\n    " + m.node.brief() + (m.present ? " present " : " away ") +
+                   (m.available ? "available " : "busy ") + m.doing + " at " +
+                   std::to_string(m.rounds);
+        }
+    }
+    return out;
+}
+
+}  // namespace tequio::simulation

@@ -1,0 +1,115 @@
+#pragma once
+
+/// N virtual machines working on one job: each the real crew core, with a virtual worker, disk and
+/// blob store, on a virtual network. Observers look at every core after every event.
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "tests/simulation/lane_functions.hpp"
+#include "tests/support/simulator.hpp"
+#include "training/crew.hpp"
+#include "training/crew/messages.hpp"
+
+namespace tequio::simulation {
+
+/// How fast a virtual machine is.
+struct machine {
+    double slowness = 1;  ///< times the durations below
+    /// Lanes for which it hands in another lane's result.
+    std::set<std::pair<std::uint64_t, std::uint64_t>> lies;  ///< round, lane
+    base::duration lane = std::chrono::seconds(2);
+    base::duration other = std::chrono::milliseconds(200);
+    base::duration disk = std::chrono::milliseconds(3);
+};
+
+struct world_options {
+    std::size_t nodes = 3;
+    std::uint64_t seed = 1;
+    std::uint64_t settle = 3;
+    std::uint64_t crew_min = 1;
+    network_conditions network{};
+    /// With a liar about, the chronicle may hold what one machine alone would not.
+    bool honest = true;
+};
+
+class crew_machine;
+
+/// What the nodes of a world did, node by node, for assertions.
+struct node_log {
+    std::vector<training::check_recorded> checks;
+    std::optional<training::job_finished> finished;
+    std::uint64_t lanes_run = 0;
+    std::vector<std::string> refused;  ///< errors of handle(): a peer broke the protocol
+    bool drained = false;
+};
+
+class crew_world {
+public:
+    crew_world(lane_functions& functions, world_options options);
+    ~crew_world();
+
+    machine& machine_of(std::size_t index);
+    void start(std::size_t index);
+    void start_all();
+    /// kill -9: what was not synced is gone; the disk stays.
+    void crash(std::size_t index);
+    bool alive(std::size_t index) const;
+    void command(std::size_t index, training::crew_command c);
+    void feed(std::size_t index, const training::crew_event& e);
+    training::crew_view view(std::size_t index, bool chronicle = false) const;
+    const node_log& log(std::size_t index) const { return logs_[index]; }
+    /// Who is followed as steward by the living node `index`; nothing when nobody is.
+    std::optional<std::size_t> steward(std::size_t index) const;
+
+    scheduler& time() { return time_; }
+    virtual_network& network() { return network_; }
+    base::rng rng(std::string_view name) const { return root_.split(name); }
+
+    /// Runs until `done`, looked at after every event. False when `limit` of virtual time passed,
+    /// or nothing is left to happen.
+    bool run(base::duration limit, const std::function<bool()>& done);
+    void run_for(base::duration time);
+    /// Every living node says that the job is done.
+    bool all(training::job_state state) const;
+    /// Living nodes hold exactly the chronicle that one machine alone makes.
+    bool all_agree_with(const replayed& alone) const;
+    base::digest trace() const { return trace_.value(); }
+    /// Called after every event of any node, with its index.
+    std::function<void(std::size_t)> on_event;
+    std::uint64_t events() const { return node_events_; }
+    std::string describe() const;
+    base::node_id id_of(std::size_t index) const {
+        return base::node_id{roots_[index].public_part().bytes};
+    }
+
+private:
+    friend class crew_machine;
+    training::crew_config config_of(std::size_t index);
+    void observe(std::size_t index);
+    void observe_entry(std::size_t index, const training::chronicle_entry& entry);
+    void observe_message(std::size_t index, base::byte_view message);
+    void observe_fact(std::size_t index, std::string_view kind,
+                      const training::crew_protocol::item_key& key, base::byte_view body);
+
+    lane_functions& functions_;
+    training::crew_protocol::job_shape shape_;
+    world_options options_;
+    base::rng root_;
+    scheduler time_;
+    virtual_network network_;
+    trace_digest trace_;
+    std::vector<base::signing_key> roots_, keys_;
+    std::vector<machine> machines_;
+    std::vector<virtual_disk> disks_;
+    std::vector<std::unique_ptr<crew_machine>> nodes_;
+    std::vector<node_log> logs_;
+    std::map<base::node_id, std::size_t> index_of_;
+    std::map<std::uint64_t, training::chronicle_entry> entries_;  ///< first seen, by round
+    std::map<std::string, base::byte_vector> said_;  ///< what each node said about each item
+    std::uint64_t node_events_ = 0;
+};
+
+}  // namespace tequio::simulation

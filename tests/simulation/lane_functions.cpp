@@ -1,0 +1,258 @@
+#include "tests/simulation/lane_functions.hpp"
+
+#include <cmath>
+#include <limits>
+
+#include "base/ensure.hpp"
+#include "base/sha256.hpp"
+#include "training/dataset.hpp"
+#include "training/engine.hpp"
+#include "training/errc.hpp"
+#include "training/merge.hpp"
+#include "training/recipe.hpp"
+#include "training/state.hpp"
+
+namespace tequio::simulation {
+namespace {
+
+using namespace training;
+
+class hash_functions final : public lane_functions {
+public:
+    explicit hash_functions(const hash_job& job) : job_(job) {}
+    std::uint64_t lanes() const override { return job_.lanes; }
+    std::uint64_t rounds() const override { return job_.rounds; }
+    bool validation() const override { return job_.validation; }
+    std::uint64_t contribution_bytes() const override { return job_.contribution_bytes; }
+
+    base::digest initial() override { return base::sha256("initial"); }
+
+    computed lane(const base::digest& state, std::uint64_t round, std::uint64_t lane) override {
+        computed out;
+        const auto seed = hash("lane", state.view(), round, lane);
+        out.outcome.trace = hash("trace", state.view(), round, lane);
+        if (job_.diverges == std::pair(round, lane)) {
+            out.outcome.divergence = diverged{1, "transformer.wte.weight"};
+            return out;
+        }
+        out.bytes = expand(seed);
+        out.outcome.blob = base::blob_ref_of(out.bytes);
+        out.outcome.loss = loss_of(seed);
+        return out;
+    }
+    double validate(const base::digest& state, std::uint64_t round) override {
+        return loss_of(hash("validation", state.view(), round, 0));
+    }
+    computed sum(const std::vector<base::byte_view>& contributions) override {
+        computed out;
+        base::sha256_stream all;
+        for (const auto& c : contributions) all.add(c);
+        out.outcome.sum = all.finish();
+        out.bytes = expand(hash("mean", out.outcome.sum.view(), 0, 0));
+        out.outcome.blob = base::blob_ref_of(out.bytes);
+        out.outcome.loss = loss_of(out.outcome.sum);
+        return out;
+    }
+    base::digest apply(const base::digest& state, base::byte_view mean) override {
+        base::byte_vector both(state.bytes.begin(), state.bytes.end());
+        both.insert(both.end(), mean.begin(), mean.end());
+        return base::sha256(both);
+    }
+
+private:
+    static base::digest hash(std::string_view what, base::byte_view bytes, std::uint64_t a,
+                             std::uint64_t b) {
+        base::byte_vector in;
+        base::byte_writer w(in);
+        w.raw(base::as_bytes(what));
+        w.raw(bytes);
+        w.u64(a);
+        w.u64(b);
+        return base::sha256(in);
+    }
+    static double loss_of(const base::digest& d) { return 1.0 + d.bytes[0] / 256.0; }
+    base::byte_vector expand(const base::digest& seed) const {
+        base::byte_vector out(job_.contribution_bytes);
+        for (std::size_t i = 0; i < out.size(); ++i) {
+            out[i] = static_cast<std::uint8_t>(seed.bytes[i % 32] + i / 32);
+        }
+        return out;
+    }
+    hash_job job_;
+};
+
+bool to_the_end(std::uint64_t) {
+    return true;
+}
+
+class tiny_functions final : public lane_functions {
+public:
+    explicit tiny_functions(const tiny_job& job) {
+        auto& r = recipe_;
+        r.model = {"gpt2", 1, 2, 16, 8, 256};
+        std::string text;
+        for (int i = 0; i < 60; ++i) {
+            text += "line " + std::to_string(i * 7919 % 101) + " of a small text\n";
+        }
+        const std::vector<source_file> files{{"text", base::as_bytes(text)}};
+        auto data = tokenise_bytes(files, 0.1, r.model.context);
+        base::ensure(data.has_value(), "the text can be tokenised");
+        tokens_ = std::move(data->tokens);
+        r.data = data->config;
+        r.train.lanes = job.lanes;
+        r.train.rounds = job.rounds;
+        r.train.inner_steps = 2;
+        r.train.batch = 2;
+        r.train.micro_batch = 2;
+        r.train.inner.lr = job.lr;
+        if (job.lr > 1) r.train.inner.clip = 0;
+        const auto checked = check_recipe(r);
+        base::ensure(checked.has_value(), "the tiny recipe is valid");
+        auto view = dataset_view::open(tokens_, r);
+        base::ensure(view.has_value(), "the tokens fit the recipe");
+        auto made = engine::create(r, *view, executor_);
+        base::ensure(made.has_value(), "the engine fits into memory");
+        engine_ = std::move(*made);
+    }
+    std::uint64_t lanes() const override { return recipe_.train.lanes; }
+    std::uint64_t rounds() const override { return recipe_.train.rounds; }
+    bool validation() const override { return recipe_.data.validation_tokens > 0; }
+    std::uint64_t contribution_bytes() const override {
+        return contribution_shape{engine_->layout().padded_size}.size_bytes();
+    }
+
+    base::digest initial() override {
+        full_state s(engine_->layout().padded_size);
+        engine_->initial_state(s.span());
+        return keep(std::move(s));
+    }
+    computed lane(const base::digest& state, std::uint64_t round, std::uint64_t lane) override {
+        const auto key = std::tuple(state, round, lane);
+        if (const auto it = lanes_.find(key); it != lanes_.end()) return it->second;
+        auto result = engine_->run_lane(states_.at(state).view(), {round}, {lane}, to_the_end);
+        base::ensure(result.has_value(), "lanes run to their end");
+        computed out;
+        out.outcome.loss = result->loss;
+        out.outcome.trace = result->trace;
+        if (auto* bytes = std::get_if<base::byte_vector>(&result->outcome)) {
+            out.bytes = std::move(*bytes);
+            out.outcome.blob = base::blob_ref_of(out.bytes);
+        } else {
+            out.outcome.divergence = std::get<diverged>(result->outcome);
+        }
+        return lanes_.emplace(key, std::move(out)).first->second;
+    }
+    double validate(const base::digest& state, std::uint64_t) override {
+        if (const auto it = losses_.find(state); it != losses_.end()) return it->second;
+        const auto loss = engine_->validate(states_.at(state).view(), to_the_end);
+        const double value = loss ? *loss : std::numeric_limits<double>::quiet_NaN();
+        return losses_.emplace(state, value).first->second;
+    }
+    computed sum(const std::vector<base::byte_view>& contributions) override {
+        base::sha256_stream all;
+        for (const auto& c : contributions) all.add(base::sha256(c).view());
+        const auto key = all.finish();
+        if (const auto it = sums_.find(key); it != sums_.end()) return it->second;
+        summation s(recipe_, engine_->layout());
+        for (std::size_t lane = 0; lane < contributions.size(); ++lane) {
+            const auto added = s.add({lane}, contributions[lane]);
+            base::ensure(added.has_value(), "contributions are canonical");
+        }
+        auto result = s.finish();
+        base::ensure(result.has_value(), "every lane was added");
+        computed out;
+        out.outcome.sum = result->sum;
+        out.outcome.loss = result->loss;
+        out.bytes = std::move(result->mean);
+        out.outcome.blob = base::blob_ref_of(out.bytes);
+        return sums_.emplace(key, std::move(out)).first->second;
+    }
+    base::digest apply(const base::digest& state, base::byte_view mean) override {
+        const auto key = std::pair(state, base::sha256(mean));
+        if (const auto it = applied_.find(key); it != applied_.end()) return it->second;
+        full_state s = states_.at(state);
+        const auto done = apply_mean(recipe_, engine_->layout(), mean, s.span());
+        base::ensure(done.has_value(), "a mean that a sum made can be applied");
+        return applied_.emplace(key, keep(std::move(s))).first->second;
+    }
+
+private:
+    struct full_state {
+        explicit full_state(std::uint64_t size) : parameters(size), momentum(size) {}
+        state_span span() { return {parameters, momentum}; }
+        state_view view() const { return {parameters, momentum}; }
+        std::vector<float> parameters, momentum;
+    };
+    base::digest keep(full_state s) {
+        const auto digest = state_digest(engine_->layout(), s.view());
+        states_.emplace(digest, std::move(s));
+        return digest;
+    }
+
+    recipe recipe_;
+    base::byte_vector tokens_;
+    serial_executor executor_;
+    std::unique_ptr<engine> engine_;
+    std::map<base::digest, full_state> states_;
+    std::map<std::tuple<base::digest, std::uint64_t, std::uint64_t>, computed> lanes_;
+    std::map<base::digest, double> losses_;
+    std::map<base::digest, computed> sums_;
+    std::map<std::pair<base::digest, base::digest>, base::digest> applied_;
+};
+
+}  // namespace
+
+std::unique_ptr<lane_functions> make_hash_functions(const hash_job& job) {
+    return std::make_unique<hash_functions>(job);
+}
+
+std::unique_ptr<lane_functions> make_tiny_functions(const tiny_job& job) {
+    return std::make_unique<tiny_functions>(job);
+}
+
+replayed replay(lane_functions& f) {
+    replayed out;
+    auto state = f.initial();
+    const auto where = [](std::uint64_t round, const std::string& what, const diverged& d) {
+        return "round " + std::to_string(round) + ", " + what + ", step " + std::to_string(d.step) +
+               ", tensor " + d.tensor;
+    };
+    for (std::uint64_t round = 0; round <= f.rounds(); ++round) {
+        chronicle_entry entry;
+        entry.round = {round};
+        entry.state_before = entry.state_after = state;
+        if (f.validation()) {
+            entry.validation_loss = f.validate(state, round);
+            if (!std::isfinite(*entry.validation_loss)) {
+                out.diverged = where(round, "validation", {0, "loss"});
+                return out;
+            }
+        }
+        std::vector<computed> lanes;
+        for (std::uint64_t lane = 0; round < f.rounds() && lane < f.lanes(); ++lane) {
+            lanes.push_back(f.lane(state, round, lane));
+            if (lanes.back().outcome.divergence) {
+                out.diverged =
+                    where(round, "lane " + std::to_string(lane), *lanes.back().outcome.divergence);
+                return out;
+            }
+            entry.contributions.push_back(lanes.back().outcome.blob.root);
+        }
+        if (!lanes.empty()) {
+            const std::vector<base::byte_view> views = [&] {
+                std::vector<base::byte_view> v;
+                for (const auto& lane : lanes) v.push_back(lane.bytes);
+                return v;
+            }();
+            const auto sum = f.sum(views);
+            entry.sum = sum.outcome.sum;
+            entry.mean = sum.outcome.blob;
+            entry.loss = sum.outcome.loss;
+            state = entry.state_after = f.apply(state, sum.bytes);
+        }
+        out.entries.push_back(std::move(entry));
+    }
+    return out;
+}
+
+}  // namespace tequio::simulation

@@ -1,0 +1,66 @@
+#pragma once
+
+/// The pure functions that a crew's workers compute, for virtual workers: results are remembered by
+/// their arguments, so that forty virtual machines cost one real computation.
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "base/bytes.hpp"
+#include "training/crew.hpp"
+
+namespace tequio::simulation {
+
+/// A lane's result with the blob's bytes beside the outcome.
+struct computed {
+    training::work_outcome outcome;
+    base::byte_vector bytes;  ///< of outcome.blob, when there is one
+};
+
+class lane_functions {
+public:
+    virtual ~lane_functions() = default;
+    virtual std::uint64_t lanes() const = 0;
+    virtual std::uint64_t rounds() const = 0;
+    virtual bool validation() const = 0;
+    virtual std::uint64_t contribution_bytes() const = 0;
+
+    virtual base::digest initial() = 0;
+    virtual computed lane(const base::digest& state, std::uint64_t round, std::uint64_t lane) = 0;
+    /// Not finite when the state is not.
+    virtual double validate(const base::digest& state, std::uint64_t round) = 0;
+    /// `contributions` in lane order.
+    virtual computed sum(const std::vector<base::byte_view>& contributions) = 0;
+    virtual base::digest apply(const base::digest& state, base::byte_view mean) = 0;
+};
+
+/// Hashes in place of training: fast, and as deterministic.
+struct hash_job {
+    std::uint64_t lanes = 3;
+    std::uint64_t rounds = 4;
+    bool validation = true;
+    std::uint64_t contribution_bytes = 600;
+    /// Where it diverges, if it does.
+    std::optional<std::pair<std::uint64_t, std::uint64_t>> diverges{};  ///< round, lane
+};
+std::unique_ptr<lane_functions> make_hash_functions(const hash_job& job);
+
+/// Real training of a tiny gpt2: 1 layer, width 16, 2 heads, context 8, H = 2.
+struct tiny_job {
+    std::uint64_t lanes = 3;
+    std::uint64_t rounds = 4;
+    double lr = 4e-3;  ///< a huge one diverges
+};
+std::unique_ptr<lane_functions> make_tiny_functions(const tiny_job& job);
+
+/// What one machine alone comes to: the chronicle, or where it diverges.
+struct replayed {
+    std::vector<training::chronicle_entry> entries;
+    std::optional<std::string> diverged;  ///< "round 1, lane 2, step 3, tensor x"
+};
+replayed replay(lane_functions& functions);
+
+}  // namespace tequio::simulation
