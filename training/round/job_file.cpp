@@ -43,7 +43,7 @@ bool ends_with_any(std::string_view path, std::initializer_list<std::string_view
                        [&](std::string_view e) { return path.ends_with(e); });
 }
 
-/// Relative, inside the folder, printable. The shell checks that no link leads out.
+/// Relative, inside the folder, printable. A link that leads out is the submitter's own doing.
 bool path_is_inside(std::string_view path) {
     if (path.empty() || path.size() > path_max_bytes || !is_printable_utf8(path)) return false;
     if (path.front() == '/' || path.find('\\') != std::string_view::npos) return false;
