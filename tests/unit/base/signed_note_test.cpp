@@ -94,7 +94,7 @@ BOOST_AUTO_TEST_CASE(a_signature_of_a_type_we_do_not_know_is_carried_along) {
 BOOST_AUTO_TEST_CASE(at_least_sixteen_signatures_are_read_and_too_many_refused) {
     signed_note note;
     note.text = "t\n";
-    for (int i = 0; i < 64; ++i) note.sign("n" + std::to_string(i), key_of("k"));
+    for (int i = 0; i < 64; ++i) note.sign(std::string("n").append(std::to_string(i)), key_of("k"));
     BOOST_TEST(parse_signed_note(note.encode()).has_value());
     note.sign("n64", key_of("k"));
     const auto many = parse_signed_note(note.encode());
