@@ -1,5 +1,9 @@
 #include "p2p/io/session.hpp"
 
+#include <netinet/tcp.h>
+
+#include <boost/asio/detail/socket_option.hpp>
+#include <boost/asio/post.hpp>
 #include <boost/asio/ssl/context.hpp>
 #include <boost/asio/ssl/error.hpp>
 #include <boost/asio/ssl/stream.hpp>
@@ -14,6 +18,8 @@ namespace asio = boost::asio;
 using boost::system::error_code;
 using tcp = asio::ip::tcp;
 using clock = std::chrono::steady_clock;
+
+using unsent_max = asio::detail::socket_option::integer<IPPROTO_TCP, TCP_NOTSENT_LOWAT>;
 
 constexpr std::size_t read_size = 64 * 1024;
 // How long a refused peer may take to read why.
@@ -45,6 +51,8 @@ public:
     void start() override {
         error_code ignored;
         stream_.next_layer().set_option(tcp::no_delay(true), ignored);
+        // Little waits in the kernel, where a small message could not pass a blob piece any more.
+        stream_.next_layer().set_option(unsent_max(128 * 1024), ignored);
         timer_.expires_after(handshake_timeout_);
         timer_.async_wait([self = self()](error_code code) {
             if (!code && self->stage_ != stage::up) {
