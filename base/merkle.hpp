@@ -11,6 +11,7 @@
 
 namespace tequio::base {
 
+/// The hash of a leaf, and of a node over two subtrees.
 digest merkle_leaf(byte_view data);
 digest merkle_node(const digest& left, const digest& right);
 

@@ -29,6 +29,7 @@ public:
     /// The same code with `place: ` put before the sentence ("job.toml:31: ...").
     error at(std::string_view place) const;
 
+    /// True when the code is `value`, of the errc of any library.
     template <class Enum>
     bool is(Enum value) const {
         return code_ == make_error_code(value);

@@ -22,6 +22,7 @@ public:
     /// An independent stream for the component `name`; does not advance this one.
     rng split(std::string_view name) const;
 
+    /// Uniform over all 64-bit values.
     std::uint64_t next();
     /// Uniform in [0, bound), bound > 0.
     std::uint64_t below(std::uint64_t bound);

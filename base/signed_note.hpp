@@ -33,6 +33,7 @@ struct note_key {
 /// Errors: `errc::bad_encoding` for a malformed line or a key id that does not belong to the key.
 result<note_key> parse_note_key(std::string_view text);
 
+/// One signature line, whoever made it and of whatever type.
 struct note_signature {
     std::string name;
     std::array<std::uint8_t, 4> key_id{};

@@ -30,6 +30,7 @@ inline constexpr std::string_view log_name = "tequio/log";
 /// Cap on a note in the ledger: an entry must fit a C2SP entry bundle (65,535 bytes).
 inline constexpr std::size_t entry_note_max_bytes = 60 * 1024;
 
+/// One place in the chain.
 struct entry {
     base::entry_index index;
     base::digest prev;
@@ -43,6 +44,7 @@ struct entry {
 /// Errors: `errc::bad_receipt` unless `bytes` is exactly what `entry::bytes` writes.
 base::result<entry> parse_entry(std::string_view bytes);
 
+/// Entry 0: whose ledger this is, and the key that signs in it.
 struct opening_note {
     base::node_id node;
     certified_key log_key;
@@ -50,6 +52,7 @@ struct opening_note {
     bool operator==(const opening_note&) const = default;
 };
 
+/// The one text of an opening.
 std::string opening_text(const opening_note& o);
 /// Strict. Errors: `errc::bad_receipt`.
 base::result<opening_note> parse_opening(std::string_view text);
@@ -73,6 +76,7 @@ struct checkpoint {
     base::digest root;
     bool operator==(const checkpoint&) const = default;
 };
+/// The one text of a checkpoint.
 std::string checkpoint_text(const checkpoint& c);
 /// Errors: `errc::bad_receipt`, also for extension lines, which we never write.
 base::result<checkpoint> parse_checkpoint(std::string_view text);

@@ -6,6 +6,7 @@
 
 namespace tequio::ledger {
 
+/// Codes of this library; the sentence of the error says more.
 enum class errc {
     bad_receipt = 1,  ///< a receipt, certificate or opening note that is not in its one form
     bad_signature,    ///< a signature or key certificate that does not verify

@@ -41,9 +41,12 @@
 
 namespace tequio::ledger {
 
+/// What work was done: a lane, a validation, a merge, or a check as work of its own.
 enum class receipt_kind { lane = 1, validation, merge, check };
+/// What came of checking it; see the table above.
 enum class receipt_verdict { matched = 1, refuted, unchecked, unanswered, refused };
 
+/// The word in the text.
 std::string_view name_of(receipt_kind kind);
 std::string_view name_of(receipt_verdict verdict);
 
@@ -72,6 +75,7 @@ struct receipt_facts {
     bool operator==(const receipt_facts&) const = default;
 };
 
+/// A receipt as its text says it.
 struct receipt {
     receipt_facts facts;
     base::unix_time time;
@@ -134,6 +138,7 @@ struct unanswered_note {
 /// Cap on the round record inside an `unanswered_note`.
 inline constexpr std::size_t record_size_max_bytes = 16 * 1024;
 
+/// The one text of such a note; ensures that the record is within its cap.
 std::string unanswered_text(const unanswered_note& n);
 /// Strict, as `parse_receipt`. Errors: `errc::bad_receipt`.
 base::result<unanswered_note> parse_unanswered(std::string_view text);

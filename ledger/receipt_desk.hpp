@@ -26,6 +26,7 @@
 
 namespace tequio::ledger {
 
+/// Limits and pauses of a desk.
 struct desk_config {
     std::size_t drafts_max = 4096;         ///< guess: a round of the largest crew
     std::size_t offers_max = 1024;         ///< from others, being confirmed or stored
@@ -77,6 +78,7 @@ struct desk_tick {};
 using desk_event = std::variant<draft, desk_message, confirm, written, peer_reachable, desk_tick>;
 
 // Effects.
+/// To be sent to a peer; lost without harm.
 struct send_desk_message {
     base::node_id to;
     base::byte_vector bytes;
@@ -107,6 +109,7 @@ using desk_effect =
     std::variant<send_desk_message, confirm_wanted, write_wanted, receipt_recorded, desk_notice>;
 using desk_effects = std::vector<desk_effect>;
 
+/// One desk a node. See the rules at the top.
 class receipt_desk {
 public:
     /// `log_key` signs; `certificate` is its certification by `self`'s root key (ensured).

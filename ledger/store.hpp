@@ -12,6 +12,7 @@
 
 namespace tequio::ledger {
 
+/// The node that a ledger belongs to, and the key that signs its heads.
 struct store_owner {
     base::node_id node;
     std::shared_ptr<const base::signing_key> log_key;
@@ -74,6 +75,7 @@ public:
     static base::result<std::unique_ptr<store_reader>> open(const std::string& path);
     ~store_reader();
 
+    /// Errors: `errc::storage_failed`, `errc::damaged`.
     base::result<std::vector<entry>> entries(const entry_query& query);
     /// Every row in index order, without judging it; `each` returns false to stop.
     base::result<void> scan(const std::function<bool(const stored_row&)>& each);

@@ -10,11 +10,13 @@
 
 namespace tequio::ledger {
 
+/// One thing that is wrong.
 struct audit_fault {
     std::optional<base::entry_index> entry;  ///< none: the signed head itself
     std::string reason;
 };
 
+/// What an audit found.
 struct audit_report {
     std::uint64_t entries = 0;
     base::digest head;   ///< RFC 6962 root over the entries as found
