@@ -21,13 +21,26 @@ void refuse(CLI::App& parent, cli_context& context, const std::string& name) {
 }
 
 void add_commands(CLI::App& app, cli_context& context) {
+    add_node_command(app, context);
     add_id_command(app, context);
+    add_swarm_command(app, context);
+    add_status_commands(app, context);
+    add_doctor_command(app, context);
+    add_bench_command(app, context);
     auto& job = *app.add_subcommand("job", "write, submit, follow, fetch and recompute jobs");
     job.require_subcommand(1);
+    add_job_new_command(job, context);
+    add_job_plan_command(job, context);
+    add_job_submit_command(job, context);
+    add_job_view_commands(job, context);
+    add_job_fetch_command(job, context);
+    add_job_replay_command(job, context);
+    add_job_sample_command(job, context);
     for (const auto* name : {"offers", "block", "extend", "judge", "tokenizer"}) {
         refuse(job, context, name);
     }
     add_config_command(app, context);
+    add_worker_command(app, context);
     for (const auto* name : {"logs", "store", "completion", "agent"}) refuse(app, context, name);
 }
 

@@ -458,7 +458,16 @@ base::result<void> job_replay::save() {
 
 void job_replay::discard() {
     std::error_code ignored;
-    std::filesystem::remove_all(parts_->options.folder, ignored);
+    std::vector<std::filesystem::path> ours;
+    for (const auto& item : std::filesystem::directory_iterator(parts_->options.folder, ignored)) {
+        const auto name = item.path().filename().string();
+        // The folder may be one that its user had before: what is not ours stays.
+        const bool is_ours = name == "recipe" || name == "lock" || name.starts_with("entry-") ||
+                             name.starts_with("state-") || name.starts_with("lane-");
+        if (is_ours) ours.push_back(item.path());
+    }
+    for (const auto& path : ours) std::filesystem::remove(path, ignored);
+    std::filesystem::remove(parts_->options.folder, ignored);
 }
 
 int job_replay::worker_process() const {

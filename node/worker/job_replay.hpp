@@ -74,7 +74,7 @@ public:
     base::result<base::digest> apply(worker_input_file mean);
     /// Writes the held state into the folder, so that the next `open` starts there.
     base::result<void> save();
-    /// Removes what the folder holds; nothing is kept after the destructor.
+    /// Removes this replay's files, and the folder if nothing else is in it.
     void discard();
 
     /// Process id of the worker: for tests that kill it.

@@ -45,11 +45,11 @@ base::result<void> verify_input(const item_input& input, std::uint32_t index) {
 
 }  // namespace
 
-std::uint64_t job_memory_bytes(const training::recipe& r, unsigned threads) {
+std::uint64_t job_memory_bytes(const training::recipe& r, unsigned threads, std::uint32_t kept) {
     const auto cost = training::cost_of(r);
     const auto floats = training::layout_of(r.model).padded_size;
     auto bytes = training::engine::memory_bytes_for(r, threads);
-    bytes = saturating_add(bytes, state_memory::size_bytes(floats));
+    bytes = saturating_add(bytes, state_memory::size_bytes(floats, kept));
     bytes = saturating_add(bytes, floats * sizeof(std::int64_t));
     return saturating_add(bytes, 2 * cost.contribution_bytes);
 }
@@ -63,7 +63,10 @@ base::result<std::unique_ptr<job_runner>> job_runner::open(std::string_view reci
                                                            compute_pool& pool,
                                                            std::uint64_t memory_max_bytes) {
     TEQUIO_TRY(auto recipe, training::parse_recipe(recipe_text));
-    const auto needed = job_memory_bytes(recipe, pool.threads());
+    const auto layout = training::layout_of(recipe.model);
+    TEQUIO_TRY(auto memory, state_memory::map(std::move(state), training::recipe_id_of(recipe),
+                                              layout.padded_size));
+    const auto needed = job_memory_bytes(recipe, pool.threads(), memory.kept());
     if (memory_max_bytes != 0 && needed > memory_max_bytes) {
         return base::fail(errc::out_of_memory,
                           "this job needs " + base::human_size(needed) + " of memory and " +
@@ -75,9 +78,6 @@ base::result<std::unique_ptr<job_runner>> job_runner::open(std::string_view reci
     if (base::blob_ref_of(map.bytes()) != blob) {
         return base::fail(errc::bad_data, "the tokens are not the recipe's " + blob.text());
     }
-    const auto layout = training::layout_of(recipe.model);
-    TEQUIO_TRY(auto memory, state_memory::map(std::move(state), training::recipe_id_of(recipe),
-                                              layout.padded_size));
     if (const auto held = memory.held();
         held && training::state_digest(layout, memory.view()) != held->digest) {
         memory.clear();
@@ -109,14 +109,13 @@ base::result<item_result> job_runner::run(const compute_item& item,
 base::result<item_result> job_runner::compute(const compute_item& item,
                                               const item_callbacks& callbacks) {
     if (item.kind == compute_kind::prepare) return prepare();
+    if (item.kind == compute_kind::sum) return sum(item, callbacks);
     TEQUIO_CHECK(expect_round(item));
     switch (item.kind) {
         case compute_kind::lane:
             return run_lane(item, callbacks);
         case compute_kind::validation:
-            return validate(callbacks);
-        case compute_kind::sum:
-            return sum(item, callbacks);
+            return validate(item, callbacks);
         default:
             return apply(item, callbacks);
     }
@@ -124,12 +123,16 @@ base::result<item_result> job_runner::compute(const compute_item& item,
 
 base::result<void> job_runner::expect_round(const compute_item& item) const {
     const auto held = state_.held();
-    if (held && held->round == item.round) return {};
+    // Parameters of older rounds are kept for lanes and validation; only the newest has its
+    // momentum.
+    const bool here = item.kind == compute_kind::apply ? held && held->round == item.round
+                                                       : state_.find(item.round).has_value();
+    if (here) return {};
     return base::fail(errc::bad_state,
                       "an item of round " + std::to_string(item.round.value) + " while " +
                           (held ? "the state of round " + std::to_string(held->round.value)
                                 : std::string("no state")) +
-                          " is held");
+                          " is the newest held");
 }
 
 base::result<item_result> job_runner::prepare() {
@@ -156,8 +159,8 @@ base::result<item_result> job_runner::run_lane(const compute_item& item,
                                                std::to_string(item.lane.value) + " in round " +
                                                std::to_string(item.round.value));
     }
-    TEQUIO_TRY(auto lane,
-               engine_->run_lane(state_.view(), item.round, item.lane, callbacks.keep_going));
+    TEQUIO_TRY(auto lane, engine_->run_lane(state_.view(item.round), item.round, item.lane,
+                                            callbacks.keep_going));
     if (!pool_.environment_ok()) {
         return base::fail(errc::environment_changed,
                           "a compute thread's floating-point environment changed; start again");
@@ -173,14 +176,15 @@ base::result<item_result> job_runner::run_lane(const compute_item& item,
     return out;
 }
 
-base::result<item_result> job_runner::validate(const item_callbacks& callbacks) {
+base::result<item_result> job_runner::validate(const compute_item& item,
+                                               const item_callbacks& callbacks) {
     if (recipe_.data.validation_tokens == 0) {
         return base::fail(errc::bad_data, "this recipe has no validation");
     }
     item_result out;
     // Windows are not inner steps: none of these counts as progress of a lane.
     const auto go_on = [&callbacks](std::uint64_t) { return callbacks.keep_going(0); };
-    TEQUIO_TRY(out.outcome.loss, engine_->validate(state_.view(), go_on));
+    TEQUIO_TRY(out.outcome.loss, engine_->validate(state_.view(item.round), go_on));
     return out;
 }
 

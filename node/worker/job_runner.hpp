@@ -33,9 +33,10 @@ struct item_result {
     base::byte_vector blob;
 };
 
-/// Memory that a job takes while it is open: the engine, both buffers of the state, a sum in hand
+/// Memory that a job takes while it is open: the engine, the states of `kept` rounds, a sum in hand
 /// and its mean.
-std::uint64_t job_memory_bytes(const training::recipe& r, unsigned threads);
+std::uint64_t job_memory_bytes(const training::recipe& r, unsigned threads,
+                               std::uint32_t kept = state_memory::kept_min);
 
 /// Not thread-safe; `pool` outlives it and is used by the caller's thread.
 class job_runner {
@@ -64,7 +65,7 @@ private:
     base::result<item_result> compute(const compute_item& item, const item_callbacks& callbacks);
     base::result<item_result> prepare();
     base::result<item_result> run_lane(const compute_item& item, const item_callbacks& callbacks);
-    base::result<item_result> validate(const item_callbacks& callbacks);
+    base::result<item_result> validate(const compute_item& item, const item_callbacks& callbacks);
     base::result<item_result> sum(const compute_item& item, const item_callbacks& callbacks);
     base::result<item_result> apply(const compute_item& item, const item_callbacks& callbacks);
     base::result<item_result> commit_next(base::round_index round);

@@ -12,14 +12,15 @@ namespace tequio::node {
 namespace {
 
 constexpr std::uint64_t page_bytes = 4096;
-constexpr char magic[8] = {'T', 'Q', 'S', 'T', 'A', 'T', 'E', '1'};
+constexpr char magic[8] = {'T', 'Q', 'S', 'T', 'A', 'T', 'E', '2'};
 constexpr std::size_t size_at = 8;
 constexpr std::size_t recipe_at = 16;
 constexpr std::size_t held_at = 48;
-constexpr std::size_t slot_line_bytes = 48;
-constexpr std::size_t checksum_at = 40;
+constexpr std::size_t kept_at = 52;
+constexpr std::size_t checksum_bytes = 8;
+constexpr std::size_t line_bytes = 56;
 
-std::size_t line_at(unsigned slot) {
+std::size_t line_at(std::uint32_t slot) {
     return std::size_t{64} * slot;
 }
 
@@ -27,29 +28,20 @@ std::uint64_t array_bytes(std::uint64_t padded_size) {
     return (padded_size * sizeof(float) + page_bytes - 1) / page_bytes * page_bytes;
 }
 
-/// The slot's line as it must stand in the header.
-base::byte_vector slot_line(const held_state& name) {
-    base::byte_vector line;
-    base::byte_writer out(line);
-    out.u64(name.round.value);
-    out.raw(name.digest.view());
-    const auto check = base::sha256(line);
-    out.raw(check.view().first(slot_line_bytes - checksum_at));
-    return line;
-}
-
 }  // namespace
 
-std::uint64_t state_memory::size_bytes(std::uint64_t padded_size) {
-    return page_bytes + 4 * array_bytes(padded_size);
+std::uint64_t state_memory::size_bytes(std::uint64_t padded_size, std::uint32_t kept) {
+    return page_bytes + (std::uint64_t{kept} + 2) * array_bytes(padded_size);
 }
 
-state_memory::state_memory(unique_fd fd, memory_map map, std::uint64_t padded_size)
-    : fd_(std::move(fd)), map_(std::move(map)), padded_size_(padded_size) {}
+state_memory::state_memory(unique_fd fd, memory_map map, std::uint64_t padded_size,
+                           std::uint32_t kept)
+    : fd_(std::move(fd)), map_(std::move(map)), padded_size_(padded_size), kept_(kept) {}
 
 base::result<state_memory> state_memory::create(const base::recipe_id& recipe,
-                                                std::uint64_t padded_size) {
-    const auto size = size_bytes(padded_size);
+                                                std::uint64_t padded_size, std::uint32_t kept) {
+    base::ensure(kept >= kept_min && kept <= kept_max, "the rounds to keep are within bounds");
+    const auto size = size_bytes(padded_size, kept);
     TEQUIO_TRY(auto fd, make_memory_file("tequio-state", size));
     TEQUIO_TRY(auto map, memory_map::of(fd.get(), size, memory_map::access::read_write));
     base::byte_vector header;
@@ -57,8 +49,10 @@ base::result<state_memory> state_memory::create(const base::recipe_id& recipe,
     out.raw({reinterpret_cast<const std::uint8_t*>(magic), sizeof magic});
     out.u64(padded_size);
     out.raw(recipe.view());
+    out.u32(0);
+    out.u32(kept);
     std::memcpy(map.writable().data(), header.data(), header.size());
-    return state_memory(std::move(fd), std::move(map), padded_size);
+    return state_memory(std::move(fd), std::move(map), padded_size, kept);
 }
 
 base::result<state_memory> state_memory::map(unique_fd fd, const base::recipe_id& recipe,
@@ -67,15 +61,34 @@ base::result<state_memory> state_memory::map(unique_fd fd, const base::recipe_id
     if (seals < 0 || (seals & (F_SEAL_SHRINK | F_SEAL_GROW)) != (F_SEAL_SHRINK | F_SEAL_GROW)) {
         return base::fail(base::errc::io_failure, "state memory: its length is not sealed");
     }
-    const auto size = size_bytes(padded_size);
+    TEQUIO_TRY(const auto size, file_size(fd.get()));
+    const auto other = [] {
+        return base::fail(base::errc::io_failure, "state memory: made for another recipe");
+    };
+    if (size < page_bytes) return other();
     TEQUIO_TRY(auto map, memory_map::of(fd.get(), size, memory_map::access::read_write));
     const auto bytes = map.bytes();
     base::byte_reader in(bytes.subspan(size_at));
-    if (std::memcmp(bytes.data(), magic, sizeof magic) != 0 || in.u64() != padded_size ||
+    const auto floats = in.u64();
+    base::byte_reader at_kept(bytes.subspan(kept_at));
+    const auto kept = at_kept.u32();
+    if (std::memcmp(bytes.data(), magic, sizeof magic) != 0 || floats != padded_size ||
+        kept < kept_min || kept > kept_max || size != size_bytes(padded_size, kept) ||
         std::memcmp(bytes.data() + recipe_at, recipe.bytes.data(), recipe.bytes.size()) != 0) {
-        return base::fail(base::errc::io_failure, "state memory: made for another recipe");
+        return other();
     }
-    return state_memory(std::move(fd), std::move(map), padded_size);
+    return state_memory(std::move(fd), std::move(map), padded_size, kept);
+}
+
+base::byte_vector state_memory::line_of(const slot_name& name) {
+    base::byte_vector line;
+    base::byte_writer out(line);
+    out.u64(name.state.round.value);
+    out.raw(name.state.digest.view());
+    out.u64(name.momentum);
+    const auto check = base::sha256(line);
+    out.raw(check.view().first(checksum_bytes));
+    return line;
 }
 
 std::uint32_t state_memory::held_slot() const {
@@ -83,40 +96,75 @@ std::uint32_t state_memory::held_slot() const {
     return std::atomic_ref(*word).load(std::memory_order_acquire);
 }
 
-std::optional<held_state> state_memory::held() const {
-    const auto slot = held_slot();
-    if (slot != 1 && slot != 2) return std::nullopt;
-    const auto line = map_.bytes().subspan(line_at(slot), slot_line_bytes);
+std::optional<state_memory::slot_name> state_memory::name_of(std::uint32_t slot) const {
+    if (slot == 0 || slot > kept_) return std::nullopt;
+    const auto line = map_.bytes().subspan(line_at(slot), line_bytes);
     base::byte_reader in(line);
-    held_state name;
-    name.round.value = in.u64();
-    const auto digest = in.raw(name.digest.bytes.size());
-    std::copy(digest.begin(), digest.end(), name.digest.bytes.begin());
-    const auto expected = slot_line(name);
-    if (!std::equal(line.begin(), line.end(), expected.begin())) return std::nullopt;
+    slot_name name;
+    name.state.round.value = in.u64();
+    const auto digest = in.raw(name.state.digest.bytes.size());
+    std::copy(digest.begin(), digest.end(), name.state.digest.bytes.begin());
+    name.momentum = in.u64();
+    const auto expected = line_of(name);
+    if (name.momentum > 1 || !std::equal(line.begin(), line.end(), expected.begin()))
+        return std::nullopt;
     return name;
 }
 
-training::state_span state_memory::arrays(unsigned slot) const {
-    const auto bytes = array_bytes(padded_size_);
-    auto* first = map_.writable().data() + page_bytes + 2 * bytes * (slot - 1);
-    return {{reinterpret_cast<float*>(first), padded_size_},
-            {reinterpret_cast<float*>(first + bytes), padded_size_}};
+std::optional<std::uint32_t> state_memory::slot_of(base::round_index round) const {
+    const auto newest = held_slot();
+    // The newest first: after a restart from S(0) an older slot may bear the same round.
+    for (std::uint32_t back = 0; newest != 0 && back < kept_; ++back) {
+        const auto slot = (newest - 1 + kept_ - back) % kept_ + 1;
+        if (const auto name = name_of(slot); name && name->state.round == round) return slot;
+    }
+    return std::nullopt;
+}
+
+std::optional<held_state> state_memory::held() const {
+    const auto name = name_of(held_slot());
+    if (!name) return std::nullopt;
+    return name->state;
+}
+
+std::optional<held_state> state_memory::find(base::round_index round) const {
+    const auto slot = slot_of(round);
+    if (!slot) return std::nullopt;
+    return name_of(*slot)->state;
+}
+
+std::span<float> state_memory::array(std::uint64_t index) const {
+    auto* first = map_.writable().data() + page_bytes + index * array_bytes(padded_size_);
+    return {reinterpret_cast<float*>(first), padded_size_};
 }
 
 training::state_view state_memory::view() const {
     const auto slot = held_slot();
-    base::ensure(slot == 1 || slot == 2, "a state is looked at where none is held");
-    return arrays(slot);
+    const auto name = name_of(slot);
+    base::ensure(name.has_value(), "a state is looked at where none is held");
+    return {array(slot - 1), array(kept_ + name->momentum)};
+}
+
+training::state_view state_memory::view(base::round_index round) const {
+    const auto slot = slot_of(round);
+    base::ensure(slot.has_value(), "a state is looked at that is not here");
+    return *slot == held_slot() ? view() : training::state_view{array(*slot - 1), {}};
+}
+
+std::uint64_t state_memory::next_momentum() const {
+    const auto name = name_of(held_slot());
+    return name ? 1 - name->momentum : 0;
 }
 
 training::state_span state_memory::next() {
-    return arrays(held_slot() == 1 ? 2 : 1);
+    const auto slot = next_slot();
+    std::memset(map_.writable().data() + line_at(slot), 0, line_bytes);
+    return {array(slot - 1), array(kept_ + next_momentum())};
 }
 
 void state_memory::commit(const held_state& name) {
-    const unsigned slot = held_slot() == 1 ? 2 : 1;
-    const auto line = slot_line(name);
+    const auto slot = next_slot();
+    const auto line = line_of({name, next_momentum()});
     std::memcpy(map_.writable().data() + line_at(slot), line.data(), line.size());
     auto* word = reinterpret_cast<std::uint32_t*>(map_.writable().data() + held_at);
     std::atomic_ref(*word).store(slot, std::memory_order_release);
@@ -125,6 +173,7 @@ void state_memory::commit(const held_state& name) {
 void state_memory::clear() {
     auto* word = reinterpret_cast<std::uint32_t*>(map_.writable().data() + held_at);
     std::atomic_ref(*word).store(0, std::memory_order_release);
+    std::memset(map_.writable().data() + line_at(1), 0, line_at(kept_));
 }
 
 }  // namespace tequio::node

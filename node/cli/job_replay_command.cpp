@@ -1,0 +1,315 @@
+// `tequio job replay`: recompute a job here and compare it with the chronicle.
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <boost/json.hpp>
+#include <cstdio>
+
+#include "base/text.hpp"
+#include "node/cli/commands.hpp"
+#include "node/cli/job_archive.hpp"
+#include "node/cli/job_input.hpp"
+#include "node/cli/measure.hpp"
+#include "node/cli/replay_report.hpp"
+#include "node/worker/job_replay.hpp"
+#include "training/errc.hpp"
+#include "training/model_folder.hpp"
+
+namespace tequio::node {
+namespace {
+
+namespace json = boost::json;
+using training::chronicle_entry;
+
+struct replay_command_options {
+    std::string what;
+    unsigned threads = usable_threads();
+    std::string rounds;
+    std::string data;
+    std::string work_dir;
+    std::string chronicle;
+    std::string chronicle_out;
+    std::string out;
+    bool force = false;
+    std::uint64_t slices = 1;
+};
+
+/// What is replayed, wherever it came from.
+struct replay_job {
+    training::recipe recipe;
+    training::run_card card;
+    unique_fd tokens;
+    std::vector<chronicle_entry> chronicle;  ///< to compare with; may be shorter than the job
+    bool has_chronicle = false;
+};
+
+struct round_range {
+    std::uint64_t first = 0;
+    std::uint64_t last = 0;  ///< inclusive; the recipe's `rounds` is the closing entry
+};
+
+void describe(replay_job& job, const training::task& t) {
+    job.recipe = t.work;
+    job.card.name = t.name;
+    job.card.purpose = t.purpose;
+    job.card.data_license = t.data_license;
+    job.card.model_license = t.model_license;
+    job.card.task = training::task_id_of(t);
+}
+
+base::result<unique_fd> open_file(const std::filesystem::path& path) {
+    unique_fd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+    if (!fd) return io_error(path, "open", errno);
+    return fd;
+}
+
+/// Tokens of a task: where --data says, in the data folder, or beside the task file.
+base::result<unique_fd> find_tokens(const cli_context& context, const replay_command_options& o,
+                                    const base::blob_ref& ref) {
+    if (!o.data.empty()) return open_file(o.data);
+    if (auto stored = open_archived_blob(context.data_dir, ref)) return std::move(stored->file);
+    const auto beside = std::filesystem::path(o.what).parent_path() /
+                        (ref.root.hex() + "-" + std::to_string(ref.size));
+    if (auto file = open_file(beside)) return file;
+    return ends_with(exit_code::not_found,
+                     "the tokens of this job are not in " + context.data_dir.string() +
+                         "; take part in the job with this data dir, or give the token file "
+                         "with --data");
+}
+
+base::result<replay_job> read_job_file(const replay_command_options& o) {
+    TEQUIO_TRY(auto input, read_job(o.what));
+    replay_job job;
+    job.recipe = input.recipe;
+    job.card.name = input.file.name;
+    job.card.purpose = input.file.purpose;
+    job.card.data_license = input.file.data_license;
+    job.card.model_license = input.file.model_license;
+    TEQUIO_TRY(job.tokens, make_sealed_file("tequio-tokens", input.data.tokens));
+    return job;
+}
+
+base::result<replay_job> read_task_file(const cli_context& context,
+                                        const replay_command_options& o) {
+    TEQUIO_TRY(const auto text, read_file(o.what, training::task_size_max_bytes));
+    TEQUIO_TRY(const auto task, training::parse_task(text));
+    replay_job job;
+    describe(job, task);
+    TEQUIO_TRY(job.tokens, find_tokens(context, o, job.recipe.data.tokens));
+    TEQUIO_TRY(auto known, find_archived_job(context.data_dir, job.card.task.hex()));
+    if (known) job.chronicle = std::move(known->chronicle);
+    job.has_chronicle = known.has_value();
+    return job;
+}
+
+base::result<replay_job> read_known_job(const cli_context& context,
+                                        const replay_command_options& o) {
+    TEQUIO_TRY(auto known, find_archived_job(context.data_dir, o.what));
+    if (!known) {
+        return ends_with(exit_code::not_found,
+                         o.what + " is no file, and no job in " + context.data_dir.string() +
+                             " begins with it; `tequio job list` shows the jobs of a daemon");
+    }
+    replay_job job;
+    describe(job, known->task);
+    job.chronicle = std::move(known->chronicle);
+    job.has_chronicle = true;
+    TEQUIO_TRY(job.tokens, find_tokens(context, o, job.recipe.data.tokens));
+    return job;
+}
+
+base::result<replay_job> find_job(const cli_context& context, const replay_command_options& o) {
+    std::error_code ec;
+    base::result<replay_job> job = base::fail(base::errc::io_failure, "");
+    if (!std::filesystem::is_regular_file(o.what, ec)) {
+        job = read_known_job(context, o);
+    } else if (o.what.ends_with(".toml")) {
+        job = read_job_file(o);
+    } else {
+        job = read_task_file(context, o);
+    }
+    if (job && !o.chronicle.empty()) {
+        TEQUIO_TRY(job->chronicle, read_chronicle(o.chronicle));
+        job->has_chronicle = true;
+    }
+    return job;
+}
+
+/// "A..B", "A..", "..B" or one number; both ends count.
+base::result<round_range> parse_rounds(const std::string& text, std::uint64_t rounds) {
+    round_range out{0, rounds};
+    if (text.empty()) return out;
+    const auto dots = text.find("..");
+    const auto first = text.substr(0, dots);
+    const auto last = dots == std::string::npos ? first : text.substr(dots + 2);
+    const auto a = first.empty() ? std::optional<std::uint64_t>(0) : base::parse_u64(first);
+    const auto b = last.empty() ? std::optional(rounds) : base::parse_u64(last);
+    if (!a || !b || *a > *b || *b > rounds) {
+        return ends_with(exit_code::usage,
+                         "--rounds: found \"" + text +
+                             "\", allowed: A..B with 0 <= A <= B <= " + std::to_string(rounds));
+    }
+    return round_range{*a, *b};
+}
+
+/// Goes to round `first` by the means that the data folder holds; false when one is missing.
+base::result<bool> take_shortcut(const cli_context& context, job_replay& replay,
+                                 const replay_job& job, std::uint64_t first,
+                                 replay_comparison& comparison) {
+    while (replay.round().value < first) {
+        const auto round = replay.round().value;
+        if (round >= job.chronicle.size()) return false;
+        const auto& entry = job.chronicle[round];
+        auto mean = open_archived_blob(context.data_dir, entry.mean);
+        if (!mean) return false;
+        TEQUIO_TRY(const auto state, replay.apply(std::move(*mean)));
+        if (state != entry.state_after) {
+            comparison.mismatch(round, "state_after of its mean", entry.state_after.hex(),
+                                state.hex());
+            return true;
+        }
+    }
+    return true;
+}
+
+base::result<void> write_model(const replay_command_options& o, const replay_job& job,
+                               const job_replay& replay, const replay_comparison& comparison) {
+    auto card = job.card;
+    card.recipe = training::recipe_id_of(job.recipe);
+    card.recipe_text = training::recipe_text(job.recipe);
+    card.state = replay.state_digest();
+    card.rounds_done = replay.round().value;
+    card.rounds = job.recipe.train.rounds;
+    card.tokens = training::lane_tokens(job.recipe) * job.recipe.train.lanes * card.rounds_done;
+    card.loss = comparison.loss();
+    card.validation_loss = comparison.validation_loss();
+    const auto files =
+        training::write_model_folder(job.recipe.model, replay.state().parameters, card);
+    std::error_code ec;
+    std::filesystem::create_directories(o.out, ec);
+    for (const auto& [name, bytes] : files) {
+        TEQUIO_CHECK(write_file(std::filesystem::path(o.out) / name, bytes));
+    }
+    return {};
+}
+
+base::result<void> check_outputs(const replay_command_options& o) {
+    std::error_code ec;
+    if (o.slices != 1) {
+        return ends_with(exit_code::usage, "--slices is not in this version (has: 1)");
+    }
+    if (!o.chronicle_out.empty() && !o.rounds.empty()) {
+        return ends_with(exit_code::usage,
+                         "--write-chronicle writes whole chronicles: no --rounds");
+    }
+    const auto model = std::filesystem::path(o.out) / "model.safetensors";
+    if (o.out.empty() || o.force || !std::filesystem::exists(model, ec)) return {};
+    return ends_with(exit_code::usage, o.out + " holds a model already; --force overwrites it");
+}
+
+/// Ends an interrupted or failed replay in the words and with the code that fit.
+base::error explain(const base::error& e, job_replay& replay) {
+    if (e.is(training::errc::not_finite)) return ends_with(exit_code::job_failed, e.message());
+    if (!e.is(training::errc::stopped)) return e;
+    const auto saved = replay.save();
+    return ends_with(exit_code::interrupted,
+                     "interrupted in round " + std::to_string(replay.round().value) +
+                         (saved ? "; the same command goes on there"
+                                : "; and it could not be saved: " + saved.error().message()));
+}
+
+base::result<std::unique_ptr<job_replay>> open_replay(const cli_context& context,
+                                                      const replay_command_options& o,
+                                                      const replay_job& job,
+                                                      replay_display& display) {
+    replay_options options;
+    options.worker.threads = o.threads;
+    options.worker.low_priority = false;  // somebody waits for it
+    const auto id = training::recipe_id_of(job.recipe).hex();
+    options.folder = context.data_dir / "replay" / id;
+    if (!o.work_dir.empty()) options.folder = o.work_dir;
+    options.keep_going = [&display](const replay_progress& at) {
+        display.show(at);
+        return !interrupted();
+    };
+    options.on_ready = [&context](const worker_ready& ready) {
+        context.say("worker: " + std::to_string(ready.threads) + " threads, " + ready.simd +
+                    ", sandbox: " + ready.sandbox);
+    };
+    auto replay = job_replay::open(job.recipe, job.tokens.get(), std::move(options));
+    if (replay) return replay;
+    if (replay.error().is(training::errc::refused_by_policy)) {
+        return ends_with(exit_code::refused, replay.error().message());
+    }
+    if (replay.error().is(training::errc::stopped)) {
+        return ends_with(exit_code::interrupted, "interrupted");
+    }
+    return replay.error();
+}
+
+/// Computes and compares up to the end of `range`, or to the first mismatch.
+base::result<void> compute_rounds(job_replay& replay, const round_range& range,
+                                  replay_comparison& comparison, replay_display& display) {
+    constexpr auto save_every = std::chrono::seconds(20);
+    auto saved_at = std::chrono::steady_clock::now();
+    for (const auto& entry : replay.entries()) {
+        if (entry.round.value >= range.first) comparison.add(entry);
+    }
+    bool closed = false;
+    while (!closed && !comparison.differs() && replay.round().value <= range.last) {
+        const auto entry = replay.next_round();
+        if (!entry) return explain(entry.error(), replay);
+        display.finished(*entry);
+        if (entry->round.value >= range.first) comparison.add(*entry);
+        closed = entry->closes();
+        if (!closed && std::chrono::steady_clock::now() - saved_at > save_every) {
+            TEQUIO_CHECK(replay.save());
+            saved_at = std::chrono::steady_clock::now();
+        }
+    }
+    return {};
+}
+
+base::result<void> replay_whole(cli_context& context, const replay_command_options& o) {
+    TEQUIO_CHECK(check_outputs(o));
+    TEQUIO_TRY(const auto job, find_job(context, o));
+    TEQUIO_TRY(const auto range, parse_rounds(o.rounds, job.recipe.train.rounds));
+    catch_interrupts();
+    replay_display display(context, job.recipe);
+    TEQUIO_TRY(const auto replay, open_replay(context, o, job, display));
+    replay_comparison comparison(job.chronicle);
+    TEQUIO_TRY(const bool shortened, take_shortcut(context, *replay, job, range.first, comparison));
+    if (!shortened) context.say("not all means are here: computing from the start");
+    TEQUIO_CHECK(compute_rounds(*replay, range, comparison, display));
+    if (!o.chronicle_out.empty()) {
+        TEQUIO_CHECK(write_chronicle(o.chronicle_out, comparison.computed()));
+    }
+    if (!o.out.empty()) TEQUIO_CHECK(write_model(o, job, *replay, comparison));
+    report(context, *replay, comparison, job.has_chronicle);
+    replay->discard();
+    return {};
+}
+
+}  // namespace
+
+void add_job_replay_command(CLI::App& job, cli_context& context) {
+    auto o = std::make_shared<replay_command_options>();
+    auto* command =
+        job.add_subcommand("replay", "recompute a job here and compare it with its chronicle");
+    command->add_option("JOB", o->what, "task id (or its first digits), task file, or job.toml")
+        ->required();
+    command->add_option("--threads", o->threads, "compute threads")->check(CLI::Range(1, 1024));
+    command->add_option("--slices", o->slices, "slices of a lane");
+    command->add_option("--rounds", o->rounds, "A..B: only these, both included");
+    command->add_option("--data", o->data, "the job's token file");
+    command->add_option("--chronicle", o->chronicle, "compare with this file");
+    command->add_option("--write-chronicle", o->chronicle_out, "write what was computed");
+    command->add_option("--work-dir", o->work_dir, "where finished parts are kept meanwhile");
+    command->add_option("--out", o->out, "write the model to this folder");
+    command->add_flag("--force", o->force, "overwrite a model that is there");
+    command->callback([&context, o] { context.run([&] { return replay_whole(context, *o); }); });
+}
+
+}  // namespace tequio::node

@@ -1,0 +1,46 @@
+#pragma once
+
+/// Short measurements of this machine, for `bench`, `job new` and `job plan`. They run in the
+/// calling process at its own priority.
+
+#include <chrono>
+
+#include "base/result.hpp"
+#include "training/engine.hpp"
+#include "training/executor.hpp"
+
+namespace tequio::node {
+
+/// Processors that this process may use, at least 1.
+unsigned usable_threads();
+
+/// When a measurement ends: after `steps_min` and `time_min`, or after `steps_max`.
+struct measure_limits {
+    std::uint64_t warm_up = 1;  ///< steps not counted
+    std::uint64_t steps_min = 3;
+    std::uint64_t steps_max = 1000;
+    std::chrono::milliseconds time_min{2000};
+};
+
+/// How fast a model trains here.
+struct step_rate {
+    std::uint64_t parameters = 0;
+    std::uint64_t tokens_per_step = 0;
+    std::uint64_t steps = 0;  ///< measured
+    double step_seconds = 0;  ///< median
+    double tokens_per_second = 0;
+    double gflops = 0;  ///< 10^9 operations a second, counted as `step_bench::flops_per_step`
+};
+
+/// Trains on random tokens for a moment. Errors: `errc::out_of_memory`.
+base::result<step_rate> measure_steps(const training::bench_preset& preset, training::executor& run,
+                                      const measure_limits& limits);
+
+/// A job's own model with as few sequences a step as tell its speed within seconds.
+training::bench_preset preset_of(const training::recipe& r);
+
+/// Our own matrix product of 2048 x 2048 x 2048 with these threads, in GFLOP/s: median of
+/// `repeats` after one that warms up.
+double measure_gemm_peak(training::executor& run, unsigned repeats = 5);
+
+}  // namespace tequio::node

@@ -1,0 +1,47 @@
+// `tequio node`: the daemon in the foreground.
+
+#include <CLI/CLI.hpp>
+
+#include "node/cli/commands.hpp"
+#include "node/cli/config_command.hpp"
+#include "node/io/daemon.hpp"
+
+namespace tequio::node {
+
+void add_node_command(CLI::App& app, cli_context& context) {
+    struct options {
+        std::string listen, api, config;
+        std::vector<std::string> peers;
+        unsigned threads = 0;
+    };
+    auto o = std::make_shared<options>();
+    auto* command = app.add_subcommand("node", "run the daemon in the foreground");
+    command->add_option("--listen", o->listen, "HOST:PORT to accept links at; port 0 picks one");
+    command->add_option("--peer", o->peers, "HOST:PORT of a node to begin with; may be repeated");
+    command->add_option("--api", o->api, "HOST:PORT for the API over TCP");
+    command->add_option("--config", o->config, "another configuration file than the default one");
+    command->add_option("--threads", o->threads, "compute threads, instead of limits.idle.threads")
+        ->check(CLI::Range(1, 1024));
+    command->callback([&context, o] {
+        context.run([&]() -> base::result<void> {
+            if (!o->api.empty()) {
+                return ends_with(exit_code::usage,
+                                 "--api is not in this version (has: the Unix socket " +
+                                     (context.data_dir / "api.sock").string() + ")");
+            }
+            daemon_options options;
+            options.data_dir = context.data_dir;
+            TEQUIO_TRY(options.config,
+                       load_node_config(o->config.empty()
+                                            ? std::nullopt
+                                            : std::optional<std::filesystem::path>(o->config)));
+            if (!o->listen.empty()) options.listen = o->listen;
+            options.peers = o->peers;
+            options.threads = o->threads;
+            options.quiet = context.quiet;
+            return run_daemon(options);
+        });
+    });
+}
+
+}  // namespace tequio::node

@@ -1,0 +1,125 @@
+// `tequio status|peers|pause|resume|drain`: the daemon as its owner sees it.
+
+#include <CLI/CLI.hpp>
+#include <boost/json.hpp>
+#include <chrono>
+#include <cstdio>
+#include <thread>
+
+#include "base/text.hpp"
+#include "node/cli/api_client.hpp"
+#include "node/cli/commands.hpp"
+
+namespace tequio::node {
+namespace {
+
+namespace json = boost::json;
+
+std::string text_of(const json::object& o, const char* key) {
+    const auto* value = o.if_contains(key);
+    return value && value->is_string() ? std::string(value->as_string()) : std::string();
+}
+
+base::result<void> status(cli_context& context) {
+    TEQUIO_TRY(auto daemon, api_client::connect(context.data_dir));
+    TEQUIO_TRY(auto answer, daemon.request_json("GET", "/api/v1/status"));
+    auto& s = answer.as_object();
+    if (context.json) {
+        context.print_json("status", std::move(s));
+        return {};
+    }
+    if (context.quiet) return {};
+    const auto until = text_of(s, "until");
+    std::printf("%s: %s (since %s%s)\n", text_of(s, "state").c_str(), text_of(s, "reason").c_str(),
+                text_of(s, "since").c_str(), until.empty() ? "" : (", until " + until).c_str());
+    std::printf("node %s, listening on %s, %s peers, %s threads, swarm %s\n",
+                text_of(s, "node").c_str(), text_of(s, "listen").c_str(),
+                json::serialize(s.at("peers")).c_str(), json::serialize(s.at("threads")).c_str(),
+                text_of(s, "swarm_name").empty() ? "none (loopback only)"
+                                                 : text_of(s, "swarm_name").c_str());
+    for (const auto& item : s.at("jobs").as_array()) {
+        const auto& job = item.as_object();
+        std::printf("job %s %s: %s, round %s of %s\n", text_of(job, "task").substr(0, 12).c_str(),
+                    text_of(job, "name").c_str(), text_of(job, "state").c_str(),
+                    json::serialize(job.at("round")).c_str(),
+                    json::serialize(job.at("rounds")).c_str());
+    }
+    return {};
+}
+
+base::result<void> peers(cli_context& context) {
+    TEQUIO_TRY(auto daemon, api_client::connect(context.data_dir));
+    TEQUIO_TRY(auto answer, daemon.request_json("GET", "/api/v1/peers"));
+    if (context.json) {
+        context.print_json("peers", std::move(answer.as_object()));
+        return {};
+    }
+    const auto& list = answer.as_object().at("peers").as_array();
+    if (list.empty())
+        context.say("No peer is linked. Give an address: tequio node --peer HOST:PORT");
+    for (const auto& item : list) {
+        const auto& p = item.as_object();
+        std::printf("%s  %-24s %-8s %7.1f ms  sent %s, received %s\n",
+                    text_of(p, "node").substr(0, 12).c_str(), text_of(p, "address").c_str(),
+                    text_of(p, "direction").c_str(), p.at("rtt_ms").to_number<double>(),
+                    base::human_size(p.at("bytes_sent").to_number<std::uint64_t>()).c_str(),
+                    base::human_size(p.at("bytes_received").to_number<std::uint64_t>()).c_str());
+    }
+    return {};
+}
+
+base::result<void> tell(cli_context& context, const std::string& what, std::string body,
+                        const std::string& said) {
+    TEQUIO_TRY(auto daemon, api_client::connect(context.data_dir));
+    TEQUIO_TRY(const auto answer, daemon.request("POST", "/api/v1/" + what, std::move(body)));
+    (void)answer;
+    if (context.json) context.print_json(what, {{"ok", true}});
+    context.say(said);
+    return {};
+}
+
+base::result<void> pause(cli_context& context, const std::string& span) {
+    json::object body;
+    if (!span.empty()) {
+        const auto d = base::parse_duration(span);
+        if (!d || d->count() <= 0) {
+            return ends_with(
+                exit_code::usage,
+                "--for: found \"" + span + "\", allowed: a duration like 90s, 2min, 3h or 7d");
+        }
+        body["for"] = span;
+    }
+    return tell(context, "pause", json::serialize(body),
+                span.empty() ? "Paused until `tequio resume`." : "Paused for " + span + ".");
+}
+
+}  // namespace
+
+void add_status_commands(CLI::App& app, cli_context& context) {
+    app.add_subcommand("status", "what the node does, why, since when")->callback([&context] {
+        context.run([&] { return status(context); });
+    });
+    app.add_subcommand("peers", "the nodes this one is linked to")->callback([&context] {
+        context.run([&] { return peers(context); });
+    });
+    auto span = std::make_shared<std::string>();
+    auto* pause_command = app.add_subcommand("pause", "take no work, stop what is in hand");
+    pause_command->add_option("--for", *span, "resume by itself after this long, like 2h");
+    pause_command->callback(
+        [&context, span] { context.run([&] { return pause(context, *span); }); });
+    app.add_subcommand("resume", "undo pause and drain")->callback([&context] {
+        context.run([&] { return tell(context, "resume", "", "Resumed."); });
+    });
+    auto exit = std::make_shared<bool>(false);
+    auto* drain = app.add_subcommand("drain", "finish the lane in hand, take no more, stay a peer");
+    drain->add_flag("--exit", *exit, "then stop the daemon");
+    drain->callback([&context, exit] {
+        context.run([&] {
+            return tell(
+                context, "drain", *exit ? "exit" : "",
+                *exit ? "Draining; the daemon stops when the work in hand is done." : "Draining.");
+        });
+    });
+}
+
+}  // namespace tequio::node

@@ -1,0 +1,28 @@
+// `tequio worker`: the compute process, started by the daemon and by `job replay`; not for people.
+
+#include "node/worker/worker_main.hpp"
+
+#include <CLI/CLI.hpp>
+
+#include "node/cli/commands.hpp"
+
+namespace tequio::node {
+
+void add_worker_command(CLI::App& app, cli_context& context) {
+    struct options {
+        worker_settings settings;
+        bool usual_priority = false;
+    };
+    auto o = std::make_shared<options>();
+    auto* command = app.add_subcommand("worker", "")->group("");
+    command->add_option("--threads", o->settings.threads, "")
+        ->check(CLI::Range(1u, worker_threads_max));
+    command->add_option("--memory", o->settings.memory_bytes, "");
+    command->add_flag("--usual-priority", o->usual_priority, "");
+    command->callback([&context, o] {
+        o->settings.low_priority = !o->usual_priority;
+        context.code = static_cast<exit_code>(worker_main(o->settings));
+    });
+}
+
+}  // namespace tequio::node

@@ -1,0 +1,151 @@
+#include "node/core/job.hpp"
+
+#include "p2p/identity.hpp"
+#include "training/contribution.hpp"
+#include "training/cost.hpp"
+
+namespace tequio::node {
+
+training::crew_config crew_config_of(const training::task& task, const base::task_id& id,
+                                     const p2p::identity& self,
+                                     const training::crew_timings& timings) {
+    const auto cost = training::cost_of(task.work);
+    training::crew_config config;
+    config.task = id;
+    config.self = self.node();
+    config.lanes = task.work.train.lanes;
+    config.rounds = task.work.train.rounds;
+    config.lane_tokens = cost.lane_tokens;
+    config.contribution_bytes = cost.contribution_bytes;
+    config.validation = task.work.data.validation_tokens > 0;
+    config.settle = task.trust.settle;
+    config.crew_min = task.trust.crew_min;
+    config.crew_max = task.trust.crew_max;
+    config.timings = timings;
+    const auto* key = &self.key(p2p::key_role::message);
+    config.keys.sign = [key](base::byte_view bytes) { return key->sign(bytes); };
+    config.keys.certificate = self.certificate(p2p::key_role::message).encode();
+    config.keys.verify_certificate =
+        [](const base::node_id& node,
+           base::byte_view certificate) -> base::result<base::public_key> {
+        TEQUIO_TRY(const auto read,
+                   p2p::verify_role_certificate(node, p2p::key_role::message, certificate));
+        return read.key;
+    };
+    return config;
+}
+
+ledger::receipt_facts receipt_facts_of(const held_job& j,
+                                       const training::check_recorded& recorded) {
+    using training::check_verdict;
+    const auto cost = training::cost_of(j.task->work);
+    ledger::receipt_facts facts;
+    facts.kind = ledger::receipt_kind::lane;
+    facts.swarm = j.task->swarm;
+    facts.task = j.id;
+    facts.recipe = training::recipe_id_of(j.task->work);
+    facts.round = recorded.round;
+    facts.lane = recorded.lane;
+    facts.worker = recorded.worker;
+    facts.state = recorded.state;
+    facts.contribution = recorded.result;
+    facts.tokens = cost.lane_tokens;
+    facts.flops = cost.lane_flops;
+    switch (recorded.verdict) {
+        case check_verdict::matched:
+            facts.verdict = ledger::receipt_verdict::matched;
+            break;
+        case check_verdict::refuted:
+            facts.verdict = ledger::receipt_verdict::refuted;
+            break;
+        case check_verdict::unanswered:
+            facts.verdict = ledger::receipt_verdict::unanswered;
+            break;
+        case check_verdict::unchecked:
+            facts.verdict = ledger::receipt_verdict::unchecked;
+            break;
+    }
+    if (recorded.verdict != check_verdict::unchecked) facts.checker = recorded.checker;
+    return facts;
+}
+
+base::byte_vector round_record_of(const held_job& j, const training::check_recorded& recorded) {
+    std::string text = "tequio/round-record/v1\n";
+    text += "task " + j.id.hex() + "\n";
+    text += "round " + std::to_string(recorded.round.value) + "\n";
+    text += "lane " + std::to_string(recorded.lane.value) + "\n";
+    text += "worker " + recorded.worker.hex() + "\n";
+    text += "commitment " + recorded.commitment.hex() + "\n";
+    text += "result " + recorded.result.hex() + "\n";
+    text += "checker " + recorded.checker.hex() + "\n";
+    text += "checker-commitment " + recorded.checker_commitment.hex() + "\n";
+    text += "checker-result " + recorded.checker_result.hex() + "\n";
+    const auto bytes = base::as_bytes(text);
+    return {bytes.begin(), bytes.end()};
+}
+
+void observe_speed(held_job& j, base::time_point now) {
+    const auto rounds = j.crew ? j.crew->view().round : 0;
+    if (rounds == j.rounds_seen) return;
+    const auto finished = rounds > j.rounds_seen ? rounds - j.rounds_seen : 1;
+    // A jump of several rounds is catching up, which says nothing of training speed.
+    if (j.rounds_seen != 0 && finished == 1) {
+        const double seconds = std::chrono::duration<double>(now - j.round_at).count();
+        j.seconds_a_round =
+            j.seconds_a_round > 0 ? 0.7 * j.seconds_a_round + 0.3 * seconds : seconds;
+    }
+    j.rounds_seen = rounds;
+    j.round_at = now;
+}
+
+namespace {
+
+/// A crew view for a job that has no crew, now or any more.
+training::crew_view view_without_crew(const held_job& j) {
+    training::crew_view v;
+    v.rounds = j.task->work.train.rounds;
+    v.reason_code = "fetching_data";
+    v.reason = "the data is on its way";
+    return v;
+}
+
+}  // namespace
+
+job_view view_of(const held_job& j, const p2p::network& network) {
+    job_view v;
+    v.id = j.id;
+    v.task = j.task;
+    v.crew = j.crew ? j.crew->view() : view_without_crew(j);
+    if (j.phase == job_phase::ended) {
+        v.crew.state = j.ended_as;
+        v.crew.reason_code = j.ended_code;
+        v.crew.reason = j.ended_reason;
+    }
+    v.data_here = j.phase != job_phase::fetching;
+    const auto& data = j.task->work.data.tokens;
+    v.pieces = data.pieces();
+    v.pieces_here = v.data_here ? v.pieces : 0;
+    for (const auto& t : network.transfers()) {
+        if (t.ref == data) v.pieces_here = t.pieces_done;
+    }
+    // A node speaks in the crew once it holds task and data, and follows the chronicle from then
+    // on.
+    v.data_copies = v.data_here ? 1 : 0;
+    std::uint64_t elsewhere = 0;
+    for (const auto& m : v.crew.members) {
+        if (m.present && m.doing != "" && network.linked(m.node)) ++elsewhere;
+    }
+    v.data_copies += elsewhere;
+    v.safe_to_leave = elsewhere > 0;
+    v.refusals = j.refusals;
+    v.files = j.files;
+    const auto left = v.crew.rounds - std::min(v.crew.round, v.crew.rounds);
+    if (j.seconds_a_round > 0 && v.crew.state == training::job_state::running) {
+        const auto tokens = training::cost_of(j.task->work).lane_tokens * j.task->work.train.lanes;
+        v.tokens_per_second = static_cast<double>(tokens) / j.seconds_a_round;
+        v.eta_seconds = static_cast<double>(left) * j.seconds_a_round;
+    }
+    return v;
+}
+
+}  // namespace tequio::node

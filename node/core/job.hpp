@@ -1,0 +1,77 @@
+#pragma once
+
+/// One job at this node: its task, its data, its crew, and what the ledger may be asked about it.
+/// Private to node/core.
+
+#include <deque>
+#include <map>
+#include <set>
+
+#include "node/core/node_logic.hpp"
+
+namespace tequio::node {
+
+/// Where a job stands before, during and after its crew.
+enum class job_phase { fetching, crewed, ended };
+
+struct held_job {
+    base::task_id id;
+    std::shared_ptr<const training::task> task;
+    std::string note;  ///< as signed
+    base::digest note_id;
+
+    job_phase phase = job_phase::fetching;
+    std::optional<training::crew> crew;
+    training::job_state ended_as = training::job_state::waiting;  ///< counts in phase `ended`
+    std::string ended_code;
+    std::string ended_reason;
+    base::unix_time ended_at;
+    base::unix_time accepted_at;
+    bool left = false;
+
+    base::time_point data_retry = base::time_point::max();  ///< when to look for the data again
+    std::set<base::blob_ref> wanted;                        ///< blobs the crew waits for
+    std::map<base::blob_ref, std::vector<base::node_id>> holders;
+    std::set<base::blob_ref> deliver;                 ///< of those: hand the bytes over
+    std::optional<training::work_item> waiting_work;  ///< asked for by the crew, not begun
+
+    // The final model: made once the crew is done. After a restart the worker holds no state, so it
+    // is rebuilt from S(0) and the stored means.
+    bool exporting = false;
+    bool rebuilding = false;
+    bool rebuild_started = false;
+    bool rebuild_done = false;
+    std::optional<std::uint64_t>
+        rebuild_round;  ///< the mean in hand; nothing while S(0) is prepared
+    std::map<std::string, base::blob_ref> files;
+    std::vector<refusal> refusals;
+
+    /// Lanes this node did, as their checkers saw them: what receipts about them may say. By
+    /// (round, lane, checker).
+    std::map<std::tuple<std::uint64_t, std::uint64_t, base::node_id>, training::check_recorded>
+        checked_here;
+
+    // Speed, for people.
+    std::uint64_t rounds_seen = 0;
+    base::time_point round_at;
+    double seconds_a_round = 0;
+};
+
+/// The crew's configuration for `task` at node `self`.
+training::crew_config crew_config_of(const training::task& task, const base::task_id& id,
+                                     const p2p::identity& self,
+                                     const training::crew_timings& timings);
+
+/// The facts of a receipt about a checked lane. `recorded` is this node's own view of it.
+ledger::receipt_facts receipt_facts_of(const held_job& j, const training::check_recorded& recorded);
+
+/// What the signed round record of an unanswered receipt says: the commitments of both sides, as
+/// text.
+base::byte_vector round_record_of(const held_job& j, const training::check_recorded& recorded);
+
+job_view view_of(const held_job& j, const p2p::network& network);
+
+/// Notes the end of a round for the speed shown to people.
+void observe_speed(held_job& j, base::time_point now);
+
+}  // namespace tequio::node

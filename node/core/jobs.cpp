@@ -1,0 +1,287 @@
+// Jobs: from a task to its crew, and what the crew wants of this machine.
+
+#include <algorithm>
+
+#include "base/ensure.hpp"
+#include "base/text.hpp"
+#include "node/core/node_state.hpp"
+
+namespace tequio::node {
+namespace {
+
+constexpr auto data_retry_after = std::chrono::seconds(2);
+
+std::string round_key(std::uint64_t round) {
+    base::byte_vector big_endian;
+    for (int shift = 56; shift >= 0; shift -= 8) {
+        big_endian.push_back(static_cast<std::uint8_t>(round >> shift));
+    }
+    return base::to_hex(big_endian);
+}
+
+}  // namespace
+
+held_job* node_logic::state::job_of(const base::task_id& id) {
+    const auto it = jobs_.find(id);
+    return it == jobs_.end() ? nullptr : &it->second;
+}
+
+std::vector<base::node_id> node_logic::state::linked_nodes() const {
+    std::vector<base::node_id> out;
+    for (const auto& peer : network_.peers()) out.push_back(peer.node);
+    return out;
+}
+
+held_job& node_logic::state::add_job(training::task task, std::string note,
+                                     base::unix_time accepted) {
+    const auto id = training::task_id_of(task);
+    auto& j = jobs_[id];
+    j.id = id;
+    j.task = std::make_shared<const training::task>(std::move(task));
+    j.note = std::move(note);
+    j.accepted_at = accepted;
+    j.round_at = at_.now;
+    return j;
+}
+
+void node_logic::state::restore_jobs() {
+    const auto memory = std::move(memory_);
+    memory_.clear();
+    std::string last;
+    for (const auto& [place, value] : memory) {
+        if (place.first.starts_with("job/") && place.first != last) {
+            last = place.first;
+            restore_job(last.substr(4), memory);
+        }
+    }
+}
+
+void node_logic::state::restore_job(const std::string& hex, const node_memory& memory) {
+    const auto value = [&](const std::string& key) -> const std::string* {
+        const auto it = memory.find({"job/" + hex, key});
+        return it == memory.end() ? nullptr : &it->second;
+    };
+    const auto* note = value("note");
+    auto task = note ? training::parse_task(*note) : fail(errc::not_found, "its note is missing");
+    if (!task) {
+        say(log_level::warn, "job " + hex.substr(0, 8) + " is left out: " + task.error().message());
+        return;
+    }
+    const auto* accepted = value("accepted");
+    auto& j =
+        add_job(std::move(*task), *note, {accepted ? base::parse_i64(*accepted).value_or(0) : 0});
+    const base::byte_vector bytes(note->begin(), note->end());
+    j.note_id = p2p::note_id_of(static_cast<std::uint8_t>(note_kind::task), bytes);
+    j.left = value("left") != nullptr;
+    for (auto it = memory.lower_bound({"job/" + hex, "file:"});
+         it != memory.end() && it->first.first == "job/" + hex &&
+         it->first.second.starts_with("file:");
+         ++it) {
+        if (const auto ref = base::parse_blob_ref(it->second))
+            j.files[it->first.second.substr(5)] = *ref;
+    }
+    (void)tell_network(p2p::publish_note{static_cast<std::uint8_t>(note_kind::task), bytes});
+    training::crew_memory kept;
+    for (auto it = memory.lower_bound({"fact/" + hex, ""});
+         it != memory.end() && it->first.first == "fact/" + hex; ++it) {
+        kept.facts.push_back({it->first.second, {it->second.begin(), it->second.end()}});
+    }
+    for (auto it = memory.lower_bound({"entry/" + hex, ""});
+         it != memory.end() && it->first.first == "entry/" + hex; ++it) {
+        auto entry = training::parse_chronicle_entry(it->second);
+        // A gap ends what can be used; the rest is fetched from others.
+        if (!entry || entry->round.value != kept.entries.size()) break;
+        kept.entries.push_back(std::move(*entry));
+    }
+    if (const auto* cancelled = value("cancelled")) {
+        const auto parsed = base::parse_signed_note(*cancelled);
+        const auto c = parsed ? training::parse_cancellation(*parsed)
+                              : base::result<training::cancellation>(parsed.error());
+        if (c) (void)apply_cancellation(*c, *cancelled);
+        return;
+    }
+    // A crew's memory means that the data was whole; a hole in the blob store shows when the worker
+    // opens it.
+    if (kept.facts.empty() && kept.entries.empty()) return look_for_data(j);
+    start_crew(j, std::move(kept));
+}
+
+void node_logic::state::look_for_data(held_job& j) {
+    j.data_retry = base::time_point::max();
+    out_->push_back(look_up_blob{j.task->work.data.tokens});
+}
+
+void node_logic::state::start_crew(held_job& j, training::crew_memory memory) {
+    j.phase = job_phase::crewed;
+    j.crew.emplace(crew_config_of(*j.task, j.id, self_, config_.crew), std::move(memory),
+                   rng_.split("crew " + j.id.hex()));
+    out_->push_back(open_compute{j.id, j.task});
+    for (const auto& [node, certificate] : certificates_) {
+        tell_crew(j, training::member_up{node, certificate});
+    }
+    if (j.left) {
+        tell_crew(j, training::crew_command::leave);
+    } else if (paused_) {
+        tell_crew(j, training::crew_command::pause);
+    } else if (draining_) {
+        tell_crew(j, training::crew_command::drain);
+    }
+    tell_crew(j, training::crew_tick{});
+}
+
+void node_logic::state::tell_crews(const training::crew_event& e) {
+    for (auto& [id, j] : jobs_) {
+        if (j.crew) tell_crew(j, e);
+    }
+}
+
+void node_logic::state::tell_crew(held_job& j, const training::crew_event& e) {
+    if (!j.crew) return;
+    std::vector<training::crew_effect> effects;
+    if (const auto done = j.crew->handle(at_.now, e, effects); !done) {
+        say(log_level::debug, "job " + j.id.brief() + ": " + done.error().message());
+    }
+    for (auto& effect : effects) carry_out(j, effect);
+}
+
+void node_logic::state::carry_out(held_job& j, training::crew_effect& effect) {
+    if (auto* send_to = std::get_if<training::send_crew>(&effect)) {
+        base::byte_vector bytes(j.id.bytes.begin(), j.id.bytes.end());
+        base::byte_writer(bytes).raw(send_to->bytes);
+        send(send_to->to, topic::crew, std::move(bytes));
+    } else if (auto* begin = std::get_if<training::begin_work>(&effect)) {
+        j.waiting_work = std::move(begin->item);
+    } else if (std::holds_alternative<training::stop_work>(effect)) {
+        j.waiting_work.reset();
+        if (computing_ && computing_->task == j.id && !computing_->stopped) {
+            computing_->stopped = true;
+            out_->push_back(stop_compute{j.id});
+        }
+    } else if (auto* wanted = std::get_if<training::fetch_blob>(&effect)) {
+        fetch(j, *wanted);
+    } else if (auto* drop = std::get_if<training::drop_blob>(&effect)) {
+        forget_blob(j, drop->ref);
+    } else if (auto* put = std::get_if<training::put_blob>(&effect)) {
+        out_->push_back(put_blob{put->ref, std::move(put->bytes)});
+    } else if (auto* fact = std::get_if<training::store_fact>(&effect)) {
+        remember("fact/" + j.id.hex(), fact->key, std::string(base::as_text(fact->bytes)));
+    } else if (auto* forget = std::get_if<training::forget_fact>(&effect)) {
+        remember("fact/" + j.id.hex(), forget->key, std::nullopt);
+    } else if (auto* entry = std::get_if<training::store_entry>(&effect)) {
+        remember("entry/" + j.id.hex(), round_key(entry->entry.round.value),
+                 training::chronicle_entry_text(entry->entry));
+    } else if (auto* settled = std::get_if<training::round_settled>(&effect)) {
+        say(log_level::debug, "job " + j.id.brief() + ": round " +
+                                  std::to_string(settled->round.value) + " is settled, " +
+                                  std::to_string(settled->lanes_checked) + " lanes checked, " +
+                                  std::to_string(settled->lanes_unchecked) + " not");
+    } else if (auto* recorded = std::get_if<training::check_recorded>(&effect)) {
+        record_check(j, *recorded);
+    } else if (auto* finished = std::get_if<training::job_finished>(&effect)) {
+        crew_finished(j, *finished);
+    } else {
+        observe_speed(j, at_.now);
+    }
+}
+
+void node_logic::state::fetch(held_job& j, const training::fetch_blob& wanted) {
+    j.wanted.insert(wanted.ref);
+    j.holders[wanted.ref] = wanted.holders;
+    if (wanted.deliver) j.deliver.insert(wanted.ref);
+    out_->push_back(look_up_blob{wanted.ref});
+}
+
+void node_logic::state::forget_blob(held_job& j, const base::blob_ref& ref) {
+    j.wanted.erase(ref);
+    j.deliver.erase(ref);
+    j.holders.erase(ref);
+    // Two jobs with one recipe share their blobs: what the other may still need stays.
+    const auto recipe = training::recipe_id_of(j.task->work);
+    for (const auto& [id, other] : jobs_) {
+        if (id != j.id && other.phase != job_phase::ended &&
+            training::recipe_id_of(other.task->work) == recipe) {
+            return;
+        }
+    }
+    (void)tell_network(p2p::cancel_fetch{ref});
+    out_->push_back(drop_blob{ref});
+}
+
+void node_logic::state::blob_is_gone(const base::blob_ref& ref, const std::string& reason) {
+    for (auto& [id, j] : jobs_) {
+        if (j.phase == job_phase::fetching && j.task->work.data.tokens == ref) {
+            j.data_retry = at_.now + data_retry_after;
+        }
+        if (j.wanted.erase(ref) != 0) {
+            j.deliver.erase(ref);
+            j.holders.erase(ref);
+            tell_crew(j, training::blob_failed{ref, reason});
+        }
+    }
+}
+
+void node_logic::state::end_job(held_job& j, training::job_state as, std::string code,
+                                std::string reason) {
+    if (j.phase == job_phase::ended) return;
+    j.phase = job_phase::ended;
+    j.ended_as = as;
+    j.ended_code = std::move(code);
+    j.ended_reason = std::move(reason);
+    j.ended_at = at_.wall;
+    say(log_level::info, "job " + j.id.brief() + " ended: " + j.ended_reason);
+    if (j.crew) tell_crew(j, training::crew_command::cancel);
+    j.waiting_work.reset();
+    out_->push_back(close_compute{j.id});
+}
+
+void node_logic::state::crew_finished(held_job& j, const training::job_finished& finished) {
+    say(log_level::info,
+        "job " + j.id.brief() +
+            (finished.state == training::job_state::done ? " is done" : " failed") +
+            (finished.reason.empty() ? "" : ": " + finished.reason));
+    if (finished.state != training::job_state::done || !j.files.empty() || j.exporting) {
+        out_->push_back(close_compute{j.id});
+        return;
+    }
+    j.exporting = true;
+    out_->push_back(export_model{j.id, j.crew->view(true)});
+}
+
+void node_logic::state::rebuild_next(held_job& j) {
+    const auto view = j.crew->view(true);
+    const auto rounds = j.task->work.train.rounds;
+    const std::uint64_t next = j.rebuild_round ? *j.rebuild_round + 1 : 0;
+    training::work_item item;
+    if (!j.rebuild_started) {
+        j.rebuild_started = true;
+    } else if (next < rounds) {
+        j.rebuild_round = next;
+        const auto& entry = view.chronicle.at(next);
+        item = {training::work_kind::apply, {next}, {}, entry.state_before, {entry.mean}};
+    } else {
+        j.rebuild_done = true;
+        out_->push_back(export_model{j.id, view});
+        return;
+    }
+    j.waiting_work = std::move(item);
+}
+
+void node_logic::state::begin_waiting_work() {
+    if (computing_) return;
+    held_job* next = nullptr;
+    for (auto& [id, j] : jobs_) {
+        if (!j.waiting_work) continue;
+        // Round-robin over submitters; of one submitter's jobs the oldest first.
+        const auto rank = [&](const held_job& a) {
+            return std::make_tuple(served_[a.task->submitter], a.task->created, a.id);
+        };
+        if (!next || rank(j) < rank(*next)) next = &j;
+    }
+    if (!next) return;
+    ++served_[next->task->submitter];
+    computing_ = in_flight{next->id, std::move(*next->waiting_work), false};
+    next->waiting_work.reset();
+    out_->push_back(begin_compute{computing_->task, computing_->item});
+}
+
+}  // namespace tequio::node

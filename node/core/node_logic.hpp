@@ -1,0 +1,235 @@
+#pragma once
+
+/// Joins the cores into one node: peers and blobs (p2p), crews (training), receipts (ledger), and
+/// the owner's policy. Pure: no clock, socket, disk or thread inside, so a whole swarm of these
+/// runs in one thread on virtual time.
+///
+/// Rules for the shell that carries effects out:
+///  1. In order. What stands behind a `keep` or `put_blob` happens after it is durable, so nothing
+///  leaves this machine
+///     that it could contradict after kill -9.
+///  2. `store_piece` and `confirm_blob` go through one queue: a blob is confirmed after its pieces
+///  are stored.
+///  3. At most one `begin_compute` is unanswered; `stop_compute` makes the answer come early.
+
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "base/rng.hpp"
+#include "ledger/receipt_desk.hpp"
+#include "node/core/node_config.hpp"
+#include "p2p/network.hpp"
+#include "training/crew.hpp"
+#include "training/task.hpp"
+
+namespace tequio::node {
+
+/// Readings of both clocks at an event.
+struct moment {
+    base::time_point now;
+    base::unix_time wall;
+};
+
+// Events: what the shell saw.
+
+/// Answer to `look_up_blob`.
+struct blob_looked_up {
+    base::blob_ref ref;
+    bool whole = false;
+    std::vector<bool> have;  ///< a flag a piece
+};
+/// Answer to `confirm_blob`: the blob is durable here; `bytes` when they were asked for.
+struct blob_confirmed {
+    base::blob_ref ref;
+    base::byte_vector bytes;
+};
+/// Answer to `confirm_blob` or `store_piece` that could not be carried out (disk full, damage).
+struct blob_lost {
+    base::blob_ref ref;
+    std::string reason;
+};
+/// Answer to `begin_compute`.
+struct compute_answer {
+    base::task_id task;
+    training::work_item item;
+    base::result<training::work_outcome> outcome;
+};
+struct compute_progress {
+    base::task_id task;
+    std::uint64_t steps = 0;
+    std::uint64_t steps_total = 0;
+};
+/// Answer to `ledger_write`.
+struct ledger_written {
+    std::uint64_t request = 0;
+    ledger::write_outcome outcome;
+};
+/// Answer to `export_model`: the folder's files as blobs, durable; nothing when it could not be
+/// made.
+struct model_exported {
+    base::task_id task;
+    std::map<std::string, base::blob_ref> files;
+    std::string failure;
+};
+struct node_tick {};
+
+using node_event =
+    std::variant<p2p::network_event, blob_looked_up, blob_confirmed, blob_lost, compute_answer,
+                 compute_progress, ledger_written, model_exported, node_tick>;
+
+// Effects: what the shell must do (the rules above). p2p's own effects that touch the world pass
+// through as they are.
+
+struct look_up_blob {
+    base::blob_ref ref;
+};
+struct confirm_blob {
+    base::blob_ref ref;
+    bool deliver = false;
+};
+struct put_blob {
+    base::blob_ref ref;
+    base::byte_vector bytes;
+};
+struct drop_blob {
+    base::blob_ref ref;
+};
+/// One durable change; an absent value forgets the key.
+struct keep {
+    std::string bucket;
+    std::string key;
+    std::optional<std::string> value;
+};
+struct ledger_write {
+    std::uint64_t request = 0;
+    ledger::store_write what;
+};
+struct begin_compute {
+    base::task_id task;
+    training::work_item item;
+};
+struct stop_compute {
+    base::task_id task;
+};
+/// The job's data is whole: a worker may be started for it. `close_compute` ends that.
+struct open_compute {
+    base::task_id task;
+    std::shared_ptr<const training::task> what;
+};
+struct close_compute {
+    base::task_id task;
+};
+/// Make the final model's folder from the worker's state and store its files as blobs.
+struct export_model {
+    base::task_id task;
+    training::crew_view facts;
+};
+enum class log_level { error, warn, info, debug };
+struct log_line {
+    log_level level = log_level::info;
+    std::string text;
+};
+
+using node_effect =
+    std::variant<p2p::link_send, p2p::dial, p2p::close_link, p2p::read_piece, p2p::store_piece,
+                 look_up_blob, confirm_blob, put_blob, drop_blob, keep, ledger_write, begin_compute,
+                 stop_compute, open_compute, close_compute, export_model, log_line>;
+using node_effects = std::vector<node_effect>;
+
+/// What `keep` stored, as it is found at the next start: (bucket, key) -> value.
+using node_memory = std::map<std::pair<std::string, std::string>, std::string>;
+
+struct node_logic_config {
+    p2p::network_config network;
+    training::crew_timings crew;
+    ledger::desk_config desk;
+    base::swarm_id swarm;   ///< zero: the nameless one
+    std::string exactness;  ///< identity of this program's arithmetic
+    training::task_policy accept;
+    std::uint64_t jobs_per_submitter = 4;
+    std::uint64_t hours_per_job = 168;
+    std::size_t jobs_max = 64;  ///< guess; further tasks are refused
+    bool exact = true;          ///< false when this machine failed its self-test: it takes no work
+};
+
+// Views: copies for people.
+
+struct refusal {
+    base::node_id node;
+    std::string reason;
+};
+
+struct job_view {
+    base::task_id id;
+    std::shared_ptr<const training::task> task;
+    training::crew_view crew;  ///< state, reason and progress; set for jobs without a crew too
+    bool data_here = false;
+    std::uint64_t pieces_here = 0;  ///< of the data, while it arrives
+    std::uint64_t pieces = 0;
+    std::uint64_t data_copies = 0;  ///< nodes known to hold everything, this one included
+    bool safe_to_leave = false;
+    std::vector<refusal> refusals;
+    double tokens_per_second = 0;
+    double eta_seconds = 0;
+    std::map<std::string, base::blob_ref> files;  ///< of the final model, once it is made
+};
+
+/// What the node as a whole does.
+struct activity_view {
+    std::string state;        ///< idle | working | paused | draining | refusing
+    std::string reason_code;  ///< stable: no_job, job, paused_by_owner, draining, self_test_failed
+    std::string reason;
+    base::unix_time since;
+    std::optional<base::unix_time> until;
+};
+
+class node_logic {
+public:
+    /// `self` must outlive this. `log_offers`: what the ledger's store still holds open.
+    node_logic(node_logic_config config, const p2p::identity& self, node_memory memory,
+               std::vector<ledger::open_offer> log_offers, moment at, base::rng rng);
+    ~node_logic();
+
+    /// Applies one event; appends what should happen to `out`. What peers do wrong is dealt with
+    /// inside.
+    void handle(moment at, node_event event, node_effects& out);
+    /// `handle(at, node_tick{}, out)` is due by then; at once after construction.
+    base::time_point next_deadline() const;
+    /// Aborts when an invariant is broken. For tests.
+    void check() const;
+
+    // What people ask for. Errors are sentences for them; the state is then unchanged.
+
+    /// Takes up a task of this node's own user and spreads it. Its data is in the blob store.
+    base::result<base::task_id> submit(moment at, std::string_view note, node_effects& out);
+    /// Applies and spreads a submitter's cancellation note.
+    base::result<void> cancel(moment at, std::string_view note, node_effects& out);
+    base::result<void> leave(moment at, const base::task_id& id, node_effects& out);
+    void pause(moment at, std::optional<base::unix_time> until, node_effects& out);
+    void resume(moment at, node_effects& out);
+    void drain(moment at, node_effects& out);
+    /// From now on tasks of this swarm are taken up.
+    void set_swarm(const base::swarm_id& swarm);
+    /// True when drained: nothing is in hand and no receipt waits.
+    bool drained() const;
+
+    /// The job whose id begins with these hexadecimal digits (at least 4). Errors: none, or more
+    /// than one.
+    base::result<base::task_id> find(std::string_view id_prefix) const;
+    std::vector<job_view> jobs() const;
+    base::result<job_view> job(const base::task_id& id) const;
+    /// The task's note as it was signed.
+    base::result<std::string> task_note(const base::task_id& id) const;
+    activity_view activity() const;
+    const p2p::network& network() const;
+
+private:
+    class state;
+    std::unique_ptr<state> state_;
+};
+
+}  // namespace tequio::node

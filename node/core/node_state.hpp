@@ -1,0 +1,132 @@
+#pragma once
+
+/// The inside of `node_logic`. One file a concern: node_logic.cpp (events, commands), notes.cpp
+/// (tasks and cancellations as they arrive), jobs.cpp (crews, blobs, compute), receipts.cpp (the
+/// ledger's desk). Private to node/core.
+
+#include <algorithm>
+#include "node/core/errc.hpp"
+
+#include "node/core/job.hpp"
+#include "training/errc.hpp"
+
+namespace tequio::node {
+
+/// What an application message between nodes is about.
+enum class topic : std::uint8_t {
+    introduction = 1,  ///< the sender's message-key certificate; first thing after a link comes up
+    crew = 2,          ///< task id (32 bytes), then the crew's own bytes
+    receipt = 3,       ///< the receipt desk's own bytes
+    refusal = 4,       ///< task id (32 bytes), then a sentence: why this node does not take it
+};
+
+/// What is gossiped.
+enum class note_kind : std::uint8_t { task = 1, cancellation = 2 };
+
+class node_logic::state {
+public:
+    state(node_logic_config config, const p2p::identity& self, node_memory memory,
+          std::vector<ledger::open_offer> offers, moment at, base::rng rng);
+
+    // node_logic.cpp
+    void on(p2p::network_event& e);
+    void on(blob_looked_up& e);
+    void on(blob_confirmed& e);
+    void on(blob_lost& e);
+    void on(compute_answer& e);
+    void on(compute_progress& e);
+    void on(ledger_written& e);
+    void on(model_exported& e);
+    void on(node_tick& e);
+    /// Begins handling one event: where effects go, and when it is.
+    void enter(moment at, node_effects& out);
+    /// Ends it: ticks what is due, hands out work.
+    void settle();
+    base::time_point next_deadline() const;
+    void set_pause(bool paused, std::optional<base::unix_time> until);
+    void say(log_level level, std::string text) {
+        out_->push_back(log_line{level, std::move(text)});
+    }
+    void remember(std::string bucket, std::string key, std::optional<std::string> value) {
+        out_->push_back(keep{std::move(bucket), std::move(key), std::move(value)});
+    }
+    /// Hands an event to the network core and deals with what it wants.
+    base::result<void> tell_network(p2p::network_event e);
+    void send(const base::node_id& to, topic about, base::byte_vector bytes);
+    void carry_out(p2p::peer_up& up);
+    void carry_out(p2p::peer_down& down);
+    void carry_out(p2p::note_received& note);
+    void carry_out(p2p::blob_complete& complete);
+    void carry_out(p2p::blob_failed& failed);
+    void carry_out(p2p::store_peers& peers);
+    void carry_out(p2p::app_message& message);
+    template <class Effect>
+    void carry_out(Effect& for_the_shell) {
+        out_->push_back(std::move(for_the_shell));
+    }
+    void on_introduction(const base::node_id& from, const base::byte_vector& certificate);
+    void on_refusal(held_job& j, const base::node_id& from, std::string_view reason);
+    bool must_deliver(const base::blob_ref& ref) const;
+
+    // notes.cpp
+    void on_note(p2p::note_received& note);
+    p2p::judge_note judge_task(const p2p::note_received& note);
+    p2p::judge_note judge_cancellation(const p2p::note_received& note);
+    base::result<void> acceptable(const training::task& t, const base::task_id& id) const;
+    base::result<void> apply_cancellation(const training::cancellation& c, const std::string& note);
+
+    // jobs.cpp
+    held_job& add_job(training::task task, std::string note, base::unix_time accepted);
+    void restore_jobs();
+    void restore_job(const std::string& hex, const node_memory& memory);
+    void look_for_data(held_job& j);
+    void start_crew(held_job& j, training::crew_memory memory);
+    void tell_crew(held_job& j, const training::crew_event& e);
+    void tell_crews(const training::crew_event& e);
+    void carry_out(held_job& j, training::crew_effect& effect);
+    void fetch(held_job& j, const training::fetch_blob& wanted);
+    void forget_blob(held_job& j, const base::blob_ref& ref);
+    void end_job(held_job& j, training::job_state as, std::string code, std::string reason);
+    void crew_finished(held_job& j, const training::job_finished& finished);
+    void rebuild_next(held_job& j);
+    void begin_waiting_work();
+    void blob_is_gone(const base::blob_ref& ref, const std::string& reason);
+    std::vector<base::node_id> linked_nodes() const;
+    held_job* job_of(const base::task_id& id);
+
+    // receipts.cpp
+    void record_check(held_job& j, const training::check_recorded& recorded);
+    void tell_desk(const ledger::desk_event& e);
+    ledger::confirm judge_receipt(const ledger::confirm_wanted& wanted);
+
+    node_logic_config config_;
+    const p2p::identity& self_;
+    base::rng rng_;
+    node_memory memory_;  ///< emptied once the jobs are restored
+    moment at_;
+    node_effects* out_ = nullptr;
+
+    p2p::network network_;
+    ledger::receipt_desk desk_;
+    std::map<base::task_id, held_job> jobs_;
+    std::map<base::node_id, base::byte_vector> certificates_;  ///< of linked peers' message keys
+    std::map<base::task_id, std::string>
+        cancelled_early_;  ///< cancellations ahead of their task; bounded
+    std::map<base::public_key, std::uint64_t> served_;  ///< items begun for a submitter
+
+    struct in_flight {
+        base::task_id task;
+        training::work_item item;
+        bool stopped = false;
+    };
+    std::optional<in_flight> computing_;
+
+    bool paused_ = false;
+    bool draining_ = false;
+    std::optional<base::unix_time> paused_until_;
+    base::unix_time activity_since_;
+    std::string activity_code_;
+    base::time_point housekeeping_at_;
+};
+
+}  // namespace tequio::node

@@ -1,0 +1,409 @@
+// The API's routes under /api/v1/: JSON views of the node, and the commands of its owner. Who can
+// open the socket is the owner, so nothing here asks for more.
+
+#include <boost/json.hpp>
+
+#include "base/text.hpp"
+#include "node/core/errc.hpp"
+#include "node/io/daemon_loop.hpp"
+#include "training/errc.hpp"
+#include "training/exactness.hpp"
+
+namespace tequio::node {
+namespace {
+
+namespace json = boost::json;
+using respond_with = std::function<void(api_response)>;
+
+api_response ok(json::object body) {
+    return {200, json::serialize(body), "application/json"};
+}
+
+api_response refused(int status, const std::string& sentence) {
+    return {status, json::serialize(json::object{{"error", sentence}}), "application/json"};
+}
+
+api_response refused(const base::error& error) {
+    int status = 400;
+    if (error.is(errc::not_found)) status = 404;
+    if (error.is(errc::refused) || error.is(training::errc::refused_by_policy)) status = 403;
+    return refused(status, error.message());
+}
+
+std::string name_of(training::job_state state) {
+    switch (state) {
+        case training::job_state::waiting:
+            return "waiting";
+        case training::job_state::running:
+            return "running";
+        case training::job_state::done:
+            return "done";
+        case training::job_state::failed:
+            return "failed";
+        case training::job_state::cancelled:
+            return "cancelled";
+    }
+    return "unknown";
+}
+
+json::value optional_number(const std::optional<double>& value) {
+    return value ? json::value(*value) : json::value(nullptr);
+}
+
+json::object job_json(daemon_loop& daemon, const job_view& v) {
+    json::array crew;
+    for (const auto& m : v.crew.members) {
+        crew.push_back(json::object{{"node", m.node.hex()},
+                                    {"present", m.present},
+                                    {"available", m.available},
+                                    {"doing", m.doing},
+                                    {"rounds", m.rounds},
+                                    {"lanes_done", m.lanes_done}});
+    }
+    json::array refusals;
+    for (const auto& r : v.refusals)
+        refusals.push_back(json::object{{"node", r.node.hex()}, {"reason", r.reason}});
+    json::object out{{"task", v.id.hex()},
+                     {"recipe", training::recipe_id_of(v.task->work).hex()},
+                     {"name", v.task->name},
+                     {"purpose", v.task->purpose},
+                     {"state", name_of(v.crew.state)},
+                     {"reason_code", v.crew.reason_code},
+                     {"reason", v.crew.reason},
+                     {"round", v.crew.round},
+                     {"rounds", v.crew.rounds},
+                     {"settled_round", v.crew.settled_round},
+                     {"checked_share", v.crew.checked_share},
+                     {"tainted", v.crew.tainted},
+                     {"state_digest", v.crew.state_digest.hex()},
+                     {"loss", optional_number(v.crew.loss)},
+                     {"validation_loss", optional_number(v.crew.validation_loss)},
+                     {"tokens", v.crew.tokens},
+                     {"tokens_per_second", v.tokens_per_second},
+                     {"eta_seconds", v.eta_seconds},
+                     {"crew", std::move(crew)},
+                     {"steward", v.crew.steward.is_zero() ? "" : v.crew.steward.hex()},
+                     {"refusals", std::move(refusals)},
+                     {"data_here", v.data_here},
+                     {"data_pieces_here", v.pieces_here},
+                     {"data_pieces", v.pieces},
+                     {"data_copies", v.data_copies},
+                     {"safe_to_leave", v.safe_to_leave},
+                     {"fetchable", !v.files.empty()},
+                     {"deadline", base::to_rfc3339(v.task->deadline)},
+                     {"bytes_sent", daemon.links().bytes_sent()},
+                     {"bytes_received", daemon.links().bytes_received()}};
+    if (v.crew.tainted_from) out["tainted_from"] = *v.crew.tainted_from;
+    return out;
+}
+
+json::object status_json(daemon_loop& daemon) {
+    const auto activity = daemon.logic().activity();
+    json::array jobs;
+    for (const auto& v : daemon.logic().jobs()) {
+        jobs.push_back(json::object{{"task", v.id.hex()},
+                                    {"name", v.task->name},
+                                    {"state", name_of(v.crew.state)},
+                                    {"round", v.crew.round},
+                                    {"rounds", v.crew.rounds}});
+    }
+    json::object out{{"node", daemon.self().node().hex()},
+                     {"state", activity.state},
+                     {"reason_code", activity.reason_code},
+                     {"reason", activity.reason},
+                     {"since", base::to_rfc3339(activity.since)},
+                     {"until", activity.until ? json::value(base::to_rfc3339(*activity.until))
+                                              : json::value(nullptr)},
+                     {"jobs", std::move(jobs)},
+                     {"threads", daemon.threads()},
+                     {"peers", daemon.logic().network().peers().size()},
+                     {"listen", daemon.listening().text()},
+                     {"swarm", (daemon.swarm() ? daemon.swarm()->id : base::swarm_id{}).hex()},
+                     {"swarm_name", daemon.swarm() ? daemon.swarm()->description.name : ""},
+                     {"exactness", training::exactness_identity()},
+                     {"exact", daemon.exact() ? "ok" : "failed"},
+                     {"bytes_sent", daemon.links().bytes_sent()},
+                     {"bytes_received", daemon.links().bytes_received()}};
+    if (const auto& ready = daemon.workers().last_ready()) {
+        out["cpu_protection"] = ready->cpu_protection;
+        out["sandbox"] = ready->sandbox;
+    }
+    return out;
+}
+
+json::object peers_json(daemon_loop& daemon) {
+    json::array peers;
+    for (const auto& s : daemon.links().statistics()) {
+        peers.push_back(
+            json::object{{"node", s.node.hex()},
+                         {"address", s.peer.text()},
+                         {"direction", s.outbound ? "outbound" : "inbound"},
+                         {"rtt_ms", std::chrono::duration<double, std::milli>(s.rtt).count()},
+                         {"bytes_sent", s.bytes_sent},
+                         {"bytes_received", s.bytes_received}});
+    }
+    return {{"peers", std::move(peers)}, {"known", daemon.logic().network().known_nodes().size()}};
+}
+
+base::result<json::object> body_of(const api_request& request) {
+    if (request.body.empty()) return json::object{};
+    boost::system::error_code ec;
+    auto value = json::parse(request.body, ec);
+    if (ec || !value.is_object())
+        return fail(errc::bad_request, "the request's body is not a JSON object");
+    return std::move(value.as_object());
+}
+
+std::string text_of(const json::object& body, const char* key) {
+    const auto* value = body.if_contains(key);
+    return value && value->is_string() ? std::string(value->as_string()) : std::string();
+}
+
+/// A command to `node_logic` that gives no value.
+template <class Command>
+api_response command(daemon_loop& daemon, Command run) {
+    node_effects effects;
+    const auto done = run(effects);
+    daemon.carry_out(std::move(effects));
+    return done ? ok({{"ok", true}}) : refused(done.error());
+}
+
+base::result<base::blob_piece> read_piece_body(std::uint64_t index, std::string_view body) {
+    base::byte_reader in(base::as_bytes(body));
+    base::blob_piece piece;
+    piece.index = index;
+    const auto hashes = in.u32();
+    if (hashes > 64) return fail(errc::bad_request, "a proof of more than 64 hashes");
+    for (std::uint32_t i = 0; i < hashes; ++i) {
+        const auto raw = in.raw(32);
+        if (in.failed()) break;
+        TEQUIO_TRY(const auto hash, base::id_from_bytes<base::digest>(raw));
+        piece.path.push_back(hash);
+    }
+    if (in.failed()) return fail(errc::bad_request, "a piece that is cut short");
+    const auto bytes = base::as_bytes(body).subspan(4 + 32 * piece.path.size());
+    piece.bytes.assign(bytes.begin(), bytes.end());
+    return piece;
+}
+
+void put_piece(daemon_loop& daemon, const base::blob_ref& ref, std::uint64_t index,
+               const api_request& request, respond_with respond) {
+    auto piece = read_piece_body(index, request.body);
+    if (!piece) return respond(refused(piece.error()));
+    daemon.storage().run([&daemon, ref, piece = std::move(*piece),
+                          respond = std::move(respond)]() mutable -> storage_thread::continuation {
+        auto stored = daemon.blobs().put_piece(ref, piece);
+        return [stored = std::move(stored), respond = std::move(respond)] {
+            respond(stored ? ok({{"complete", *stored}}) : refused(stored.error()));
+        };
+    });
+}
+
+void get_piece(daemon_loop& daemon, const base::blob_ref& ref, std::uint64_t index,
+               respond_with respond) {
+    daemon.storage().run([&daemon, ref, index,
+                          respond = std::move(respond)]() -> storage_thread::continuation {
+        auto piece = daemon.blobs().read_piece(ref, index);
+        return [piece = std::move(piece), respond] {
+            if (!piece) return respond(refused(404, piece.error().message()));
+            respond({200, std::string(base::as_text(piece->bytes)), "application/octet-stream"});
+        };
+    });
+}
+
+void submit(daemon_loop& daemon, const api_request& request, respond_with respond) {
+    auto task = training::parse_task(request.body);
+    if (!task) return respond(refused(task.error()));
+    const auto data = task->work.data.tokens;
+    daemon.storage().run([&daemon, data, note = request.body,
+                          respond = std::move(respond)]() -> storage_thread::continuation {
+        const bool here = daemon.blobs().has(data);
+        return [&daemon, here, note, respond] {
+            if (!here)
+                return respond(
+                    refused(400, "the task's data is not at this node; hand it over first"));
+            node_effects effects;
+            const auto id = daemon.logic().submit(daemon.now(), note, effects);
+            daemon.carry_out(std::move(effects));
+            respond(id ? ok({{"task", id->hex()}}) : refused(id.error()));
+        };
+    });
+}
+
+api_response files_json(const job_view& v) {
+    if (v.files.empty()) {
+        return refused(
+            v.crew.state == training::job_state::done ? 400 : 404,
+            v.crew.state == training::job_state::done
+                ? "the model is being written; ask again in a moment"
+                : "job " + v.id.hex().substr(0, 12) + " is not done: " + name_of(v.crew.state));
+    }
+    json::array files;
+    for (const auto& [name, ref] : v.files)
+        files.push_back(json::object{{"name", name}, {"blob", ref.text()}});
+    return ok({{"files", std::move(files)}, {"state_digest", v.crew.state_digest.hex()}});
+}
+
+/// /jobs/ID[/WHAT]
+void job_route(daemon_loop& daemon, const api_request& request,
+               const std::vector<std::string_view>& path, respond_with respond) {
+    auto& logic = daemon.logic();
+    const auto id = logic.find(path[1]);
+    if (!id) return respond(refused(id.error()));
+    const auto what = path.size() > 2 ? path[2] : std::string_view{};
+    if (request.method == "GET") {
+        const auto view = logic.job(*id);
+        if (!view) return respond(refused(view.error()));
+        if (what.empty()) return respond(ok(job_json(daemon, *view)));
+        if (what == "files") return respond(files_json(*view));
+        if (what == "task") return respond({200, *logic.task_note(*id), "text/plain"});
+    } else if (request.method == "POST" && what == "leave") {
+        return respond(command(
+            daemon, [&](node_effects& out) { return logic.leave(daemon.now(), *id, out); }));
+    } else if (request.method == "POST" && what == "cancel") {
+        return respond(command(daemon, [&](node_effects& out) {
+            return logic.cancel(daemon.now(), request.body, out);
+        }));
+    }
+    respond(refused(404, "no such thing about a job: " + std::string(what)));
+}
+
+api_response pause(daemon_loop& daemon, const api_request& request) {
+    const auto body = body_of(request);
+    if (!body) return refused(body.error());
+    std::optional<base::unix_time> until;
+    if (const auto span = text_of(*body, "for"); !span.empty()) {
+        const auto d = base::parse_duration(span);
+        if (!d) return refused(d.error());
+        until = base::unix_time{daemon.now().wall.seconds +
+                                std::chrono::duration_cast<std::chrono::seconds>(*d).count()};
+    }
+    return command(daemon, [&](node_effects& out) -> base::result<void> {
+        daemon.logic().pause(daemon.now(), until, out);
+        return {};
+    });
+}
+
+api_response swarm_json(const daemon_loop& daemon) {
+    if (!daemon.swarm()) return ok({{"swarms", json::array{}}});
+    const auto& s = *daemon.swarm();
+    return ok(
+        {{"swarms", json::array{json::object{
+                        {"id", s.id.hex()},
+                        {"name", s.description.name},
+                        {"admission",
+                         s.description.admission == p2p::admission::open ? "open" : "invited"}}}}});
+}
+
+base::result<json::object> swarm_command(daemon_loop& daemon, std::string_view what,
+                                         const json::object& body) {
+    if (what == "new") {
+        const auto who =
+            text_of(body, "admission") == "open" ? p2p::admission::open : p2p::admission::invited;
+        TEQUIO_TRY(auto swarm, p2p::found_swarm(text_of(body, "name"), who, daemon.self(),
+                                                daemon.now().wall, p2p::fresh_entropy()));
+        const auto id = swarm.id.hex();
+        TEQUIO_CHECK(daemon.enter_swarm(std::move(swarm), {}));
+        return json::object{{"id", id}};
+    }
+    if (what == "join") {
+        TEQUIO_TRY(auto invite, p2p::parse_invite(text_of(body, "invite"), daemon.now().wall));
+        const auto name = invite.swarm.description.name;
+        const auto id = invite.swarm.id.hex();
+        TEQUIO_CHECK(daemon.enter_swarm(std::move(invite.swarm), invite.addresses));
+        return json::object{{"id", id}, {"name", name}};
+    }
+    if (what == "invite") {
+        if (!daemon.swarm())
+            return fail(errc::refused,
+                        "this node is in no swarm; found one: tequio swarm new NAME");
+        p2p::invite_options options;
+        if (const auto* list = body.if_contains("addresses"); list && list->is_array()) {
+            for (const auto& item : list->as_array()) {
+                if (!item.is_string()) return fail(errc::bad_request, "addresses are texts");
+                TEQUIO_TRY(const auto address, p2p::parse_address(std::string(item.as_string())));
+                options.addresses.push_back(address);
+            }
+        }
+        if (const auto span = text_of(body, "expires"); !span.empty()) {
+            TEQUIO_TRY(const auto d, base::parse_duration(span));
+            options.expires =
+                base::unix_time{daemon.now().wall.seconds +
+                                std::chrono::duration_cast<std::chrono::seconds>(d).count()};
+        }
+        if (const auto* uses = body.if_contains("uses"); uses && uses->is_int64()) {
+            options.uses = static_cast<std::uint64_t>(uses->as_int64());
+        }
+        TEQUIO_TRY(const auto line, p2p::make_invite(*daemon.swarm(), options));
+        return json::object{{"invite", line}};
+    }
+    if (what == "leave") {
+        TEQUIO_CHECK(daemon.leave_swarm());
+        return json::object{{"ok", true}};
+    }
+    return fail(errc::not_found, "no such swarm command: " + std::string(what));
+}
+
+api_response simple_route(daemon_loop& daemon, const api_request& request,
+                          const std::vector<std::string_view>& path) {
+    const auto what = path[0];
+    if (request.method == "GET") {
+        if (what == "status") return ok(status_json(daemon));
+        if (what == "peers") return ok(peers_json(daemon));
+        if (what == "swarm") return swarm_json(daemon);
+        if (what == "jobs") {
+            json::array jobs;
+            for (const auto& v : daemon.logic().jobs()) jobs.push_back(job_json(daemon, v));
+            return ok({{"jobs", std::move(jobs)}});
+        }
+    } else if (request.method == "POST") {
+        const auto body =
+            what == "swarm" ? body_of(request) : base::result<json::object>(json::object{});
+        if (!body) return refused(body.error());
+        if (what == "pause") return pause(daemon, request);
+        if (what == "resume" || what == "drain") {
+            return command(daemon, [&](node_effects& out) -> base::result<void> {
+                if (what == "resume") {
+                    daemon.logic().resume(daemon.now(), out);
+                } else {
+                    daemon.logic().drain(daemon.now(), out);
+                    if (request.body == "exit") daemon.stop_when_drained();
+                }
+                return {};
+            });
+        }
+        if (what == "swarm" && path.size() == 2) {
+            auto done = swarm_command(daemon, path[1], *body);
+            return done ? ok(std::move(*done)) : refused(done.error());
+        }
+    }
+    return refused(404, "no such thing: " + request.method + " " + request.target);
+}
+
+}  // namespace
+
+void answer_api(daemon_loop& daemon, api_request request,
+                std::function<void(api_response)> respond) {
+    constexpr std::string_view prefix = "/api/v1/";
+    std::string_view target = request.target;
+    if (!target.starts_with(prefix)) return respond(refused(404, "the API lives under /api/v1/"));
+    target.remove_prefix(prefix.size());
+    const auto path = base::split(target, '/');
+    if (path[0] == "blobs" && path.size() == 3) {
+        const auto ref = base::parse_blob_ref(path[1]);
+        const auto index = base::parse_u64(path[2]);
+        if (!ref || !index || *index >= ref->pieces())
+            return respond(refused(400, "not a blob's piece"));
+        if (request.method == "PUT")
+            return put_piece(daemon, *ref, *index, request, std::move(respond));
+        if (request.method == "GET") return get_piece(daemon, *ref, *index, std::move(respond));
+    }
+    if (path[0] == "jobs" && path.size() == 1 && request.method == "POST") {
+        return submit(daemon, request, std::move(respond));
+    }
+    if (path[0] == "jobs" && path.size() >= 2)
+        return job_route(daemon, request, path, std::move(respond));
+    respond(simple_route(daemon, request, path));
+}
+
+}  // namespace tequio::node

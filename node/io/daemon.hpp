@@ -1,0 +1,28 @@
+#pragma once
+
+/// The node daemon: one network thread that owns `node_logic` and every socket, one storage thread,
+/// and the workers.
+
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "node/core/node_config.hpp"
+
+namespace tequio::node {
+
+struct daemon_options {
+    std::filesystem::path data_dir;
+    node_config config;
+    std::optional<std::string> listen;  ///< beats the configuration
+    std::vector<std::string> peers;     ///< besides the configuration's
+    unsigned threads = 0;               ///< beats the configuration; 0: by it
+    bool quiet = false;
+};
+
+/// Runs until SIGINT, SIGTERM, or `drain --exit`. Errors: what kept it from starting, or from
+/// keeping its promises (a disk that does not store).
+base::result<void> run_daemon(const daemon_options& options);
+
+}  // namespace tequio::node

@@ -1,0 +1,410 @@
+#include "node/io/daemon_loop.hpp"
+
+#include <spdlog/sinks/stdout_color_sinks.h>
+#include <spdlog/spdlog.h>
+#include <unistd.h>
+
+#include <boost/asio/post.hpp>
+#include <boost/asio/signal_set.hpp>
+#include <thread>
+
+#include "base/text.hpp"
+#include "node/core/errc.hpp"
+#include "training/exactness.hpp"
+
+namespace tequio::node {
+namespace {
+
+namespace asio = boost::asio;
+
+constexpr std::uint16_t default_port = 47100;
+constexpr auto shutdown_grace = std::chrono::seconds(2);
+
+base::unix_time wall_now() {
+    return {std::chrono::duration_cast<std::chrono::seconds>(
+                std::chrono::system_clock::now().time_since_epoch())
+                .count()};
+}
+
+base::time_point steady_now() {
+    return base::time_point(std::chrono::duration_cast<base::duration>(
+        std::chrono::steady_clock::now().time_since_epoch()));
+}
+
+std::uint64_t physical_memory() {
+    return static_cast<std::uint64_t>(::sysconf(_SC_PHYS_PAGES)) *
+           static_cast<std::uint64_t>(::sysconf(_SC_PAGE_SIZE));
+}
+
+/// What the blob store may use: limits.disk, less when limits.keep_free asks for it.
+std::uint64_t disk_limit(const daemon_options& options) {
+    std::error_code ec;
+    const auto space = std::filesystem::space(options.data_dir, ec);
+    if (ec) return options.config.disk_bytes;
+    const auto keep = static_cast<std::uint64_t>(options.config.disk_keep_free *
+                                                 static_cast<double>(space.capacity));
+    const auto free = space.available > keep ? space.available - keep : 0;
+    return std::min(options.config.disk_bytes, free);
+}
+
+}  // namespace
+
+moment daemon_loop::now() const {
+    return {steady_now(), wall_now()};
+}
+
+base::result<void> daemon_loop::open_data() {
+    TEQUIO_TRY(auto lock, p2p::data_dir_lock::acquire(options_.data_dir));
+    lock_.emplace(std::move(lock));
+    TEQUIO_TRY(auto identity, p2p::load_or_create_identity(options_.data_dir));
+    identity_.emplace(std::move(identity));
+    TEQUIO_TRY(auto swarms, p2p::load_memberships(options_.data_dir));
+    if (!swarms.empty()) swarm_ = std::move(swarms.front());
+    TEQUIO_TRY(blobs_, blob_store::open(options_.data_dir / "blobs", disk_limit(options_)));
+    TEQUIO_TRY(memory_, key_value_store::open(options_.data_dir / "node.db"));
+    TEQUIO_TRY(auto items, memory_->load_all());
+    for (auto& item : items) {
+        found_.emplace(std::make_pair(std::move(item.bucket), std::move(item.key)),
+                       std::move(item.value));
+    }
+    auto log_key = std::make_shared<const base::signing_key>(
+        base::signing_key::from_seed(identity_->key(p2p::key_role::log).seed()));
+    auto certificate =
+        ledger::certify_key(identity_->root(), ledger::log_role, log_key->public_part());
+    TEQUIO_TRY(ledger_,
+               ledger::store::open((options_.data_dir / "ledger.db").string(),
+                                   {identity_->node(), std::move(log_key), std::move(certificate)},
+                                   wall_now()));
+    return {};
+}
+
+node_logic_config daemon_loop::logic_config() const {
+    node_logic_config config;
+    config.swarm = swarm_ ? swarm_->id : base::swarm_id{};
+    config.exactness = training::exactness_identity();
+    config.accept = options_.config.accept;
+    config.accept.max_data_bytes =
+        std::min(config.accept.max_data_bytes, options_.config.disk_per_submitter);
+    config.jobs_per_submitter = options_.config.jobs_per_submitter;
+    config.hours_per_job = options_.config.hours_per_job;
+    config.exact = exact_;
+    return config;
+}
+
+base::result<void> daemon_loop::open_links() {
+    p2p::transport_config config;
+    config.swarm = swarm_;
+    config.exactness = training::exactness_identity();
+    // Loopback costs nobody's uplink; the limit is for links that leave the machine.
+    config.upload_limit = swarm_ ? options_.config.upload_limit_bits / 8 : 0;
+    TEQUIO_TRY(transport_,
+               p2p::transport::create(io_, *identity_, std::move(config),
+                                      [this](p2p::network_event e) { handle(std::move(e)); }));
+    auto where = options_.listen ? options_.listen : options_.config.listen;
+    if (!where) where = swarm_ ? "[::]:" + std::to_string(default_port) : "127.0.0.1:0";
+    TEQUIO_TRY(const auto address, p2p::parse_address(*where));
+    TEQUIO_TRY(listening_, transport_->listen(address));
+    for (const auto* list : {&options_.config.peers, &options_.peers}) {
+        for (const auto& text : *list) {
+            TEQUIO_TRY(const auto peer, p2p::parse_address(text));
+            handle(p2p::network_event(p2p::add_address{peer}));
+        }
+    }
+    handle(p2p::network_event(p2p::set_own_addresses{{listening_}}));
+    return {};
+}
+
+base::result<void> daemon_loop::open_api() {
+    TEQUIO_TRY(api_, api_server::listen(
+                         io_, options_.data_dir / "api.sock",
+                         [this](api_request request, std::function<void(api_response)> respond) {
+                             answer_api(*this, std::move(request), std::move(respond));
+                         }));
+    return {};
+}
+
+base::result<void> daemon_loop::run() {
+    auto logger = spdlog::stderr_color_mt("tequio");
+    spdlog::set_default_logger(logger);
+    spdlog::set_pattern("%Y-%m-%dT%H:%M:%S%z %l %v");
+    spdlog::set_level(options_.quiet ? spdlog::level::err
+                                     : spdlog::level::from_str(options_.config.log_level));
+
+    TEQUIO_CHECK(open_data());
+    const auto processors = std::max(1u, std::thread::hardware_concurrency());
+    threads_ = options_.threads != 0
+                   ? options_.threads
+                   : static_cast<unsigned>(options_.config.threads.of(processors, 1));
+    training::serial_executor alone;
+    if (const auto tested = training::exactness_self_test(alone); !tested) {
+        exact_ = false;
+        spdlog::error("{}; this node takes no exact work", tested.error().message());
+    }
+    storage_ = std::make_unique<storage_thread>(io_);
+    workers_ = std::make_unique<job_workers>(
+        io_, *storage_, *blobs_,
+        job_workers::options{"/proc/self/exe", threads_,
+                             options_.config.memory.of(physical_memory(), std::uint64_t{64} << 20)},
+        [this](node_event e) { handle(std::move(e)); });
+    TEQUIO_TRY(auto offers, ledger_->open_offers());
+    logic_ =
+        std::make_unique<node_logic>(logic_config(), *identity_, std::move(found_),
+                                     std::move(offers), now(), base::rng(p2p::fresh_entropy()));
+    timer_ = std::make_unique<asio::steady_timer>(io_);
+    TEQUIO_CHECK(open_links());
+    TEQUIO_CHECK(open_api());
+    spdlog::info("node {} listens on {} (data dir {}, {} threads)", identity_->node().hex(),
+                 listening_.text(), options_.data_dir.string(), threads_);
+
+    asio::signal_set signals(io_, SIGINT, SIGTERM);
+    signals.async_wait([this](boost::system::error_code ec, int) {
+        if (!ec) stop("signal");
+    });
+    handle(node_tick{});
+    io_.run();
+    signals.cancel();
+
+    api_.reset();
+    workers_->shut_down();
+    // Finishes what was handed in: receipts and facts are durable when this returns.
+    storage_.reset();
+    transport_.reset();
+    if (failure_) return *failure_;
+    return {};
+}
+
+void daemon_loop::stop(const std::string& why) {
+    if (stopping_) return;
+    stopping_ = true;
+    spdlog::info("stopping: {}", why);
+    api_->close();
+    workers_->shut_down();
+    transport_->shut_down();
+    // Peers are told why; whoever does not listen is not waited for.
+    timer_->expires_after(shutdown_grace);
+    timer_->async_wait([this](boost::system::error_code) { io_.stop(); });
+    const auto poll = std::make_shared<asio::steady_timer>(io_);
+    const auto check = std::make_shared<std::function<void()>>();
+    *check = [this, poll, weak = std::weak_ptr(check)] {
+        if (transport_->statistics().empty() && !holding_) return io_.stop();
+        poll->expires_after(std::chrono::milliseconds(20));
+        poll->async_wait([self = weak.lock()](boost::system::error_code) {
+            if (self) (*self)();
+        });
+    };
+    (*check)();
+}
+
+void daemon_loop::handle(node_event e) {
+    if (stopping_) return;
+    node_effects effects;
+    logic_->handle(now(), std::move(e), effects);
+    carry_out(std::move(effects));
+}
+
+void daemon_loop::carry_out(node_effects effects) {
+    for (auto& effect : effects) outbox_.push_back(std::move(effect));
+    pump();
+    arm_timer();
+    if (stop_when_drained_ && logic_->drained() && outbox_.empty() && !holding_) stop("drained");
+}
+
+void daemon_loop::pump() {
+    while (!outbox_.empty() && !holding_) {
+        auto effect = std::move(outbox_.front());
+        outbox_.pop_front();
+        std::visit([this](auto& wanted) { act(wanted); }, effect);
+    }
+}
+
+void daemon_loop::arm_timer() {
+    if (stopping_) return;
+    const auto due = logic_->next_deadline();
+    const auto current = steady_now();
+    timer_->expires_after(due > current
+                              ? std::min<base::duration>(due - current, std::chrono::seconds(60))
+                              : base::duration::zero());
+    timer_->async_wait([this](boost::system::error_code ec) {
+        if (!ec) handle(node_tick{});
+    });
+}
+
+void daemon_loop::fail(const base::error& e) {
+    if (failure_) return;
+    failure_ = e;
+    spdlog::critical("{}", e.message());
+    stop("it cannot store what it must remember");
+}
+
+void daemon_loop::log(const log_line& line) {
+    switch (line.level) {
+        case log_level::error:
+            spdlog::error(line.text);
+            break;
+        case log_level::warn:
+            spdlog::warn(line.text);
+            break;
+        case log_level::info:
+            spdlog::info(line.text);
+            break;
+        case log_level::debug:
+            spdlog::debug(line.text);
+            break;
+    }
+}
+
+void daemon_loop::hold_for(std::function<base::result<void>()> work) {
+    holding_ = true;
+    storage_->run([this, work = std::move(work)]() -> storage_thread::continuation {
+        auto done = work();
+        return [this, done = std::move(done)] {
+            holding_ = false;
+            if (!done) return fail(done.error());
+            pump();
+            if (stop_when_drained_ && logic_->drained() && outbox_.empty() && !holding_)
+                stop("drained");
+        };
+    });
+}
+
+void daemon_loop::act(p2p::link_send& e) {
+    transport_->send(e.link, std::move(e.bytes), e.bulk);
+}
+void daemon_loop::act(p2p::dial& e) {
+    transport_->dial(e.address, e.expected);
+}
+void daemon_loop::act(p2p::close_link& e) {
+    transport_->close(e.link, e.ending);
+}
+
+void daemon_loop::act(p2p::read_piece& e) {
+    storage_->run([this, e]() -> storage_thread::continuation {
+        auto piece = blobs_->read_piece(e.ref, e.index);
+        return [this, request = e.request, piece = std::move(piece)]() mutable {
+            p2p::piece_read answer{request, {}};
+            if (piece) answer.piece = std::move(*piece);
+            handle(p2p::network_event(std::move(answer)));
+        };
+    });
+}
+
+void daemon_loop::act(p2p::store_piece& e) {
+    storage_->run([this, e = std::move(e)]() -> storage_thread::continuation {
+        const auto stored = blobs_->put_piece(e.ref, e.piece);
+        if (stored) return {};
+        return [this, ref = e.ref, why = stored.error().message()] { handle(blob_lost{ref, why}); };
+    });
+}
+
+void daemon_loop::act(look_up_blob& e) {
+    storage_->run([this, ref = e.ref]() -> storage_thread::continuation {
+        blob_looked_up answer{ref, blobs_->has(ref), {}};
+        if (!answer.whole) {
+            if (auto have = blobs_->pieces_present(ref)) answer.have = std::move(*have);
+        }
+        return [this, answer = std::move(answer)]() mutable { handle(std::move(answer)); };
+    });
+}
+
+void daemon_loop::act(confirm_blob& e) {
+    storage_->run([this, e]() -> storage_thread::continuation {
+        if (!blobs_->has(e.ref)) {
+            return [this, ref = e.ref] { handle(blob_lost{ref, "it could not be stored"}); };
+        }
+        blob_confirmed answer{e.ref, {}};
+        if (e.deliver) {
+            const auto file = blobs_->map(e.ref);
+            if (!file)
+                return [this, ref = e.ref, why = file.error().message()] {
+                    handle(blob_lost{ref, why});
+                };
+            answer.bytes.assign(file->bytes().begin(), file->bytes().end());
+        }
+        return [this, answer = std::move(answer)]() mutable { handle(std::move(answer)); };
+    });
+}
+
+void daemon_loop::act(put_blob& e) {
+    hold_for([this, bytes = std::move(e.bytes)]() -> base::result<void> {
+        TEQUIO_TRY(const auto ref, blobs_->put(bytes));
+        (void)ref;
+        return {};
+    });
+}
+
+void daemon_loop::act(drop_blob& e) {
+    storage_->run([this, ref = e.ref]() -> storage_thread::continuation {
+        (void)blobs_->remove(ref);
+        return {};
+    });
+}
+
+void daemon_loop::act(keep& e) {
+    // Group commit: what stands behind it in a row costs the same sync.
+    std::vector<store_change> changes;
+    changes.push_back({std::move(e.bucket), std::move(e.key), std::move(e.value)});
+    while (!outbox_.empty() && std::holds_alternative<keep>(outbox_.front())) {
+        auto& next = std::get<keep>(outbox_.front());
+        changes.push_back({std::move(next.bucket), std::move(next.key), std::move(next.value)});
+        outbox_.pop_front();
+    }
+    hold_for([this, changes = std::move(changes)] { return memory_->apply(changes); });
+}
+
+void daemon_loop::act(ledger_write& e) {
+    std::vector<ledger::store_write> writes;
+    std::vector<std::uint64_t> requests;
+    writes.push_back(std::move(e.what));
+    requests.push_back(e.request);
+    while (!outbox_.empty() && std::holds_alternative<ledger_write>(outbox_.front())) {
+        auto& next = std::get<ledger_write>(outbox_.front());
+        writes.push_back(std::move(next.what));
+        requests.push_back(next.request);
+        outbox_.pop_front();
+    }
+    storage_->run([this, writes = std::move(writes),
+                   requests = std::move(requests)]() -> storage_thread::continuation {
+        auto outcomes = ledger_->commit(writes);
+        return [this, requests, outcomes = std::move(outcomes)]() mutable {
+            if (!outcomes) return fail(outcomes.error());
+            for (std::size_t i = 0; i < requests.size(); ++i) {
+                handle(ledger_written{requests[i], std::move((*outcomes)[i])});
+            }
+        };
+    });
+}
+
+base::result<void> daemon_loop::enter_swarm(p2p::membership swarm,
+                                            const std::vector<p2p::address>& addresses) {
+    if (swarm_ && swarm_->id != swarm.id) {
+        return base::fail(errc::refused, "this node is in swarm " + swarm_->description.name +
+                                             "; leave it first (tequio swarm leave)");
+    }
+    TEQUIO_CHECK(p2p::store_membership(options_.data_dir, swarm));
+    for (const auto& address : addresses) handle(p2p::network_event(p2p::add_address{address}));
+    transport_->set_swarm(swarm);
+    logic_->set_swarm(swarm.id);
+    swarm_ = std::move(swarm);
+    // Whoever chose an address keeps it; otherwise the node leaves loopback now.
+    if (!options_.listen && !options_.config.listen) {
+        TEQUIO_TRY(const auto everywhere,
+                   p2p::parse_address("[::]:" + std::to_string(default_port)));
+        TEQUIO_TRY(listening_, transport_->listen(everywhere));
+    }
+    return {};
+}
+
+base::result<void> daemon_loop::leave_swarm() {
+    if (!swarm_) return base::fail(errc::refused, "this node is in no swarm");
+    TEQUIO_CHECK(p2p::remove_membership(options_.data_dir, swarm_->id));
+    swarm_.reset();
+    transport_->set_swarm({});
+    logic_->set_swarm({});
+    return {};
+}
+
+base::result<void> run_daemon(const daemon_options& options) {
+    return daemon_loop(options).run();
+}
+
+}  // namespace tequio::node

@@ -1,0 +1,115 @@
+#pragma once
+
+/// The inside of the daemon: carries out what `node_logic` wants, in order, and hands it what
+/// happened. Private to node/io.
+
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <deque>
+
+#include "ledger/store.hpp"
+#include "node/core/node_logic.hpp"
+#include "node/io/api_server.hpp"
+#include "node/io/blob_store.hpp"
+#include "node/io/daemon.hpp"
+#include "node/io/job_workers.hpp"
+#include "node/io/key_value_store.hpp"
+#include "node/io/storage_thread.hpp"
+#include "p2p/data_dir.hpp"
+#include "p2p/transport.hpp"
+
+namespace tequio::node {
+
+class daemon_loop {
+public:
+    explicit daemon_loop(daemon_options options) : options_(std::move(options)) {}
+
+    /// Opens everything and runs until it is told to stop.
+    base::result<void> run();
+
+    // For the API (node/io/api.cpp), on the network thread.
+    moment now() const;
+    node_logic& logic() { return *logic_; }
+    p2p::transport& links() { return *transport_; }
+    blob_store& blobs() { return *blobs_; }
+    storage_thread& storage() { return *storage_; }
+    const job_workers& workers() const { return *workers_; }
+    const p2p::identity& self() const { return *identity_; }
+    const p2p::address& listening() const { return listening_; }
+    const std::optional<p2p::membership>& swarm() const { return swarm_; }
+    const daemon_options& options() const { return options_; }
+    unsigned threads() const { return threads_; }
+    bool exact() const { return exact_; }
+    /// Carries out what a command to `logic()` wanted.
+    void carry_out(node_effects effects);
+    /// Joins or founds a swarm: kept, met from now on.
+    base::result<void> enter_swarm(p2p::membership swarm,
+                                   const std::vector<p2p::address>& addresses);
+    base::result<void> leave_swarm();
+    /// Ends once everything in hand is finished.
+    void stop_when_drained() { stop_when_drained_ = true; }
+    void stop(const std::string& why);
+
+private:
+    base::result<void> open_data();
+    base::result<void> open_links();
+    base::result<void> open_api();
+    node_logic_config logic_config() const;
+    void handle(node_event e);
+    void pump();
+    void arm_timer();
+    void log(const log_line& line);
+    void fail(const base::error& e);
+
+    void act(p2p::link_send& e);
+    void act(p2p::dial& e);
+    void act(p2p::close_link& e);
+    void act(p2p::read_piece& e);
+    void act(p2p::store_piece& e);
+    void act(look_up_blob& e);
+    void act(confirm_blob& e);
+    void act(put_blob& e);
+    void act(drop_blob& e);
+    void act(keep& e);
+    void act(ledger_write& e);
+    void act(begin_compute& e) { workers_->begin(e); }
+    void act(stop_compute& e) { workers_->stop(e.task); }
+    void act(open_compute& e) { workers_->open(e); }
+    void act(close_compute& e) { workers_->close(e.task); }
+    void act(export_model& e) { workers_->export_final(e); }
+    void act(log_line& e) { log(e); }
+    /// Runs `work` on the storage thread and holds back every later effect until it is done
+    /// (node_logic.hpp, rule 1).
+    void hold_for(std::function<base::result<void>()> work);
+
+    daemon_options options_;
+    boost::asio::io_context io_{1};
+    std::optional<p2p::data_dir_lock> lock_;
+    std::optional<p2p::identity> identity_;
+    std::optional<p2p::membership> swarm_;
+    std::unique_ptr<blob_store> blobs_;
+    std::unique_ptr<key_value_store> memory_;
+    std::unique_ptr<ledger::store> ledger_;
+    node_memory found_;
+    unsigned threads_ = 1;
+    bool exact_ = true;  ///< the self-test at the start passed
+    p2p::address listening_;
+
+    std::unique_ptr<node_logic> logic_;
+    std::unique_ptr<p2p::transport> transport_;
+    std::unique_ptr<storage_thread> storage_;
+    std::unique_ptr<job_workers> workers_;
+    std::unique_ptr<api_server> api_;
+    std::unique_ptr<boost::asio::steady_timer> timer_;
+    std::deque<node_effect> outbox_;
+    bool holding_ = false;
+    bool stopping_ = false;
+    bool stop_when_drained_ = false;
+    std::optional<base::error> failure_;
+};
+
+/// Answers one API request; routes in node/io/api.cpp.
+void answer_api(daemon_loop& daemon, api_request request,
+                std::function<void(api_response)> respond);
+
+}  // namespace tequio::node

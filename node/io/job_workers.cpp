@@ -1,0 +1,326 @@
+#include "node/io/job_workers.hpp"
+
+#include <boost/asio/posix/stream_descriptor.hpp>
+#include <boost/asio/post.hpp>
+
+#include "node/core/errc.hpp"
+#include "training/model_folder.hpp"
+
+namespace tequio::node {
+namespace {
+
+namespace asio = boost::asio;
+
+/// How long a failing worker process is left alone before the next try.
+constexpr int starts_in_a_row_max = 5;
+
+compute_kind kind_of(training::work_kind kind) {
+    using training::work_kind;
+    switch (kind) {
+        case work_kind::prepare:
+            return compute_kind::prepare;
+        case work_kind::lane:
+        case work_kind::check:
+            return compute_kind::lane;
+        case work_kind::validation:
+        case work_kind::check_validation:
+            return compute_kind::validation;
+        case work_kind::sum:
+            return compute_kind::sum;
+        case work_kind::apply:
+            return compute_kind::apply;
+    }
+    return compute_kind::prepare;
+}
+
+training::work_outcome outcome_of(const compute_outcome& from) {
+    training::work_outcome out;
+    out.state_after = from.state_after;
+    out.blob = from.blob;
+    if (from.divergence)
+        out.divergence = training::diverged{from.divergence->step, from.divergence->tensor};
+    out.loss = from.loss;
+    out.trace = from.trace;
+    out.sum = from.sum;
+    return out;
+}
+
+training::run_card card_of(const training::task& task, const base::task_id& id,
+                           const training::crew_view& facts) {
+    training::run_card card;
+    card.name = task.name;
+    card.purpose = task.purpose;
+    card.data_license = task.data_license;
+    card.model_license = task.model_license;
+    card.task = id;
+    card.recipe = training::recipe_id_of(task.work);
+    card.state = facts.state_digest;
+    card.rounds_done = std::min(facts.round, facts.rounds);
+    card.rounds = facts.rounds;
+    card.tokens = facts.tokens;
+    card.loss = facts.loss.value_or(0);
+    card.validation_loss = facts.validation_loss;
+    card.checked_share = facts.checked_share;
+    for (const auto& m : facts.members) card.crew.emplace_back(m.node, m.lanes_done);
+    card.recipe_text = training::recipe_text(task.work);
+    return card;
+}
+
+}  // namespace
+
+struct job_workers::one_job {
+    base::task_id id;
+    std::shared_ptr<const training::task> task;
+    std::unique_ptr<compute_worker> worker;
+    std::unique_ptr<state_memory> state;
+    unique_fd tokens;
+    /// Watches the worker's descriptor, which the worker owns.
+    std::unique_ptr<asio::posix::stream_descriptor> watched;
+    bool opened = false;
+    bool closed = false;
+    int starts_in_a_row = 0;
+    std::optional<training::work_item> item;  ///< in hand, or waiting for the worker to be ready
+    bool begun = false;
+
+    void unwatch() {
+        if (watched) watched->release();
+        watched.reset();
+    }
+};
+
+job_workers::job_workers(asio::io_context& io, storage_thread& storage, blob_store& blobs,
+                         options o, event_sink sink)
+    : io_(io), storage_(storage), blobs_(blobs), options_(std::move(o)), sink_(std::move(sink)) {}
+
+job_workers::~job_workers() {
+    shut_down();
+}
+
+job_workers::one_job* job_workers::job_of(const base::task_id& task) {
+    const auto it = jobs_.find(task);
+    return it == jobs_.end() ? nullptr : it->second.get();
+}
+
+void job_workers::report(node_event e) {
+    asio::post(io_, [this, e = std::move(e)]() mutable { sink_(std::move(e)); });
+}
+
+void job_workers::open(const open_compute& what) {
+    if (jobs_.contains(what.task)) return;
+    auto j = std::make_shared<one_job>();
+    j->id = what.task;
+    j->task = what.what;
+    jobs_.emplace(what.task, std::move(j));
+}
+
+void job_workers::close(const base::task_id& task) {
+    const auto it = jobs_.find(task);
+    if (it == jobs_.end()) return;
+    auto& j = *it->second;
+    j.closed = true;
+    j.unwatch();
+    j.worker.reset();
+    if (j.item) answer(j, fail(errc::compute_failed, "the job was closed"));
+    jobs_.erase(it);
+}
+
+void job_workers::shut_down() {
+    for (auto& [id, j] : jobs_) {
+        j->closed = true;
+        j->unwatch();
+        j->worker.reset();
+    }
+    jobs_.clear();
+}
+
+void job_workers::answer(one_job& j, base::result<training::work_outcome> outcome) {
+    auto item = std::move(*j.item);
+    j.item.reset();
+    j.begun = false;
+    report(compute_answer{j.id, std::move(item), std::move(outcome)});
+}
+
+void job_workers::begin(const begin_compute& what) {
+    auto* j = job_of(what.task);
+    if (!j) {
+        return report(compute_answer{what.task, what.item,
+                                     fail(errc::compute_failed, "the job is not open here")});
+    }
+    j->item = what.item;
+    j->begun = false;
+    prepare(*j);
+}
+
+void job_workers::prepare(one_job& j) {
+    const auto give_up = [&](const base::error& e) {
+        answer(j, fail(errc::compute_failed, e.message()));
+    };
+    if (!j.state) {
+        const auto layout = training::layout_of(j.task->work.model);
+        // Lanes are checked up to `settle` rounds after theirs; one more is the round being
+        // written.
+        const auto kept = static_cast<std::uint32_t>(
+            std::min<std::uint64_t>(j.task->trust.settle + 2, state_memory::kept_max));
+        auto state =
+            state_memory::create(training::recipe_id_of(j.task->work), layout.padded_size, kept);
+        if (!state) return give_up(state.error());
+        j.state = std::make_unique<state_memory>(std::move(*state));
+    }
+    if (!j.tokens) {
+        auto file = blobs_.open_file(j.task->work.data.tokens);
+        if (!file) return give_up(file.error());
+        j.tokens = std::move(*file);
+    }
+    if (!j.worker) {
+        compute_worker_options o;
+        o.program = options_.program;
+        o.threads = options_.threads;
+        o.memory_bytes = options_.memory_bytes;
+        j.worker = std::make_unique<compute_worker>(std::move(o));
+    }
+    if (!j.worker->running()) {
+        j.opened = false;
+        if (++j.starts_in_a_row > starts_in_a_row_max) {
+            j.starts_in_a_row = 0;
+            return answer(
+                j, fail(errc::compute_failed, "the worker process keeps ending; see the log"));
+        }
+        if (const auto started = j.worker->start(); !started) return give_up(started.error());
+        j.worker->open_job(training::recipe_text(j.task->work), j.tokens.get(), *j.state);
+        watch(j);
+    }
+    if (j.opened) start_item(j);
+}
+
+void job_workers::start_item(one_job& j) {
+    const auto& item = *j.item;
+    using training::work_kind;
+    const bool needs_state = item.kind != work_kind::prepare && item.kind != work_kind::sum;
+    if (needs_state) {
+        const auto held = j.state->find(item.round);
+        if (!held || held->digest != item.state) {
+            return answer(j, fail(errc::compute_failed, "the state of round " +
+                                                            std::to_string(item.round.value) +
+                                                            " is not in memory"));
+        }
+    }
+    compute_item wanted;
+    wanted.kind = kind_of(item.kind);
+    wanted.round = item.round;
+    if (wanted.kind == compute_kind::lane) wanted.lane = item.lane;
+    wanted.inputs = static_cast<std::uint32_t>(item.inputs.size());
+    j.begun = true;
+    j.worker->begin(
+        wanted, [this, inputs = item.inputs](std::uint32_t i) -> base::result<worker_input_file> {
+            TEQUIO_TRY(auto file, blobs_.open_file(inputs[i]));
+            return worker_input_file{inputs[i], std::move(file)};
+        });
+}
+
+void job_workers::watch(one_job& j) {
+    if (!j.watched) {
+        j.watched =
+            std::make_unique<asio::posix::stream_descriptor>(io_, j.worker->native_handle());
+    }
+    j.watched->async_wait(
+        asio::posix::stream_descriptor::wait_read,
+        [this, weak = std::weak_ptr(jobs_.at(j.id))](boost::system::error_code ec) {
+            const auto self = weak.lock();
+            if (ec || !self || self->closed) return;
+            for (auto& e : self->worker->take_events()) on_event(*self, e);
+            if (!self->closed && self->watched) watch(*self);
+        });
+}
+
+void job_workers::on_event(one_job& j, worker_event& e) {
+    if (auto* ready = std::get_if<worker_ready>(&e)) {
+        ready_ = *ready;
+    } else if (std::holds_alternative<worker_job_opened>(e)) {
+        j.opened = true;
+        if (j.item) start_item(j);
+    } else if (auto* refused = std::get_if<worker_job_refused>(&e)) {
+        if (j.item) answer(j, fail(errc::compute_failed, refused->reason));
+        j.worker->stop_process();
+    } else if (auto* progress = std::get_if<worker_progress>(&e)) {
+        report(compute_progress{j.id, progress->steps, j.task->work.train.inner_steps});
+    } else if (auto* done = std::get_if<worker_finished>(&e)) {
+        j.starts_in_a_row = 0;
+        finish(j, *done);
+    } else if (auto* failed = std::get_if<worker_item_failed>(&e)) {
+        if (j.item)
+            answer(j, fail(errc::compute_failed, failed->stopped ? "stopped" : failed->reason));
+    } else if (auto* exited = std::get_if<worker_exited>(&e)) {
+        j.opened = false;
+        if (!j.item) return;
+        // The lane in hand is lost and nothing else: the state is in shared memory. Begin it again.
+        if (j.begun) {
+            answer(j, fail(errc::compute_failed, "the worker process ended: " + exited->reason));
+        } else {
+            prepare(j);
+        }
+    }
+}
+
+void job_workers::finish(one_job& j, worker_finished& done) {
+    if (!j.item) return;
+    auto outcome = outcome_of(done.outcome);
+    if (outcome.blob.size == 0) return answer(j, std::move(outcome));
+    auto item = std::move(*j.item);
+    j.item.reset();
+    j.begun = false;
+    auto bytes = std::make_shared<memory_map>(std::move(done.blob));
+    storage_.run([this, id = j.id, item = std::move(item), outcome = std::move(outcome),
+                  bytes = std::move(bytes)]() mutable -> storage_thread::continuation {
+        base::result<training::work_outcome> out = outcome;
+        const auto ref = blobs_.put(bytes->bytes());
+        if (!ref) {
+            out = fail(errc::compute_failed, ref.error().message());
+        } else if (*ref != outcome.blob) {
+            out = fail(errc::compute_failed, "the worker named its result wrongly");
+        }
+        return [this, id, item = std::move(item), out = std::move(out)]() mutable {
+            sink_(compute_answer{id, std::move(item), std::move(out)});
+        };
+    });
+}
+
+void job_workers::stop(const base::task_id& task) {
+    auto* j = job_of(task);
+    if (!j || !j->item) return;
+    if (j->begun) {
+        j->worker->stop_item();
+    } else {
+        answer(*j, fail(errc::compute_failed, "stopped"));
+    }
+}
+
+void job_workers::export_final(const export_model& what) {
+    auto* j = job_of(what.task);
+    const auto missing = [&](std::string why) {
+        report(model_exported{what.task, {}, std::move(why)});
+    };
+    if (!j || !j->state) return missing("no state is in memory");
+    const auto held = j->state->held();
+    if (!held || held->digest != what.facts.state_digest)
+        return missing("another state is in memory");
+    const auto parameters = j->state->view().parameters;
+    auto copy = std::make_shared<std::vector<float>>(parameters.begin(), parameters.end());
+    storage_.run([this, task = j->task, id = what.task, facts = what.facts,
+                  copy]() -> storage_thread::continuation {
+        model_exported out{id, {}, {}};
+        const auto files =
+            training::write_model_folder(task->work.model, *copy, card_of(*task, id, facts));
+        for (const auto& [name, bytes] : files) {
+            const auto ref = blobs_.put(bytes);
+            if (!ref) {
+                out.files.clear();
+                out.failure = ref.error().message();
+                break;
+            }
+            out.files[name] = *ref;
+        }
+        return [this, out = std::move(out)]() mutable { sink_(std::move(out)); };
+    });
+}
+
+}  // namespace tequio::node

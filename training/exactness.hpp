@@ -1,0 +1,31 @@
+#pragma once
+
+/// Whether this program on this machine computes as the profile says, and under which name
+/// (NUMERICS.md, introduction).
+
+#include <string>
+#include <vector>
+
+#include "base/result.hpp"
+#include "training/executor.hpp"
+
+namespace tequio::training {
+
+/// "exact/1:" and the SHA-256 of the golden vectors that this program was built with. Stands in the
+/// hello, the task and, through the task, in every receipt; nodes of different identities never
+/// share a crew.
+std::string exactness_identity();
+
+/// Names of the instruction sets whose kernels this machine can run, slowest first; empty when it
+/// has no fused multiply-add, and then it takes no exact work.
+std::vector<std::string> exact_targets();
+/// The one in use (TEQUIO_SIMD restricts it).
+std::string active_target();
+
+/// The short form of the conformance tests: the floating-point environment, and products, norms and
+/// attention of each target compared bit for bit with the plain reference. Cost: well below a
+/// second. Not to be called while kernels run. Errors: `errc::environment_changed`, naming what
+/// differs.
+base::result<void> exactness_self_test(executor& run);
+
+}  // namespace tequio::training
