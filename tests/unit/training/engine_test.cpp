@@ -6,12 +6,17 @@
 #include <fstream>
 #include <sstream>
 
+#ifdef __SSE2__
+#include <xmmintrin.h>
+#endif
+
 #include "base/blob.hpp"
 #include "base/text.hpp"
 #include "engine_fixture.hpp"
 #include "tests/support/thread_pool.hpp"
 #include "training/errc.hpp"
 #include "training/merge.hpp"
+#include "training/numerics/environment.hpp"
 #include "training/numerics/target.hpp"
 
 namespace tequio::training {
@@ -233,6 +238,29 @@ BOOST_AUTO_TEST_CASE(refuses_a_recipe_above_the_memory_limit_before_allocating) 
                    .error()
                    .is(errc::out_of_memory));
 }
+
+#ifdef __SSE2__
+BOOST_AUTO_TEST_CASE(a_lane_is_void_when_the_floating_point_environment_changes_under_it) {
+    const small_job job;
+    serial_executor one;
+    auto e = engine::create(job.r, job.view(), one).value();
+    owned_state state(e->layout());
+    e->initial_state(state.span());
+    constexpr unsigned flush_to_zero = 0x8000;
+    const auto spoil = [](std::uint64_t) {
+        _mm_setcsr(_mm_getcsr() | flush_to_zero);
+        return true;
+    };
+    const auto during = e->run_lane(state.span(), {0}, {0}, spoil);
+    const auto before = e->run_lane(state.span(), {0}, {0}, always);
+    const auto validation = e->validate(state.span(), always);
+    numerics::set_float_environment();
+    BOOST_TEST(during.error().is(errc::environment_changed));
+    BOOST_TEST(before.error().is(errc::environment_changed));
+    BOOST_TEST(validation.error().is(errc::environment_changed));
+    BOOST_TEST(e->run_lane(state.span(), {0}, {0}, always).has_value());
+}
+#endif
 
 /// Address space of this process now, from /proc/self/status.
 std::uint64_t address_space_bytes() {
