@@ -19,8 +19,8 @@
 namespace tequio::training::numerics {
 // Rows of A and columns of B packed at a time: A's block stays in L2 beside B's. Multiples of every
 // target's tile.
-inline constexpr std::size_t block_rows = 192;
-inline constexpr std::size_t block_columns = 960;
+inline constexpr std::size_t block_rows = 96;
+inline constexpr std::size_t block_columns = 1920;
 }  // namespace tequio::training::numerics
 #endif
 
@@ -77,7 +77,11 @@ void tile(std::size_t k, const float* HWY_RESTRICT a, const float* HWY_RESTRICT 
             }
         }
     } else {
-        for (std::size_t r = 0; r < Rows; ++r) __builtin_prefetch(c + r * stride, 1);
+#pragma GCC unroll 16
+        for (std::size_t r = 0; r < Rows; ++r) {
+            __builtin_prefetch(c + r * stride, 1);
+            if (Vectors > 1) __builtin_prefetch(c + r * stride + (Vectors - 1) * lanes, 1);
+        }
     }
     for (std::size_t p = 0; p < k; ++p) {
         vector bv[Vectors];
@@ -138,32 +142,51 @@ HWY_NOINLINE void narrow_tile(tile_function run, std::size_t rows, std::size_t c
     }
 }
 
+/// The 128-bit blocks of v, `step` floats apart.
+template <class Tag>
+HWY_INLINE void store_blocks(Tag tag, hn::Vec<Tag> v, float* place, std::size_t step) {
+    if constexpr (hn::MaxLanes(Tag()) == 4) {
+        hn::StoreU(v, tag, place);
+    } else {
+        const hn::Half<Tag> half;
+        store_blocks(half, hn::LowerHalf(half, v), place, step);
+        store_blocks(half, hn::UpperHalf(half, v), place + hn::MaxLanes(half) / 4 * step, step);
+    }
+}
+
+/// Four rows of source, from p to p + lanes, become columns r..r+3 of out: 4 x 4 transposes in
+/// every 128-bit block.
+HWY_INLINE void transpose_four(const float* HWY_RESTRICT row, std::size_t stride, std::size_t width,
+                               float* HWY_RESTRICT out) {
+    const hn::Repartition<double, decltype(d)> wide;
+    const auto v0 = hn::LoadU(d, row);
+    const auto v1 = hn::LoadU(d, row + stride);
+    const auto v2 = hn::LoadU(d, row + 2 * stride);
+    const auto v3 = hn::LoadU(d, row + 3 * stride);
+    const auto low01 = hn::BitCast(wide, hn::InterleaveLower(d, v0, v1));
+    const auto low23 = hn::BitCast(wide, hn::InterleaveLower(d, v2, v3));
+    const auto high01 = hn::BitCast(wide, hn::InterleaveUpper(d, v0, v1));
+    const auto high23 = hn::BitCast(wide, hn::InterleaveUpper(d, v2, v3));
+    const std::size_t step = 4 * width;
+    store_blocks(d, hn::BitCast(d, hn::InterleaveLower(wide, low01, low23)), out, step);
+    store_blocks(d, hn::BitCast(d, hn::InterleaveUpper(wide, low01, low23)), out + width, step);
+    store_blocks(d, hn::BitCast(d, hn::InterleaveLower(wide, high01, high23)), out + 2 * width,
+                 step);
+    store_blocks(d, hn::BitCast(d, hn::InterleaveUpper(wide, high01, high23)), out + 3 * width,
+                 step);
+}
+
 /// out[p * width + r] = source[r * stride + p] for r < rows, p < k, and 0 for rows <= r < width.
 void pack_transposed(const float* HWY_RESTRICT source, std::size_t stride, std::size_t rows,
                      std::size_t k, std::size_t width, float* HWY_RESTRICT out) {
-    const hn::Repartition<double, decltype(d4)> d2;
-    const std::size_t k4 = k / 4 * 4;
+    const std::size_t whole = k / lanes * lanes;
     std::size_t r = 0;
     for (; r + 4 <= rows; r += 4) {
         const float* row = source + r * stride;
-        for (std::size_t p = 0; p < k4; p += 4) {
-            const auto v0 = hn::LoadU(d4, row + p);
-            const auto v1 = hn::LoadU(d4, row + stride + p);
-            const auto v2 = hn::LoadU(d4, row + 2 * stride + p);
-            const auto v3 = hn::LoadU(d4, row + 3 * stride + p);
-            const auto low01 = hn::BitCast(d2, hn::InterleaveLower(d4, v0, v1));
-            const auto low23 = hn::BitCast(d2, hn::InterleaveLower(d4, v2, v3));
-            const auto high01 = hn::BitCast(d2, hn::InterleaveUpper(d4, v0, v1));
-            const auto high23 = hn::BitCast(d2, hn::InterleaveUpper(d4, v2, v3));
-            float* place = out + p * width + r;
-            hn::StoreU(hn::BitCast(d4, hn::InterleaveLower(d2, low01, low23)), d4, place);
-            hn::StoreU(hn::BitCast(d4, hn::InterleaveUpper(d2, low01, low23)), d4, place + width);
-            hn::StoreU(hn::BitCast(d4, hn::InterleaveLower(d2, high01, high23)), d4,
-                       place + 2 * width);
-            hn::StoreU(hn::BitCast(d4, hn::InterleaveUpper(d2, high01, high23)), d4,
-                       place + 3 * width);
+        for (std::size_t p = 0; p < whole; p += lanes) {
+            transpose_four(row + p, stride, width, out + p * width + r);
         }
-        for (std::size_t p = k4; p < k; ++p) {
+        for (std::size_t p = whole; p < k; ++p) {
             for (std::size_t i = 0; i < 4; ++i) out[p * width + r + i] = row[i * stride + p];
         }
     }
@@ -174,28 +197,32 @@ void pack_transposed(const float* HWY_RESTRICT source, std::size_t stride, std::
     }
 }
 
+/// `pack_rows` of a full tile. The width is fixed, since the compiler makes a call of memmove out
+/// of a copy of unknown length.
+template <class Tag, std::size_t Width>
+void pack_full_rows(Tag tag, const float* HWY_RESTRICT source, std::size_t stride, std::size_t k,
+                    float* HWY_RESTRICT out) {
+    constexpr std::size_t step = hn::MaxLanes(Tag());
+    for (std::size_t p = 0; p < k; ++p) {
+#pragma GCC unroll 8
+        for (std::size_t j = 0; j < Width; j += step) {
+            hn::StoreU(hn::LoadU(tag, source + p * stride + j), tag, out + p * Width + j);
+        }
+    }
+}
+
 /// out[p * width + j] = source[p * stride + j] for j < columns, p < k, and 0 up to width.
 void pack_rows(const float* HWY_RESTRICT source, std::size_t stride, std::size_t columns,
                std::size_t k, std::size_t width, float* HWY_RESTRICT out) {
-    if (columns < width || width % 4 != 0) {
-        for (std::size_t p = 0; p < k; ++p) {
-            std::memcpy(out + p * width, source + p * stride, columns * sizeof(float));
-            for (std::size_t j = columns; j < width; ++j) out[p * width + j] = 0.0F;
-        }
-        return;
+    if (columns == tile_columns) {
+        return pack_full_rows<decltype(d), tile_columns>(d, source, stride, k, out);
     }
-    if (width % lanes == 0) {
-        for (std::size_t p = 0; p < k; ++p) {
-            for (std::size_t j = 0; j < width; j += lanes) {
-                hn::StoreU(hn::LoadU(d, source + p * stride + j), d, out + p * width + j);
-            }
-        }
-        return;
+    if (columns == tile_rows && width == tile_rows) {
+        return pack_full_rows<decltype(d4), tile_rows>(d4, source, stride, k, out);
     }
     for (std::size_t p = 0; p < k; ++p) {
-        for (std::size_t j = 0; j < width; j += 4) {
-            hn::StoreU(hn::LoadU(d4, source + p * stride + j), d4, out + p * width + j);
-        }
+        std::memcpy(out + p * width, source + p * stride, columns * sizeof(float));
+        for (std::size_t j = columns; j < width; ++j) out[p * width + j] = 0.0F;
     }
 }
 
