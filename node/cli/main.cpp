@@ -39,6 +39,7 @@ void add_commands(CLI::App& app, cli_context& context) {
     for (const auto* name : {"offers", "block", "extend", "judge", "tokenizer"}) {
         refuse(job, context, name);
     }
+    add_ledger_command(app, context);
     add_config_command(app, context);
     add_worker_command(app, context);
     for (const auto* name : {"logs", "store", "completion", "agent"}) refuse(app, context, name);
