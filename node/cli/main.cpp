@@ -13,7 +13,8 @@ using namespace tequio::node;
 /// Commands of INTERFACE.md that this version does not have: refused by name, never ignored.
 void refuse(CLI::App& parent, cli_context& context, const std::string& name) {
     auto* command = parent.add_subcommand(name)->group("");
-    command->allow_extras();
+    // Without fall-through its arguments are its own, and the refusal names the command.
+    command->allow_extras()->fallthrough(false);
     command->callback(
         [&context, path = (parent.get_parent() ? parent.get_name() + " " : "") + name] {
             context.fail(exit_code::usage, "`tequio " + path + "` is not in this version");
