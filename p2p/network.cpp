@@ -14,7 +14,7 @@
 namespace tequio::p2p {
 namespace {
 
-constexpr std::size_t own_addresses_max = 8;
+constexpr std::size_t seen_addresses_max = 4;
 constexpr std::size_t strikes_kept_max = 4096;
 constexpr base::duration gather_records = std::chrono::milliseconds(200);
 constexpr base::duration gather_store = std::chrono::seconds(2);
@@ -55,6 +55,7 @@ struct network::parts {
     base::time_point next_exchange = never;
     base::time_point flush_at = never;
     base::time_point store_at = never;
+    base::time_point bar_ends = never;  ///< when the next node may come back
     std::optional<base::time_point> stored_last;
     std::map<base::node_id, record_of_faults> faults;
     std::map<base::node_id, token_bucket> record_rates;
@@ -365,6 +366,7 @@ void network::parts::strike(const part_effects::strike& s) {
     if (f.count < config.strikes_max) return;
     f.count = 0;
     f.shut_out_until = now + config.shut_out;
+    bar_ends = std::min(bar_ends, f.shut_out_until);
     const link_ending ending{link_end::misbehaviour, false, s.why};
     if (link_table.close_node(now, s.node, ending, *out)) node_gone(s.node, ending);
 }
@@ -385,7 +387,8 @@ std::set<base::node_id> network::parts::barred() const {
 void network::parts::see_own_address(const address& a) {
     if (!a.is_literal() || a.port == 0) return;
     if (std::find(seen_addresses.begin(), seen_addresses.end(), a) != seen_addresses.end()) return;
-    if (seen_addresses.size() >= own_addresses_max) return;
+    // The latest count: a machine that travels leaves its old addresses behind.
+    if (seen_addresses.size() >= seen_addresses_max) seen_addresses.erase(seen_addresses.begin());
     seen_addresses.push_back(a);
     sign_own_record();
 }
@@ -442,6 +445,13 @@ void network::parts::pass_time() {
         store_at = never;
         emit(store_peers{book.encode()});
     }
+    if (bar_ends <= now) {
+        links_changed = true;
+        bar_ends = never;
+        for (const auto& [node, f] : faults) {
+            if (f.shut_out_until > now) bar_ends = std::min(bar_ends, f.shut_out_until);
+        }
+    }
     part_effects asked;
     if (gossip.next_deadline() <= now) gossip.tick(now, asked);
     if (blobs.next_deadline() <= now) blobs.tick(now, asked);
@@ -455,8 +465,9 @@ void network::parts::pass_time() {
 base::time_point network::next_deadline() const {
     const auto& p = *parts_;
     if (!p.started) return base::time_point{};
-    return std::min({p.sign_at, p.flush_at, p.next_exchange, p.store_at, p.gossip.next_deadline(),
-                     p.blobs.next_deadline(), p.link_table.next_deadline()});
+    return std::min({p.sign_at, p.flush_at, p.next_exchange, p.store_at, p.bar_ends,
+                     p.gossip.next_deadline(), p.blobs.next_deadline(),
+                     p.link_table.next_deadline()});
 }
 
 void network::check() const {

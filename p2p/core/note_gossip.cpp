@@ -61,7 +61,9 @@ bool note_gossip::known(const base::digest& id) const {
 void note_gossip::offered(base::time_point now, const base::node_id& from,
                           const wire::note_offer& m, part_effects& out) {
     auto& p = peers_.at(from);
-    if (!p.offers.take(now)) return out.blame(from, 1, "offers notes too often");
+    // Long lists cost more than short ones: each id is looked up.
+    const auto price = 1 + static_cast<std::int64_t>(m.ids.size() / wire::ids_per_request);
+    if (!p.offers.take(now, price)) return out.blame(from, 1, "offers notes too often");
     std::vector<base::digest> ask;
     for (const auto& id : m.ids) {
         if (known(id)) continue;

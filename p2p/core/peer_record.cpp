@@ -21,7 +21,7 @@ base::byte_vector signed_bytes(base::byte_view body) {
 }
 
 bool may_stand(const address& a) {
-    return a.is_literal() && a.port != 0;
+    return a.is_literal() && a.port != 0 && a.host != "0.0.0.0" && a.host != "::";
 }
 
 }  // namespace

@@ -124,7 +124,7 @@ BOOST_AUTO_TEST_CASE(a_peer_that_keeps_breaking_rules_is_shut_out_by_name) {
     BOOST_TEST(!swarm.node(1).core->linked(swarm.node(0).id()));
     // The sentence ends.
     BOOST_TEST(
-        swarm.run_until([&] { return swarm.node(1).core->linked(swarm.node(0).id()); }, 20min));
+        swarm.run_until([&] { return swarm.node(1).core->linked(swarm.node(0).id()); }, 10min));
 }
 
 BOOST_AUTO_TEST_CASE(a_node_that_comes_back_is_found_again) {
