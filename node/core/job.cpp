@@ -116,6 +116,9 @@ job_view view_of(const held_job& j, const p2p::network& network) {
     v.id = j.id;
     v.task = j.task;
     v.crew = j.crew ? j.crew->view() : view_without_crew(j);
+    // The closing entry is no round of training.
+    v.crew.round = std::min(v.crew.round, v.crew.rounds);
+    v.crew.settled_round = std::min(v.crew.settled_round, v.crew.rounds);
     if (j.phase == job_phase::ended) {
         v.crew.state = j.ended_as;
         v.crew.reason_code = j.ended_code;
