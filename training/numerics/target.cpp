@@ -21,11 +21,11 @@ struct target_list {
 
 target_list detect() {
     target_list list;
-    [[maybe_unused]] const std::int64_t supported = hwy::SupportedTargets();
-    [[maybe_unused]] const auto add = [&](std::int64_t bit, simd_target target) {
+#if HWY_ARCH_X86
+    const std::int64_t supported = hwy::SupportedTargets();
+    const auto add = [&](std::int64_t bit, simd_target target) {
         if ((supported & bit) != 0) list.items[list.count++] = target;
     };
-#if HWY_ARCH_X86
     add(HWY_AVX2, simd_target::avx2);
     add(HWY_AVX3, simd_target::avx512);
 #elif HWY_ARCH_ARM_A64
