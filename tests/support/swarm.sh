@@ -44,6 +44,8 @@ node_start() {
 # Several nodes share this machine: a thread each, and no share of the disk kept free for a person.
 swarm_settings_default='[network]
 upload_limit = "1000Mbit/s"
+[accept]
+jobs_per_submitter = 1000
 [limits]
 keep_free = "0 %"
 [limits.idle]
@@ -102,3 +104,5 @@ job_reached() {
 }
 job_ended() { [[ $(job_state "$1" "$2") =~ ^(done|failed|cancelled)$ ]]; }
 job_done() { [[ $(job_state "$1" "$2") == done ]]; } # shellcheck disable=SC1010
+job_fetchable() { [[ $(job_field "$1" "$2" fetchable) == true ]]; }
+safe_to_leave() { [[ $(job_field "$1" "$2" safe_to_leave) == true ]]; }

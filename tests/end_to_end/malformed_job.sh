@@ -1,0 +1,49 @@
+#!/usr/bin/env bash
+# Job files with one fault each, through the command line: exit 2, with file, line, key, what was
+# found and what is allowed. (tests/unit/training has the long list.)
+. "$(dirname "$0")/../support/scenario.sh"
+
+export TEQUIO_DATA_DIR=$folder/data XDG_CONFIG_HOME=$folder/config
+
+# refused KEY VALUE WORDS...: the job with this one line changed.
+refused() {
+    local key=$1 value=$2 line
+    shift 2
+    make_job "$folder/job" "$key=$value"
+    line=$(grep -n "^$key = " "$folder/job/job.toml" | cut -d : -f 1)
+    ends 2 "$tequio" job plan "$folder/job/job.toml"
+    says "job.toml:$line" "$key" "$@"
+    printf '%s\n' "$output"
+}
+refused family '"llama"' llama "not in this version" gpt2
+refused family '"perceptron"' perceptron gpt2
+refused tokenizer '"tokenizer.json"' "not in this version" bytes
+refused method '"synchronous"' "not in this version" diloco
+refused codec '"mxfp4"' mxfp4 "not in this version" mxint8
+refused lanes 0 0 allowed
+refused lanes 65537 65537 allowed
+refused rounds '"many"' many allowed
+refused heads 3 3
+refused width -32 -32 allowed
+refused context 99999999999 99999999999 allowed
+refused validation 1.5 1.5 allowed
+refused window 7 7 allowed
+refused numerics '"fast/1"' fast/1 exact/1
+refused seed 1.5 1.5 allowed
+refused readers '"nobody"' nobody swarm
+refused deadline '"soon"' soon
+refused files '["../text"]' "../text"
+refused files '[]' allowed
+
+make_job "$folder/job"
+printf 'colour = "red"\n' >>"$folder/job/job.toml"
+ends 2 "$tequio" job plan "$folder/job/job.toml"
+says colour
+make_job "$folder/job" 'files=["missing"]'
+ends 1 "$tequio" job plan "$folder/job/job.toml"
+says missing
+printf 'this is no TOML [' >"$folder/job/job.toml"
+ends 2 "$tequio" job plan "$folder/job/job.toml"
+says job.toml:1
+ends 1 "$tequio" job plan "$folder/nowhere/job.toml"
+says "$folder/nowhere/job.toml"
