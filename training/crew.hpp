@@ -199,6 +199,7 @@ using crew_effect = std::variant<send_crew, begin_work, stop_work, fetch_blob, d
 
 inline constexpr std::size_t crew_message_max_bytes = 64 * 1024;
 inline constexpr std::uint64_t crew_members_max = 64;
+inline constexpr std::uint64_t crew_settle_max = 64;
 /// Largest text of a chronicle entry: 65,536 lanes of 77 bytes, and the rest.
 inline constexpr std::uint64_t crew_entry_max_bytes = 65536 * 77 + 4096;
 
@@ -236,9 +237,9 @@ struct crew_config {
     std::uint64_t lane_tokens = 0;         ///< for the view
     std::uint64_t contribution_bytes = 0;  ///< size of every contribution and mean
     bool validation = false;               ///< the recipe has validation tokens
-    std::uint64_t settle = 3;              ///< 1..64
+    std::uint64_t settle = 3;              ///< lowered to crew_settle_max
     std::uint64_t crew_min = 1;
-    std::uint64_t crew_max = crew_members_max;
+    std::uint64_t crew_max = crew_members_max;  ///< lowered to that
     crew_keys keys;
     crew_timings timings;
 };

@@ -68,7 +68,7 @@ BOOST_AUTO_TEST_CASE(the_steward_dies_in_every_round) {
             }
             return false;
         };
-        BOOST_TEST_REQUIRE(world.run(60s, at_round), world.describe());
+        run_until(world, 60s, at_round);
         std::optional<std::size_t> steward;
         for (std::size_t i = 0; i < 3 && !steward; ++i) {
             if (world.alive(i) && world.view(i).round >= round) steward = world.steward(i);
@@ -95,9 +95,21 @@ BOOST_AUTO_TEST_CASE(all_nodes_die_at_once_and_go_on) {
 BOOST_AUTO_TEST_CASE(all_nodes_die_and_one_comes_back) {
     crew_world world(quick(), {.nodes = 3, .seed = 104});
     world.start_all();
-    BOOST_TEST_REQUIRE(world.run(60s, [&] { return world.view(1).round == 2; }));
+    run_until(world, 60s, [&] { return world.view(1).round == 2; });
     for (std::size_t i = 0; i < 3; ++i) world.crash(i);
     world.run_for(2s);
+    world.start(1);
+    finish_as_alone(world, quick_alone(), 120s);
+}
+
+BOOST_AUTO_TEST_CASE(lost_means_are_computed_again) {
+    crew_world world(quick(), {.nodes = 2, .seed = 110});
+    world.start_all();
+    run_until(world, 60s, [&] { return world.view(1).round == 3; });
+    for (std::size_t i = 0; i < 2; ++i) {
+        world.crash(i);
+        world.lose_blobs(i);
+    }
     world.start(1);
     finish_as_alone(world, quick_alone(), 120s);
 }
@@ -105,11 +117,11 @@ BOOST_AUTO_TEST_CASE(all_nodes_die_and_one_comes_back) {
 BOOST_AUTO_TEST_CASE(both_sides_of_a_partition_go_on_and_agree_afterwards) {
     crew_world world(quick(), {.nodes = 4, .seed = 105});
     world.start_all();
-    BOOST_TEST_REQUIRE(world.run(60s, [&] { return world.view(0).round == 1; }));
+    run_until(world, 60s, [&] { return world.view(0).round == 1; });
     world.network().cut({0, 1}, {2, 3});
     world.network().cut({2, 3}, {0, 1});
     const auto both_move = [&] { return world.view(0).round >= 3 && world.view(2).round >= 3; };
-    BOOST_TEST_REQUIRE(world.run(60s, both_move), world.describe());
+    run_until(world, 60s, both_move);
     world.network().heal();
     finish_as_alone(world, quick_alone(), 60s);
 }
@@ -117,7 +129,7 @@ BOOST_AUTO_TEST_CASE(both_sides_of_a_partition_go_on_and_agree_afterwards) {
 BOOST_AUTO_TEST_CASE(a_node_that_hears_but_is_not_heard_does_no_harm) {
     crew_world world(quick(), {.nodes = 3, .seed = 106});
     world.start_all();
-    BOOST_TEST_REQUIRE(world.run(60s, [&] { return world.view(0).round == 1; }));
+    run_until(world, 60s, [&] { return world.view(0).round == 1; });
     const auto mute = *world.steward(0);
     std::set<std::size_t> others{0, 1, 2};
     others.erase(mute);
@@ -125,7 +137,7 @@ BOOST_AUTO_TEST_CASE(a_node_that_hears_but_is_not_heard_does_no_harm) {
     const auto others_move = [&] {
         return std::ranges::all_of(others, [&](auto i) { return world.view(i).round >= 4; });
     };
-    BOOST_TEST_REQUIRE(world.run(60s, others_move), world.describe());
+    run_until(world, 60s, others_move);
     world.network().heal();
     finish_as_alone(world, quick_alone(), 60s);
 }

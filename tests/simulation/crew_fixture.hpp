@@ -12,6 +12,12 @@ using namespace std::chrono_literals;
 using training::crew_command;
 using training::job_state;
 
+/// Fails with a picture of the world unless `done` comes true within `limit` of virtual time.
+inline void run_until(crew_world& world, base::duration limit, const std::function<bool()>& done) {
+    const bool came = world.run(limit, done);
+    BOOST_TEST_REQUIRE(came, "not in time: " << world.describe());
+}
+
 /// Fails with a picture of the world unless every living node finishes with the chronicle of one
 /// machine alone within `limit` of virtual time.
 inline void finish_as_alone(crew_world& world, const replayed& alone, base::duration limit) {

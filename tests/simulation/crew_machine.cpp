@@ -188,6 +188,10 @@ void crew_machine::begin_work(const work_item& item) {
     working_ = true;
     const auto& m = world_.machines_[index_];
     const bool trains = item.kind == work_kind::lane || item.kind == work_kind::check;
+    if (m.never_sums && item.kind == work_kind::sum) {
+        ++work_;
+        return;
+    }
     const double jitter = 0.8 + 0.4 * static_cast<double>(rng_.below(1000)) / 1000;
     const auto nominal = std::chrono::duration<double>(trains ? m.lane : m.other);
     const auto duration = std::chrono::duration_cast<base::duration>(nominal * m.slowness * jitter);
@@ -242,6 +246,7 @@ void crew_machine::finish_work(const work_item& item) {
             break;
         case work_kind::apply:
             out.outcome.state_after = f.apply(item.state, inputs.front());
+            if (world_.machines_[index_].miscalculates) out.outcome.state_after.bytes[0] ^= 1;
             arrive(out.outcome.state_after);
             break;
     }

@@ -94,6 +94,14 @@ void crew_world::crash(std::size_t index) {
     network_.detach(index);
 }
 
+void crew_world::lose_blobs(std::size_t index) {
+    base::ensure(nodes_[index] == nullptr, "a dead node's disk");
+    for (const auto& [key, value] : std::map(disks_[index].all())) {
+        if (key.starts_with("blob/")) disks_[index].erase(key);
+    }
+    disks_[index].sync();
+}
+
 bool crew_world::alive(std::size_t index) const {
     return nodes_[index] != nullptr;
 }

@@ -20,6 +20,8 @@ struct machine {
     double slowness = 1;  ///< times the durations below
     /// Lanes for which it hands in another lane's result.
     std::set<std::pair<std::uint64_t, std::uint64_t>> lies;  ///< round, lane
+    bool never_sums = false;                                 ///< its worker hangs in every sum
+    bool miscalculates = false;  ///< its worker applies means wrongly, always alike
     base::duration lane = std::chrono::seconds(2);
     base::duration other = std::chrono::milliseconds(200);
     base::duration disk = std::chrono::milliseconds(3);
@@ -57,6 +59,8 @@ public:
     /// kill -9: what was not synced is gone; the disk stays.
     void crash(std::size_t index);
     bool alive(std::size_t index) const;
+    /// Forgets every blob of a dead node's disk.
+    void lose_blobs(std::size_t index);
     void command(std::size_t index, training::crew_command c);
     void feed(std::size_t index, const training::crew_event& e);
     training::crew_view view(std::size_t index, bool chronicle = false) const;

@@ -101,7 +101,7 @@ public:
         r.data = data->config;
         r.train.lanes = job.lanes;
         r.train.rounds = job.rounds;
-        r.train.inner_steps = 2;
+        r.train.inner_steps = job.inner_steps;
         r.train.batch = 2;
         r.train.micro_batch = 2;
         r.train.inner.lr = job.lr;

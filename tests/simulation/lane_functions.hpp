@@ -48,11 +48,12 @@ struct hash_job {
 };
 std::unique_ptr<lane_functions> make_hash_functions(const hash_job& job);
 
-/// Real training of a tiny gpt2: 1 layer, width 16, 2 heads, context 8, H = 2.
+/// Real training of a tiny gpt2: 1 layer, width 16, 2 heads, context 8.
 struct tiny_job {
     std::uint64_t lanes = 3;
     std::uint64_t rounds = 4;
-    double lr = 4e-3;  ///< a huge one diverges
+    double lr = 4e-3;  ///< a huge one diverges, given steps enough
+    std::uint64_t inner_steps = 2;
 };
 std::unique_ptr<lane_functions> make_tiny_functions(const tiny_job& job);
 

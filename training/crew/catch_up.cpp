@@ -134,6 +134,20 @@ bool catch_up::expecting() const {
     return candidates_.contains(length());
 }
 
+std::set<base::node_id> catch_up::reject_misfits() {
+    std::set<base::node_id> who;
+    std::vector<base::blob_ref> misfits;
+    const auto it = candidates_.find(length());
+    if (it == candidates_.end() || !state_) return who;
+    for (const auto& c : it->second) {
+        if (!c.entry || fits(*c.entry)) continue;
+        who.insert(c.from.begin(), c.from.end());
+        misfits.push_back(c.ref);
+    }
+    for (const auto& ref : misfits) reject(ref);
+    return who;
+}
+
 void catch_up::reject(const base::blob_ref& ref) {
     const base::blob_ref bad = ref;  // `ref` may lie in the list that is about to shrink
     rejected_.push_back(bad);

@@ -55,6 +55,8 @@ public:
     const candidate* next() const;
     /// Somebody claims to know the next entry.
     bool expecting() const;
+    /// Forgets candidates that start from another state than this node's; returns who had them.
+    std::set<base::node_id> reject_misfits();
     /// This text is wrong: its mean does not lead where it says.
     void reject(const base::blob_ref& ref);
     void check() const;

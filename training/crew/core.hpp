@@ -104,7 +104,9 @@ private:
     void store_settled(effects& out);
     void finish(job_state state, std::string code, std::string reason, effects& out);
     bool alone() const;
-    void adopt_settled(const crew_protocol::status& said);
+    void adopt_settled(const crew_protocol::status& said, effects& out);
+    void set_apart(const std::set<base::node_id>& nodes);
+    bool others_arrived_at(const base::digest& state, std::uint64_t rounds) const;
 
     // crew_work.cpp
     bool able() const;
@@ -134,7 +136,8 @@ private:
                              effects& out);
     base::result<void> heard(const base::node_id& from, crew_protocol::chronicle_reply m,
                              effects& out);
-    void take_claim(const base::node_id& from, crew_protocol::known_claim k, effects& out);
+    void take_claim(crew_protocol::known_claim k, effects& out);
+    void take_own_claim(crew_protocol::known_claim k, effects& out);
     void send(const base::node_id& to, const crew_protocol::message& m, effects& out);
     void send_claims(const base::node_id& to,
                      const std::vector<const crew_protocol::signed_fact*>& claims,
@@ -144,6 +147,7 @@ private:
     void send_tags(const base::node_id& to, const round_book& b, std::uint32_t first,
                    bool want_back, effects& out);
     crew_protocol::status own_status() const;
+    bool apart() const;
     void send_status(effects& out);
     void status_on_change(effects& out);
     void lead(effects& out);
@@ -195,6 +199,7 @@ private:
     job_state job_ = job_state::waiting;
     std::string reason_code_, reason_, trouble_;
     std::uint64_t activity_ = 0;
+    std::map<base::node_id, std::uint64_t> lanes_by_;  ///< claims seen; for people
     crew_protocol::status status_sent_;
 };
 

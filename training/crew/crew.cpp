@@ -13,12 +13,18 @@ using namespace crew_protocol;
 
 namespace {
 
+/// A task may ask for more than a crew of this version can be: it gets the most there is.
+crew_config bounded(crew_config c) {
+    c.settle = std::clamp<std::uint64_t>(c.settle, 1, crew_settle_max);
+    c.crew_max = std::clamp<std::uint64_t>(c.crew_max, 1, crew_members_max);
+    c.crew_min = std::clamp<std::uint64_t>(c.crew_min, 1, c.crew_max);
+    return c;
+}
+
 job_shape shape_of(const crew_config& c) {
     base::ensure(c.lanes >= 1 && c.lanes <= 65536, "lanes: 1..65536");
     base::ensure(c.rounds >= 1 && c.rounds <= (std::uint64_t{1} << 20), "rounds: 1..2^20");
-    base::ensure(c.settle >= 1 && c.settle <= 64, "settle: 1..64");
-    base::ensure(c.crew_max >= 1 && c.crew_max <= crew_members_max, "crew_max: 1..64");
-    base::ensure(c.crew_min >= 1 && c.crew_min <= c.crew_max, "crew_min: 1..crew_max");
+
     base::ensure(c.contribution_bytes > 0, "contributions have a size");
     base::ensure(!c.self.is_zero() && c.keys.sign && c.keys.verify_certificate, "an identity");
     return {c.task, static_cast<std::uint32_t>(c.lanes), c.rounds, c.contribution_bytes,
@@ -51,7 +57,7 @@ crew_view crew::view(bool with_chronicle) const {
 }
 
 crew::core::core(crew_config config, crew_memory memory, base::rng rng)
-    : config_(std::move(config)),
+    : config_(bounded(std::move(config))),
       shape_(shape_of(config_)),
       rng_(rng),
       keys_(config_.keys),
@@ -112,7 +118,9 @@ void crew::core::load_fact(const store_fact& fact) {
             trouble_ = "a stored fact is damaged: " + fact.key;
             return;
         }
-        if (said->key.item < shape_.lanes) checks_.own_trace(said->key, stored->second);
+        if (said->key.item < shape_.lanes && !stored->second.is_zero()) {
+            checks_.own_trace(said->key, stored->second);
+        }
         own_claims_[said->key] = {*said, std::move(stored->first), stored->second};
     }
 }
@@ -243,7 +251,8 @@ void crew::core::beat(effects& out) {
     const auto lead_round = std::min(chain_.length(), shape_.rounds + 1);
     std::vector<base::node_id> rivals;
     for (const auto& node : roster_.present(now_)) {
-        if (roster_.find(node)->said.available) rivals.push_back(node);
+        const auto* m = roster_.find(node);
+        if (m->said.available && !m->apart) rivals.push_back(node);
     }
     leadership_->beat(now_, lead_round, available(), rivals, roster_.expecting());
     for (const auto& s : checks_.beat(now_, out)) {
@@ -264,10 +273,12 @@ void crew::core::beat(effects& out) {
 void crew::core::advance(effects& out) {
     const bool over = job_ != job_state::waiting && job_ != job_state::running;
     for (const auto& node : roster_.present(now_)) {
-        if (roster_.find(node)->said.able) company_ = now_;
+        const auto* m = roster_.find(node);
+        if (m->said.able && !m->apart) company_ = now_;
     }
     if (!over) {
         open_books();
+        set_apart(chain_.reject_misfits());
         chain_.step(now_, roster_, desk_, out);
         while (accept_closing(out) || close_last(out) || settle(out)) {
         }
@@ -279,6 +290,10 @@ void crew::core::advance(effects& out) {
         }
     }
     lead(out);
+    const bool enough = roster_.present(now_).size() + 1 >= config_.crew_min;
+    if (job_ == job_state::waiting && enough && caught_up() && leadership_->current()) {
+        job_ = job_state::running;
+    }
     choose(out);
     status_on_change(out);
 }

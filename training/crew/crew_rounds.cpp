@@ -192,12 +192,30 @@ void crew::core::after_apply(const work_outcome& outcome, bool own, effects& out
     trouble_ = "round " + std::to_string(round) + ": the mean leads to state " +
                outcome.state_after.brief() + " here, the chronicle says " +
                entry.state_after.brief();
-    if (candidate == nullptr || !steady) {
+    if (candidate == nullptr || !steady || others_arrived_at(entry.state_after, round + 1)) {
         inexact_ = true;
         return;
     }
+    set_apart(std::set(candidate->from));
     chain_.reject(base::blob_ref(candidate->ref));
     distrusted_ = round;
+}
+
+/// Their chronicle is not this node's: neither their orders nor their company count.
+void crew::core::set_apart(const std::set<base::node_id>& nodes) {
+    for (const auto& node : nodes) {
+        if (auto* m = roster_.find(node)) m->apart = true;
+        leadership_->disown(now_, node);
+    }
+}
+
+/// Two other nodes stand where this one did not arrive: then it is this machine.
+bool crew::core::others_arrived_at(const base::digest& state, std::uint64_t rounds) const {
+    const auto present = roster_.present(now_);
+    return std::count_if(present.begin(), present.end(), [&](const auto& node) {
+               const auto& said = roster_.find(node)->said;
+               return said.chronicle == rounds && said.state == state;
+           }) >= 2;
 }
 
 /// A diverged lane is a result, and fails the job. The one named is the first in order, validation
@@ -243,9 +261,10 @@ void crew::core::note_taint() {
     }
 }
 
-/// Nobody else could work for a while.
+/// Nobody else could work for a while. Not while a member holds another chronicle: one of the two
+/// is wrong, and going on as if nobody had objected would hide it.
 bool crew::core::alone() const {
-    return now_ - *company_ > config_.timings.silent_after;
+    return now_ - *company_ > config_.timings.silent_after && !apart();
 }
 
 bool crew::core::settle(effects& out) {
@@ -304,7 +323,7 @@ void crew::core::record_unchecked(std::uint64_t round, const std::vector<std::ui
 }
 
 /// What a member says it has settled counts for rounds that this node came too late to check.
-void crew::core::adopt_settled(const status& said) {
+void crew::core::adopt_settled(const status& said, effects& out) {
     if (said.chronicle != chain_.length() || !chain_.state() || said.state != *chain_.state()) {
         return;
     }
@@ -316,6 +335,7 @@ void crew::core::adopt_settled(const status& said) {
         lanes_settled_ = shape_.lanes * std::min(settled_, shape_.rounds);
         lanes_checked_ = std::min(said.lanes_checked, lanes_settled_);
         settled_by_hearsay_ = true;
+        store_settled(out);
     } else if (settled_by_hearsay_ && said.settled == settled_ &&
                said.lanes_checked > lanes_checked_) {
         lanes_checked_ = std::min(said.lanes_checked, lanes_settled_);

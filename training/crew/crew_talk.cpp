@@ -71,7 +71,7 @@ base::result<void> crew::core::heard(const base::node_id& from, facts m, effects
         TEQUIO_CHECK(keys_.verify(said.node, fact_kind::opening, fact));
         openings.push_back(said);
     }
-    for (auto& k : claims) take_claim(from, std::move(k), out);
+    for (auto& k : claims) take_claim(std::move(k), out);
     for (const auto& o : openings) {
         if (o.node == config_.self) continue;
         if (checks_.heard(book(o.key.round), o, out)) show(o.node, o.key, out);
@@ -83,13 +83,27 @@ base::result<void> crew::core::heard(const base::node_id& from, facts m, effects
     return {};
 }
 
-void crew::core::take_claim(const base::node_id&, known_claim k, effects& out) {
+/// This node said so before it lost its memory: it must not say anything else now.
+void crew::core::take_own_claim(known_claim k, effects& out) {
+    const auto key = k.said.key;
+    const auto own = own_claims_.find(key);
+    if (own != own_claims_.end()) {
+        if (!(own->second.fact == k.fact)) {
+            trouble_ = "another node signs with this node's key: was the data directory copied?";
+            out.push_back(crew_progress{});
+        }
+        return;
+    }
+    if (book(key.round) == nullptr) return;
+    out.push_back(store_fact{"claim/" + std::to_string(key.round) + "/" + std::to_string(key.item),
+                             encode_stored_claim(k.fact, {})});
+    own_claims_[key] = {k.said, k.fact, {}};
+}
+
+void crew::core::take_claim(known_claim k, effects& out) {
     const auto key = k.said.key;
     const auto node = k.said.node;
-    if (node == config_.self) {
-        // From before a loss of memory: as good as stored, but for its trace.
-        if (own_claims_.contains(key) || book(key.round) == nullptr) return;
-    }
+    if (node == config_.self) take_own_claim(k, out);
     if (key.item == shape_.merge_item()) chain_.offer(key.round, k.said.blob(), node);
     auto* b = book(key.round);
     if (b == nullptr) return;
@@ -107,6 +121,7 @@ void crew::core::take_claim(const base::node_id&, known_claim k, effects& out) {
             return;
     }
     ++activity_;
+    if (key.item < shape_.lanes) ++lanes_by_[node];
     if (own_.works_on(key.round)) own_.offer(key.item);
     checks_.pair_up(now_, *b, key.item, out);
     note_taint();
@@ -132,12 +147,16 @@ base::result<void> crew::core::heard(const base::node_id& from, status m, effect
     if (m_from == nullptr) return {};
     if (fresh) send(from, own_status(), out);
     leadership_->heard_status(now_, from, m.steward);
+    if (m.chronicle == chain_.length() && chain_.state() && !m.state.is_zero()) {
+        m_from->apart = m.state != *chain_.state();
+        if (m_from->apart) set_apart({from});
+    }
     const auto missing = chain_.missing_from(m.chronicle);
     if (missing && now_ - m_from->asked >= ask_every) {
         m_from->asked = now_;
         send(from, chronicle_request{*missing}, out);
     }
-    adopt_settled(m);
+    adopt_settled(m, out);
     compare_books(from, m, out);
     return {};
 }
@@ -203,6 +222,8 @@ base::result<void> crew::core::heard(const base::node_id& from, book_tags m, eff
 }
 
 base::result<void> crew::core::heard(const base::node_id& from, round_open m, effects&) {
+    const auto* who = roster_.find(from);
+    if (who != nullptr && who->apart) return {};
     if (!leadership_->heard(now_, {m.round, m.term, from})) return {};
     order_.reset();
     if (m.round != chain_.length() || !chain_.state() || m.state != *chain_.state()) return {};
@@ -310,7 +331,6 @@ void crew::core::lead(effects& out) {
         }
         planner_.plan(now_, b, slots());
     }
-    job_ = job_ == job_state::waiting && enough && caught_up() ? job_state::running : job_;
     if (planner_.assignments() != told_) send_round_open(out);
 }
 

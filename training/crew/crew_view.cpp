@@ -26,6 +26,13 @@ std::string doing_text(const job_shape& shape, const status& s) {
 
 }  // namespace
 
+/// A member holds another chronicle: somebody's machine, or word, is wrong.
+bool crew::core::apart() const {
+    const auto present = roster_.present(now_);
+    return std::any_of(present.begin(), present.end(),
+                       [&](const auto& node) { return roster_.find(node)->apart; });
+}
+
 crew_view crew::core::view(bool with_chronicle) const {
     crew_view v;
     v.state = job_;
@@ -37,24 +44,21 @@ crew_view crew::core::view(bool with_chronicle) const {
     }
     v.tainted_from = tainted_from_;
     v.tainted = tainted_from_.has_value();
-    for (const auto& entry : chain_.entries()) {
-        if (!entry.closes()) v.loss = entry.loss;
-        if (entry.validation_loss) v.validation_loss = entry.validation_loss;
+    const auto& entries = chain_.entries();
+    if (!entries.empty()) v.validation_loss = entries.back().validation_loss;
+    if (!entries.empty() && !entries.back().closes()) {
+        v.loss = entries.back().loss;
+    } else if (entries.size() > 1) {
+        v.loss = entries[entries.size() - 2].loss;
     }
     v.tokens = std::min(v.round, shape_.rounds) * shape_.lanes * config_.lane_tokens;
     if (leadership_ && leadership_->current()) v.steward = leadership_->current()->node;
     if (chain_.state()) v.state_digest = *chain_.state();
-    if (with_chronicle) v.chronicle = chain_.entries();
-
-    std::map<base::node_id, std::uint64_t> claims;
-    for (const auto& [round, b] : books_) {
-        for (std::uint32_t lane = 0; lane < shape_.lanes; ++lane) {
-            for (const auto& k : b.claims(lane)) ++claims[k.said.node];
-        }
-    }
+    if (with_chronicle) v.chronicle = entries;
     const auto add = [&](const base::node_id& node, const status& s, bool present) {
-        v.members.push_back(
-            {node, present, s.available, doing_text(shape_, s), s.chronicle, claims[node]});
+        const auto lanes = lanes_by_.find(node);
+        v.members.push_back({node, present, s.available, doing_text(shape_, s), s.chronicle,
+                             lanes == lanes_by_.end() ? 0 : lanes->second});
     };
     add(config_.self, own_status(), true);
     if (paused_) v.members.front().doing = "paused";
@@ -64,6 +68,8 @@ crew_view crew::core::view(bool with_chronicle) const {
     std::sort(v.members.begin(), v.members.end(),
               [](const auto& a, const auto& b) { return a.node < b.node; });
 
+    const auto here = static_cast<std::uint64_t>(
+        std::count_if(v.members.begin(), v.members.end(), [](const auto& m) { return m.present; }));
     const auto say = [&](const char* code, std::string text) {
         v.reason_code = code;
         v.reason = std::move(text);
@@ -85,9 +91,11 @@ crew_view crew::core::view(bool with_chronicle) const {
     } else if (!caught_up() || chain_.expecting()) {
         say("catching_up", "applying round " + std::to_string(applied_) + " of " +
                                std::to_string(std::max(chain_.length(), applied_ + 1)));
-    } else if (v.members.size() < config_.crew_min) {
+    } else if (apart()) {
+        say("apart", "this node's chronicle differs from the others': compare it with job replay");
+    } else if (here < config_.crew_min) {
         say("crew_min", "waiting for " + std::to_string(config_.crew_min) + " nodes, " +
-                            std::to_string(v.members.size()) + " here");
+                            std::to_string(here) + " here");
     } else if (v.steward.is_zero()) {
         say("no_steward", "finding out who hands out the work");
     } else if (chain_.complete() || !window_open()) {

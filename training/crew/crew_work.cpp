@@ -81,7 +81,13 @@ void crew::core::choose(effects& out) {
         const bool must_stop = over || paused_ || left_ || inexact_ || in_hand_is_moot();
         const bool sum_waits = in_hand_->why == purpose::item && own_.complete() &&
                                own_.round() == chain_.length() && round_resolved() && window_open();
-        if (!must_stop && !sum_waits) return;
+        // Another has closed the round that this node is closing.
+        const auto* candidate = chain_.next();
+        const bool entry_waits = in_hand_->why != purpose::item &&
+                                 in_hand_->why != purpose::apply_entry && caught_up() &&
+                                 candidate != nullptr && !candidate->entry->closes() &&
+                                 desk_.here(candidate->entry->mean);
+        if (!must_stop && !sum_waits && !entry_waits) return;
         stop(out);
     }
     if (resting_until_ && now_ >= *resting_until_) resting_until_.reset();
@@ -315,6 +321,7 @@ void crew::core::claim_result(claim said, const base::digest& trace, effects& ou
     own_claims_[key] = {said, fact, trace};
     b->add({std::move(said), fact});
     ++activity_;
+    if (key.item < shape_.lanes) ++lanes_by_[config_.self];
     note_taint();
     checks_.pair_up(now_, *b, key.item, out);
     for (const auto& node : roster_.present(now_)) {

@@ -36,6 +36,7 @@ private:
 struct member {
     bool up = false;                        ///< the shell can reach it
     bool joined = false;                    ///< it has spoken as a member of this crew
+    bool apart = false;                     ///< its chronicle is not this node's
     std::optional<base::time_point> heard;  ///< the last status, unless the link went down since
     status said;
     base::time_point book_sent{};  ///< last book comparison begun with it

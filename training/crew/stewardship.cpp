@@ -37,6 +37,10 @@ bool leadership::heard(base::time_point now, const steward_name& who) {
     return true;
 }
 
+void leadership::disown(base::time_point now, const base::node_id& node) {
+    if (follows(node) && node != self_) lose(now);
+}
+
 void leadership::heard_status(base::time_point now, const base::node_id& from,
                               const std::optional<steward_name>& follows) {
     if (follows) term_seen_ = std::max(term_seen_, follows->term);

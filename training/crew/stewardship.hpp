@@ -21,6 +21,8 @@ public:
 
     /// A round-open arrived. True when its sender is now followed, so that its assignments count.
     bool heard(base::time_point now, const steward_name& who);
+    /// This steward's chronicle is another one: it is followed no more.
+    void disown(base::time_point now, const base::node_id& node);
     /// A status says whom its sender follows; a steward that follows another one has stepped down.
     void heard_status(base::time_point now, const base::node_id& from,
                       const std::optional<steward_name>& follows);

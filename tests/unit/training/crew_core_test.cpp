@@ -1,0 +1,309 @@
+#include "crew_fixture.hpp"
+#include "training/crew.hpp"
+#include "training/errc.hpp"
+
+// One core among scripted neighbours: what it refuses, and what it never says.
+namespace tequio::training::crew_protocol {
+namespace {
+
+using namespace std::chrono_literals;
+
+crew_config config_of(std::uint8_t i) {
+    const auto shape = small_shape();
+    crew_config c;
+    c.task = shape.task;
+    c.self = node(i);
+    c.lanes = shape.lanes;
+    c.rounds = shape.rounds;
+    c.contribution_bytes = shape.contribution_bytes;
+    c.validation = true;
+    c.keys.sign = [i](base::byte_view bytes) { return key_of(node(i)).sign(bytes); };
+    const auto own = key_of(node(i)).public_part();
+    c.keys.certificate = {own.bytes.begin(), own.bytes.end()};
+    c.keys.verify_certificate = [](const base::node_id& id,
+                                   base::byte_view certificate) -> base::result<base::public_key> {
+        const auto key = key_of(id).public_part();
+        if (!std::ranges::equal(certificate, key.view())) {
+            return fail(errc::bad_message, "not certified");
+        }
+        return key;
+    };
+    return c;
+}
+
+base::byte_vector certificate_of(std::uint8_t i) {
+    const auto key = key_of(node(i)).public_part();
+    return {key.bytes.begin(), key.bytes.end()};
+}
+
+/// A core with a clock, whose worker has made S(0) = "state".
+struct driven {
+    explicit driven(std::uint8_t i, crew_memory memory = {})
+        : core(config_of(i), std::move(memory), base::rng(1)) {}
+
+    base::result<void> feed(const crew_event& e, base::duration later = 0s) {
+        now += later;
+        out.clear();
+        auto verdict = core.handle(now, e, out);
+        core.check();
+        all.insert(all.end(), out.begin(), out.end());
+        return verdict;
+    }
+    void beat(int times = 1) {
+        for (int i = 0; i < times; ++i) (void)feed(crew_tick{}, 500ms);
+    }
+    /// The work item begun last among everything so far.
+    std::optional<work_item> work() const {
+        std::optional<work_item> found;
+        for (const auto& e : all) {
+            if (const auto* b = std::get_if<begin_work>(&e)) found = b->item;
+            if (std::holds_alternative<stop_work>(e)) found.reset();
+        }
+        return found;
+    }
+    void prepare() {
+        (void)feed(crew_tick{});
+        BOOST_REQUIRE(work().has_value());
+        work_outcome outcome;
+        outcome.state_after = base::sha256("state");
+        (void)feed(work_done{*work(), outcome});
+    }
+    void lane_done(std::string_view what) {
+        const auto item = work();
+        BOOST_REQUIRE(item.has_value());
+        work_outcome outcome;
+        outcome.blob = {result_of(what), small_shape().contribution_bytes};
+        outcome.loss = 2.5;
+        outcome.trace = trace_of(what);
+        (void)feed(work_done{*item, outcome});
+    }
+    template <class Effect>
+    std::vector<Effect> effects() const {
+        std::vector<Effect> found;
+        for (const auto& e : all) {
+            if (const auto* x = std::get_if<Effect>(&e)) found.push_back(*x);
+        }
+        return found;
+    }
+
+    crew core;
+    base::time_point now{};
+    std::vector<crew_effect> out, all;
+};
+
+crew_message from(std::uint8_t i, const message& m) {
+    return {node(i), encode(small_shape().task, m)};
+}
+
+facts claims_message(std::uint8_t i, const claim& c) {
+    facts m;
+    m.certificates.emplace_back(node(i), certificate_of(i));
+    m.claims.push_back(signed_claim(c).fact);
+    return m;
+}
+
+claim lane_claim(std::uint8_t i, std::uint32_t lane, std::string_view what) {
+    return claim_by(i, {0, lane}, what);
+}
+
+}  // namespace
+
+BOOST_AUTO_TEST_SUITE(crew_core)
+
+BOOST_AUTO_TEST_CASE(a_fact_is_stored_before_it_is_sent) {
+    driven d(0);
+    (void)d.feed(member_up{node(1), certificate_of(1)});
+    (void)d.feed(from(1, status{}));
+    d.prepare();
+    d.beat(10);
+    BOOST_REQUIRE(d.work().has_value());
+    BOOST_TEST((d.work()->kind == work_kind::lane));
+    d.lane_done("right");
+    std::optional<std::size_t> stored, sent;
+    for (std::size_t i = 0; i < d.out.size(); ++i) {
+        if (const auto* s = std::get_if<store_fact>(&d.out[i]); s && s->key == "claim/0/0")
+            stored = i;
+        if (const auto* s = std::get_if<send_crew>(&d.out[i]); s && !sent) {
+            const auto m = decode(small_shape(), s->bytes);
+            if (std::holds_alternative<facts>(*m)) sent = i;
+        }
+    }
+    BOOST_REQUIRE(stored.has_value());
+    BOOST_REQUIRE(sent.has_value());
+    BOOST_TEST(*stored < *sent);
+}
+
+BOOST_AUTO_TEST_CASE(forged_and_foreign_facts_are_refused_whole) {
+    driven d(0);
+    (void)d.feed(member_up{node(1), certificate_of(1)});
+    d.prepare();
+    auto forged = claims_message(1, lane_claim(1, 0, "right"));
+    forged.claims.push_back(signed_claim(lane_claim(1, 1, "right")).fact);
+    forged.claims[1].signature[5] ^= 1;
+    const auto verdict = d.feed(from(1, forged));
+    BOOST_REQUIRE(!verdict.has_value());
+    BOOST_TEST(verdict.error().is(errc::bad_message));
+    for (const auto& m : d.core.view().members) BOOST_TEST(m.lanes_done == 0u);
+
+    auto uncertified = claims_message(1, lane_claim(2, 0, "right"));
+    BOOST_TEST(!d.feed(from(1, uncertified)).has_value());
+    uncertified.certificates = {{node(2), certificate_of(3)}};
+    BOOST_TEST(!d.feed(from(1, uncertified)).has_value());
+    // Relayed with the right certificate it counts, whoever sent it.
+    BOOST_TEST(d.feed(from(1, claims_message(2, lane_claim(2, 0, "right")))).has_value());
+    BOOST_TEST(!d.feed(crew_message{node(1), {1, 2, 3}}).has_value());
+    BOOST_TEST(!d.feed(from(0, status{})).has_value());
+}
+
+BOOST_AUTO_TEST_CASE(a_check_that_differs_is_computed_twice_before_it_is_said) {
+    driven d(0);
+    d.prepare();
+    (void)d.feed(member_up{node(1), certificate_of(1)});
+    (void)d.feed(from(1, claims_message(1, lane_claim(1, 0, "wrong"))));
+    // Alone so far, it works on lanes that nobody has; then it checks lane 0.
+    for (int i = 0; i < 12 && !(d.work() && d.work()->kind == work_kind::check); ++i) {
+        d.lane_done("lane " + std::to_string(i));
+        if (d.work() && d.work()->kind == work_kind::validation) {
+            work_outcome outcome;
+            outcome.loss = 2;
+            (void)d.feed(work_done{*d.work(), outcome});
+        }
+        d.beat();
+    }
+    BOOST_REQUIRE(d.work().has_value());
+    BOOST_REQUIRE((d.work()->kind == work_kind::check));
+    BOOST_TEST(d.work()->lane.value == 0u);
+    const auto said = [&] {
+        const auto facts_stored = d.effects<store_fact>();
+        return std::ranges::any_of(facts_stored,
+                                   [](const auto& f) { return f.key == "claim/0/0"; });
+    };
+    d.lane_done("right");
+    BOOST_TEST(!said());
+    BOOST_REQUIRE(d.work().has_value());
+    d.lane_done("right");
+    BOOST_TEST(said());
+    const auto records = d.effects<check_recorded>();
+    BOOST_REQUIRE(records.size() == 1u);
+    BOOST_TEST((records[0].verdict == check_verdict::refuted));
+}
+
+BOOST_AUTO_TEST_CASE(a_machine_that_contradicts_itself_stops_and_says_so) {
+    driven d(0);
+    d.prepare();
+    (void)d.feed(from(1, claims_message(1, lane_claim(1, 0, "wrong"))));
+    for (int i = 0; i < 12 && !(d.work() && d.work()->kind == work_kind::check); ++i) {
+        if (d.work() && d.work()->kind == work_kind::validation) {
+            work_outcome outcome;
+            outcome.loss = 2;
+            (void)d.feed(work_done{*d.work(), outcome});
+        } else {
+            d.lane_done("lane " + std::to_string(i));
+        }
+        d.beat();
+    }
+    d.lane_done("this");
+    d.lane_done("that");
+    BOOST_TEST(d.core.view().reason_code == "inexact");
+    BOOST_TEST(d.core.view().reason.find("doctor") != std::string::npos);
+    d.all.clear();
+    d.beat(20);
+    BOOST_TEST(!d.work().has_value());
+}
+
+BOOST_AUTO_TEST_CASE(after_a_restart_it_says_what_it_said_before) {
+    driven first(0);
+    first.prepare();
+    first.beat(2);
+    first.lane_done("right");
+    crew_memory memory;
+    memory.facts = first.effects<store_fact>();
+    driven second(0, memory);
+    (void)second.feed(member_up{node(1), certificate_of(1)});
+    (void)second.feed(from(1, status{}));
+    second.prepare();
+    // The other asks for what it lacks: the stored claim comes back byte for byte.
+    book_tags empty{0, 7, 0, base::byte_vector(6, 0), false};
+    second.all.clear();
+    (void)second.feed(from(1, empty));
+    bool found = false;
+    for (const auto& s : second.effects<send_crew>()) {
+        const auto m = decode(small_shape(), s.bytes);
+        if (const auto* f = std::get_if<facts>(&*m)) {
+            for (const auto& fact : f->claims) {
+                const auto stored = decode_stored_claim(memory.facts.front().bytes);
+                found = found || fact == stored->first;
+            }
+        }
+    }
+    BOOST_TEST(found);
+    // And lane 0 is not computed again.
+    second.beat(10);
+    BOOST_REQUIRE(second.work().has_value());
+    BOOST_TEST(second.work()->lane.value == 1u);
+}
+
+BOOST_AUTO_TEST_CASE(a_damaged_fact_is_left_out_and_named) {
+    crew_memory memory;
+    auto k = signed_claim(lane_claim(0, 0, "right"));
+    k.fact.signature[3] ^= 1;
+    memory.facts.push_back({"claim/0/0", encode_stored_claim(k.fact, trace_of("right"))});
+    memory.facts.push_back({"settled", {1, 2, 3}});
+    memory.facts.push_back({"final", {'x'}});
+    driven d(0, memory);
+    d.prepare();
+    d.beat(2);
+    BOOST_TEST(d.core.view().reason.find("claim/0/0") != std::string::npos);
+    BOOST_TEST((d.core.view().state == job_state::running));
+}
+
+BOOST_AUTO_TEST_CASE(failing_work_is_retried_after_rising_pauses) {
+    driven d(0);
+    d.prepare();
+    d.beat(2);
+    std::vector<base::duration> begun;
+    for (int i = 0; i < 200 && begun.size() < 5; ++i) {
+        if (d.work()) {
+            begun.push_back(d.now.time_since_epoch());
+            const auto item = *d.work();
+            d.all.clear();
+            (void)d.feed(work_failed{item, "no memory"});
+            BOOST_TEST(d.core.view().reason_code == "work_failed");
+            BOOST_TEST(d.core.view().reason.find("no memory") != std::string::npos);
+        }
+        d.beat();
+    }
+    BOOST_REQUIRE(begun.size() >= 3u);
+    for (std::size_t i = 2; i < begun.size(); ++i) {
+        BOOST_TEST((begun[i] - begun[i - 1] > begun[i - 1] - begun[i - 2]));
+    }
+}
+
+BOOST_AUTO_TEST_CASE(a_stopped_item_that_reports_late_does_no_harm) {
+    driven d(0);
+    d.prepare();
+    d.beat(2);
+    const auto item = *d.work();
+    (void)d.feed(crew_command::pause);
+    BOOST_TEST(!d.work().has_value());
+    work_outcome outcome;
+    outcome.blob = {result_of("right"), small_shape().contribution_bytes};
+    (void)d.feed(work_done{item, outcome});
+    BOOST_TEST(d.core.view().members.front().lanes_done == 0u);
+    BOOST_TEST(d.core.view().reason_code == "paused");
+}
+
+BOOST_AUTO_TEST_CASE(numbers_of_a_task_beyond_the_caps_are_lowered) {
+    auto config = config_of(0);
+    config.settle = 1000;
+    config.crew_max = 100000;
+    config.crew_min = 500;
+    crew c(std::move(config), {}, base::rng(1));
+    std::vector<crew_effect> out;
+    BOOST_TEST(c.handle({}, crew_tick{}, out).has_value());
+    c.check();
+}
+
+BOOST_AUTO_TEST_SUITE_END()
+
+}  // namespace tequio::training::crew_protocol

@@ -1,0 +1,201 @@
+#include "crew_fixture.hpp"
+#include "training/crew/stewardship.hpp"
+
+namespace tequio::training::crew_protocol {
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr base::time_point at(base::duration d) {
+    return base::time_point(d);
+}
+
+std::vector<worker_slot> idle_slots(std::initializer_list<std::uint8_t> nodes) {
+    std::vector<worker_slot> out;
+    for (const auto i : nodes) out.push_back({node(i), true, false, std::nullopt});
+    return out;
+}
+
+void put(round_book& b, std::uint8_t i, std::uint32_t item, std::string_view what = "right") {
+    b.add(signed_claim(claim_by(i, {2, item}, what)));
+}
+
+std::uint32_t item_of(const planner& p, std::uint8_t i) {
+    const auto key = p.of(node(i));
+    return key ? key->item : 99;
+}
+
+}  // namespace
+
+BOOST_AUTO_TEST_SUITE(crew_leadership)
+
+BOOST_AUTO_TEST_CASE(a_node_alone_leads_at_once) {
+    const crew_timings timings;
+    leadership l(small_shape(), node(0), timings, at(0s));
+    l.beat(at(0s), 0, true, {}, false);
+    BOOST_TEST(l.leading());
+}
+
+BOOST_AUTO_TEST_CASE(a_node_that_expects_others_waits_for_word_first) {
+    const crew_timings timings;
+    leadership l(small_shape(), node(0), timings, at(0s));
+    l.beat(at(2900ms), 0, true, {}, true);
+    BOOST_TEST(!l.leading());
+    l.beat(at(3s), 0, true, {}, true);
+    BOOST_TEST(l.leading());
+}
+
+BOOST_AUTO_TEST_CASE(ranks_take_over_one_after_the_other) {
+    const crew_timings timings;
+    std::vector<base::duration> when;
+    for (std::uint8_t i = 0; i < 3; ++i) {
+        leadership l(small_shape(), node(i), timings, at(0s));
+        std::vector<base::node_id> others;
+        for (std::uint8_t j = 0; j < 3; ++j) {
+            if (j != i) others.push_back(node(j));
+        }
+        l.heard(at(10s), {2, 1, node(9)});
+        for (base::duration t = 10s; !l.leading(); t += 100ms) {
+            BOOST_REQUIRE((t < 20s));
+            l.beat(at(t), 2, true, others, false);
+            if (l.leading()) when.push_back(t);
+        }
+    }
+    std::sort(when.begin(), when.end());
+    BOOST_TEST((when[0] == 13s));
+    BOOST_TEST((when[1] == 13500ms));
+    BOOST_TEST((when[2] == 14s));
+}
+
+BOOST_AUTO_TEST_CASE(a_steward_steps_down_before_a_better_one) {
+    const crew_timings timings;
+    leadership l(small_shape(), node(5), timings, at(0s));
+    l.beat(at(0s), 2, true, {}, false);
+    BOOST_TEST(l.leading());
+    BOOST_TEST(!l.heard(at(1s), {1, 9, node(6)}));
+    BOOST_TEST(l.leading());
+    BOOST_TEST(l.heard(at(1s), {2, 1, node(4)}));
+    BOOST_TEST(!l.leading());
+    BOOST_TEST(l.follows(node(4)));
+}
+
+BOOST_AUTO_TEST_CASE(a_steward_that_cannot_work_resigns_and_followers_notice) {
+    const crew_timings timings;
+    leadership l(small_shape(), node(5), timings, at(0s));
+    l.beat(at(0s), 2, true, {}, false);
+    l.beat(at(1s), 2, false, {}, false);
+    BOOST_TEST(!l.leading());
+
+    leadership follower(small_shape(), node(6), timings, at(0s));
+    follower.heard(at(1s), {2, 1, node(5)});
+    follower.heard_status(at(1s), node(5), steward_name{2, 1, node(5)});
+    BOOST_TEST(follower.follows(node(5)));
+    follower.heard_status(at(2s), node(5), std::nullopt);
+    BOOST_TEST(!follower.current().has_value());
+    follower.beat(at(2s), 2, true, {}, false);
+    BOOST_TEST(follower.leading());
+    BOOST_TEST((follower.current()->term > 1));
+}
+
+BOOST_AUTO_TEST_SUITE_END()
+
+BOOST_AUTO_TEST_SUITE(crew_planner)
+
+BOOST_AUTO_TEST_CASE(idle_nodes_get_different_lanes_and_then_the_validation) {
+    auto open = book_at(0);
+    planner p(small_shape());
+    p.plan(at(0s), {&open, {}}, idle_slots({0, 1, 2}));
+    BOOST_TEST(item_of(p, 0) == 0u);
+    BOOST_TEST(item_of(p, 1) == 1u);
+    BOOST_TEST(item_of(p, 2) == 2u);
+    put(open, 0, 0);
+    put(open, 1, 1);
+    p.plan(at(1s), {&open, {}}, idle_slots({0, 1, 2}));
+    BOOST_TEST(item_of(p, 0) == 3u);
+    BOOST_TEST(item_of(p, 1) == small_shape().validation_item());
+    BOOST_TEST(item_of(p, 2) == 2u);
+}
+
+BOOST_AUTO_TEST_CASE(the_lane_of_a_silent_node_goes_to_another) {
+    auto open = book_at(0);
+    planner p(small_shape());
+    p.plan(at(0s), {&open, {}}, idle_slots({0, 1}));
+    auto slots = idle_slots({0, 1, 2});
+    slots[1].fit = false;
+    p.plan(at(6s), {&open, {}}, slots);
+    BOOST_TEST(item_of(p, 1) == 99u);
+    BOOST_TEST(item_of(p, 2) == 1u);
+}
+
+BOOST_AUTO_TEST_CASE(a_new_steward_learns_what_nodes_are_doing) {
+    auto open = book_at(0);
+    planner p(small_shape());
+    auto slots = idle_slots({0, 1});
+    slots[0].doing = item_key{2, 1};
+    p.plan(at(0s), {&open, {}}, slots);
+    BOOST_TEST(item_of(p, 0) == 1u);
+    BOOST_TEST(item_of(p, 1) == 0u);
+}
+
+BOOST_AUTO_TEST_CASE(nobody_checks_its_own_lane) {
+    auto open = book_at(0);
+    for (std::uint32_t item = 0; item < 5; ++item) put(open, 0, item);
+    planner p(small_shape());
+    p.plan(at(0s), {&open, {}}, idle_slots({0}));
+    BOOST_TEST(item_of(p, 0) == 99u);
+    p.plan(at(0s), {&open, {}}, idle_slots({0, 1}));
+    BOOST_TEST(item_of(p, 0) == 99u);
+    BOOST_TEST(item_of(p, 1) == 0u);
+}
+
+BOOST_AUTO_TEST_CASE(the_last_running_lane_is_doubled_by_who_is_idle) {
+    auto open = book_at(0);
+    for (std::uint32_t item = 0; item < 5; ++item) {
+        if (item == 2) continue;
+        put(open, 0, item);
+        put(open, 1, item);
+    }
+    planner p(small_shape());
+    p.plan(at(0s), {&open, {}}, idle_slots({0, 1, 2}));
+    BOOST_TEST(item_of(p, 0) == 2u);
+    BOOST_TEST(item_of(p, 1) == 2u);
+    BOOST_TEST(item_of(p, 2) == 99u);
+}
+
+BOOST_AUTO_TEST_CASE(checks_of_closed_rounds_come_before_checks_of_the_open_one) {
+    auto closed = round_book(small_shape(), 1, base::sha256("earlier"), node(0));
+    auto c = claim_by(0, {1, 3}, "right");
+    c.state = base::sha256("earlier");
+    closed.add(signed_claim(c));
+    closed.close(right_results());
+    auto open = book_at(0);
+    for (std::uint32_t item = 0; item < 5; ++item) put(open, 0, item);
+    planner p(small_shape());
+    p.plan(at(0s), {&open, {&closed}}, idle_slots({1}));
+    BOOST_TEST((p.of(node(1)) == item_key{1, 3}));
+}
+
+BOOST_AUTO_TEST_CASE(disputes_and_divergences_come_first) {
+    auto open = book_at(0);
+    put(open, 1, 2, "right");
+    put(open, 3, 2, "wrong");
+    planner p(small_shape());
+    p.plan(at(0s), {&open, {}}, idle_slots({4, 5}));
+    BOOST_TEST(item_of(p, 4) == 2u);
+    BOOST_TEST(item_of(p, 5) == 2u);
+
+    auto other = book_at(0);
+    claim d = claim_by(1, {2, 3}, "right");
+    d.divergence = diverged{1, "loss"};
+    d.result = d.divergence->digest();
+    d.blob_size = 0;
+    other.add(signed_claim(d));
+    planner q(small_shape());
+    q.plan(at(0s), {&other, {}}, idle_slots({4, 5}));
+    BOOST_TEST(item_of(q, 4) == 3u);
+    BOOST_TEST(item_of(q, 5) == 0u);
+}
+
+BOOST_AUTO_TEST_SUITE_END()
+
+}  // namespace tequio::training::crew_protocol
