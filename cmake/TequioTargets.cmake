@@ -7,6 +7,8 @@ target_compile_definitions(tequio_options INTERFACE BOOST_ASIO_NO_DEPRECATED BOO
 
 add_library(tequio_warnings INTERFACE)
 target_compile_options(tequio_warnings INTERFACE -Wall -Wextra -Wshadow -Wconversion -Wno-sign-conversion)
+# GCC 12 warns of overlapping copies inside std::string's operator+ that cannot happen (GCC bug 105651).
+target_compile_options(tequio_warnings INTERFACE $<$<CXX_COMPILER_ID:GNU>:-Wno-restrict>)
 if(TEQUIO_WERROR)
     target_compile_options(tequio_warnings INTERFACE -Werror)
 endif()
