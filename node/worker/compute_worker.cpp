@@ -174,7 +174,7 @@ void compute_worker::watch(int descriptor, std::uint32_t events, bool add) {
 }
 
 void compute_worker::send(const worker_command& message, std::vector<unique_fd> descriptors) {
-    base::ensure(running(), "a worker runs");
+    if (!running()) return;  // `worker_exited` was, or is, among the events taken
     unsent_.push_back({encode(message), std::move(descriptors)});
     flush();
 }
@@ -205,11 +205,12 @@ void compute_worker::open_job(std::string recipe_text, int tokens, const state_m
 std::uint64_t compute_worker::begin(compute_item item, open_input inputs) {
     base::ensure(!busy(), "one item at a time");
     base::ensure(item.inputs == 0 || inputs != nullptr, "an item with inputs can open them");
-    item_ = ++last_item_;
-    item.id = item_;
+    item.id = ++last_item_;
+    if (!running()) return item.id;
+    item_ = item.id;
     inputs_ = std::move(inputs);
     send(worker_begin{item});
-    return item_;
+    return item.id;
 }
 
 void compute_worker::stop_item() {

@@ -56,7 +56,9 @@ using worker_event =
 
 /// One worker process at a time. Not thread-safe; `start` must be called by a thread that lives as
 /// long as the worker should (the kernel ends the worker with it). Nothing here waits but `wait`,
-/// `stop_process` and the destructor.
+/// `stop_process` and the destructor. While no process runs, messages to it go nowhere: one
+/// `take_events` may end with `worker_exited`, and what is sent in answer to the events before it
+/// is lost with that worker.
 class compute_worker {
 public:
     explicit compute_worker(compute_worker_options options);
@@ -83,7 +85,7 @@ public:
     bool wait(int timeout_ms);
 
     /// Opens a job: the recipe's canonical text, its tokens, its state. Answered by
-    /// `worker_job_opened` or `worker_job_refused`. Ensures that a process runs.
+    /// `worker_job_opened` or `worker_job_refused`.
     void open_job(std::string recipe_text, int tokens, const state_memory& state);
     /// Begins an item and returns its id. Ensures that none is in hand. `inputs` may be empty when
     /// the item has none. Ended by `worker_finished`, `worker_item_failed` or `worker_exited`.

@@ -89,6 +89,7 @@ struct job_replay::parts {
     replay_options options;
     unique_fd lock;
     compute_worker worker;
+    std::deque<worker_event> unread;
     state_memory state;
     std::vector<chronicle_entry> entries;
     replay_progress progress;
@@ -122,6 +123,9 @@ struct job_replay::parts {
     bool load_state(const chronicle_entry& last);
     base::result<worker_finished> compute(const compute_item& item, const open_input& inputs = {});
     base::result<attempt> try_once(const compute_item& item, const open_input& inputs);
+    std::optional<worker_event> next_event();
+    void collect_events();
+    base::result<void> ensure_worker();
     base::result<std::optional<worker_exited>> open_job();
     base::result<void> count_death(const worker_exited& end);
     base::result<void> replace_worker(const worker_exited& end);
@@ -143,24 +147,40 @@ base::result<void> job_replay::parts::start_worker() {
     }
 }
 
+/// The next thing that the worker said; nullopt after a while of silence. Nothing is dropped: an
+/// end can stand behind the answer that a caller waits for.
+std::optional<worker_event> job_replay::parts::next_event() {
+    if (unread.empty()) {
+        worker.wait(wait_ms);
+        collect_events();
+    }
+    if (unread.empty()) return std::nullopt;
+    auto event = std::move(unread.front());
+    unread.pop_front();
+    return event;
+}
+
+void job_replay::parts::collect_events() {
+    for (auto& event : worker.take_events()) unread.push_back(std::move(event));
+}
+
 /// Waits for a fresh worker to open the job; its end, if it came to that.
 base::result<std::optional<worker_exited>> job_replay::parts::open_job() {
     while (true) {
-        worker.wait(wait_ms);
         if (options.keep_going && !options.keep_going(progress)) {
             return base::fail(errc::stopped, "stopped");
         }
-        for (auto& event : worker.take_events()) {
-            if (auto* ready = std::get_if<worker_ready>(&event)) {
-                if (options.on_ready) options.on_ready(*ready);
-                worker.open_job(recipe_text, tokens.get(), state);
-            } else if (auto* refused = std::get_if<worker_job_refused>(&event)) {
-                return base::fail(errc::refused_by_policy, refused->reason);
-            } else if (auto* end = std::get_if<worker_exited>(&event)) {
-                return std::optional(std::move(*end));
-            } else if (std::holds_alternative<worker_job_opened>(event)) {
-                return std::optional<worker_exited>();
-            }
+        auto event = next_event();
+        if (!event) continue;
+        if (const auto* ready = std::get_if<worker_ready>(&*event)) {
+            if (options.on_ready) options.on_ready(*ready);
+            worker.open_job(recipe_text, tokens.get(), state);
+        } else if (const auto* refused = std::get_if<worker_job_refused>(&*event)) {
+            return base::fail(errc::refused_by_policy, refused->reason);
+        } else if (auto* end = std::get_if<worker_exited>(&*event)) {
+            return std::optional(std::move(*end));
+        } else if (std::holds_alternative<worker_job_opened>(*event)) {
+            return std::optional<worker_exited>();
         }
     }
 }
@@ -188,41 +208,48 @@ base::result<attempt> job_replay::parts::try_once(const compute_item& item,
     worker.begin(item, inputs);
     bool stopping = false;
     while (true) {
-        worker.wait(wait_ms);
         if (!stopping && options.keep_going && !options.keep_going(progress)) {
             worker.stop_item();
             stopping = true;
         }
-        for (auto& event : worker.take_events()) {
-            if (auto* finished = std::get_if<worker_finished>(&event)) {
-                out.finished = std::move(*finished);
-                return out;
-            }
-            if (const auto* at = std::get_if<worker_progress>(&event)) {
-                progress.steps_done = at->steps;
-                progress.tokens = tokens_before + at->tokens;
-            } else if (const auto* failed = std::get_if<worker_item_failed>(&event)) {
-                return base::fail(failed->stopped ? errc::stopped : errc::bad_data, failed->reason);
-            } else if (const auto* end = std::get_if<worker_exited>(&event)) {
-                if (stopping) return base::fail(errc::stopped, "stopped");
-                TEQUIO_CHECK(replace_worker(*end));
-                out.died = true;
-                return out;
-            }
+        auto event = next_event();
+        if (!event) continue;
+        if (auto* finished = std::get_if<worker_finished>(&*event)) {
+            out.finished = std::move(*finished);
+            return out;
+        }
+        if (const auto* at = std::get_if<worker_progress>(&*event)) {
+            progress.steps_done = at->steps;
+            progress.tokens = tokens_before + at->tokens;
+        } else if (const auto* failed = std::get_if<worker_item_failed>(&*event)) {
+            return base::fail(failed->stopped ? errc::stopped : errc::bad_data, failed->reason);
+        } else if (const auto* end = std::get_if<worker_exited>(&*event)) {
+            if (stopping) return base::fail(errc::stopped, "stopped");
+            TEQUIO_CHECK(replace_worker(*end));
+            out.died = true;
+            return out;
         }
     }
+}
+
+/// Notices a worker that died between two items.
+base::result<void> job_replay::parts::ensure_worker() {
+    collect_events();
+    while (!unread.empty()) {
+        const auto event = std::move(unread.front());
+        unread.pop_front();
+        if (const auto* end = std::get_if<worker_exited>(&event)) {
+            TEQUIO_CHECK(replace_worker(*end));
+        }
+    }
+    return {};
 }
 
 /// Runs one item, on as many workers as it takes.
 base::result<worker_finished> job_replay::parts::compute(const compute_item& item,
                                                          const open_input& inputs) {
     while (true) {
-        // A worker killed between two items is noticed here.
-        for (const auto& event : worker.take_events()) {
-            if (const auto* end = std::get_if<worker_exited>(&event)) {
-                TEQUIO_CHECK(replace_worker(*end));
-            }
-        }
+        TEQUIO_CHECK(ensure_worker());
         // The new state may have been committed just before the worker died.
         const auto held = state.held();
         if (item.kind == compute_kind::prepare && held) break;

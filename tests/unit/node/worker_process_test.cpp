@@ -16,7 +16,7 @@
 
 #include "node/worker/compute_worker.hpp"
 #include "node/worker/sandbox.hpp"
-#include "worker_job.hpp"
+#include "tests/unit/node/worker_job.hpp"
 
 using namespace tequio;
 using namespace tequio::node;
@@ -239,8 +239,11 @@ BOOST_AUTO_TEST_CASE(stopped_item_ends_and_the_next_one_runs) {
     open_worker w;
     w.compute({});
     const auto first = w.compute(w.item(compute_kind::lane));
+    // Parked, so that the stop is there before the lane is done.
+    w.worker.allow_threads(0);
     w.worker.begin(w.item(compute_kind::lane));
     w.worker.stop_item();
+    w.worker.allow_threads(1);
     bool ended = false;
     while (!ended) {
         w.worker.wait(patience_ms);
@@ -296,6 +299,22 @@ BOOST_AUTO_TEST_CASE(death_is_reported_and_leaves_no_zombie) {
     BOOST_TEST(opened.has_state);
     BOOST_TEST((opened.state == held->digest));
     w.compute(w.item(compute_kind::lane));
+}
+
+BOOST_AUTO_TEST_CASE(what_is_sent_to_a_dead_worker_goes_nowhere) {
+    open_worker w;
+    w.worker.kill();
+    while (w.worker.running()) {
+        w.worker.wait(patience_ms);
+        w.worker.take_events();
+    }
+    w.worker.open_job(w.job.text(), w.tokens.get(), w.state);
+    w.worker.begin({});
+    w.worker.stop_item();
+    BOOST_TEST(!w.worker.busy());
+    BOOST_TEST(w.worker.take_events().empty());
+    BOOST_REQUIRE(w.worker.start());
+    wait_for<worker_ready>(w.worker);
 }
 
 BOOST_AUTO_TEST_CASE(worker_ends_with_its_starter) {

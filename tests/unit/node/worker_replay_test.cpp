@@ -11,8 +11,8 @@
 
 #include "base/rng.hpp"
 #include "node/worker/job_replay.hpp"
+#include "tests/unit/node/worker_job.hpp"
 #include "training/errc.hpp"
-#include "worker_job.hpp"
 
 using namespace tequio;
 using namespace tequio::node;
