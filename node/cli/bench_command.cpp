@@ -1,22 +1,20 @@
 // `tequio bench train|gemm`: how fast this machine computes, beside its reference in the same run.
 
 #include <CLI/CLI.hpp>
-#include <bit>
 #include <boost/json.hpp>
 #include <cstdio>
 
 #include "node/cli/commands.hpp"
 #include "node/cli/measure.hpp"
 #include "node/worker/compute_pool.hpp"
-#include "training/numerics/gemm.hpp"
-#include "training/numerics/target.hpp"
+#include "training/arithmetic.hpp"
+#include "training/exactness.hpp"
 
 namespace tequio::node {
 namespace {
 
 namespace json = boost::json;
-namespace numerics = training::numerics;
-using clock = std::chrono::steady_clock;
+using training::product_form;
 
 constexpr auto presets = "tiny-1m, small-10m, gpt2-124m";
 
@@ -42,7 +40,7 @@ base::result<void> bench_train(cli_context& context, const train_options& o) {
                                            {"threads", o.threads},
                                            {"batch", preset->batch},
                                            {"context", preset->model.context},
-                                           {"target", numerics::target_name()},
+                                           {"target", training::active_target()},
                                            {"parameters", rate.parameters},
                                            {"steps", rate.steps},
                                            {"step_seconds", rate.step_seconds},
@@ -55,8 +53,7 @@ base::result<void> bench_train(cli_context& context, const train_options& o) {
     }
     std::printf("%-24s %s\n", "preset", o.preset.c_str());
     std::printf("%-24s %llu\n", "parameters", static_cast<unsigned long long>(rate.parameters));
-    std::printf("%-24s %u, %s\n", "threads, kernels", o.threads,
-                std::string(numerics::target_name()).c_str());
+    std::printf("%-24s %u, %s\n", "threads, kernels", o.threads, training::active_target().c_str());
     std::printf("%-24s %.4g s (median of %llu)\n", "step", rate.step_seconds,
                 static_cast<unsigned long long>(rate.steps));
     std::printf("%-24s %.0f\n", "tokens per second", rate.tokens_per_second);
@@ -67,94 +64,64 @@ base::result<void> bench_train(cli_context& context, const train_options& o) {
 }
 
 struct gemm_case {
-    numerics::gemm_shape shape;
-    numerics::gemm_form form;
+    std::size_t m, n, k;
+    product_form form;
 };
 
-const char* form_name(numerics::gemm_form form) {
-    return form == numerics::gemm_form::nn ? "nn" : form == numerics::gemm_form::nt ? "nt" : "tn";
-}
-
-/// Small floats of mixed signs, the same every time.
-std::vector<float> operand(std::size_t size, std::uint32_t x) {
-    std::vector<float> out(size);
-    for (auto& value : out) {
-        x = x * 1664525u + 1013904223u;
-        value = static_cast<float>(static_cast<std::int32_t>(x >> 8) - (1 << 23)) * 0x1p-24f;
-    }
-    return out;
-}
-
-struct gemm_row {
-    double gflops = 0;
-    bool exact = false;
-};
-
-/// Times one product and compares it with the definition, bit for bit.
-gemm_row time_gemm(const gemm_case& c, training::executor& run) {
-    const auto [m, n, k] = c.shape;
-    const auto a = operand(m * k, 1), b = operand(k * n, 2);
-    std::vector<float> fast(m * n), plain(m * n);
-    const bool a_turned = c.form == numerics::gemm_form::tn;
-    const bool b_turned = c.form == numerics::gemm_form::nt;
-    const numerics::matrix_in left{a.data(), a_turned ? m : k}, right{b.data(), b_turned ? k : n};
-    std::vector<std::byte> workspace(numerics::gemm_workspace_bytes(c.shape, run.threads()));
-    const numerics::gemm_options options{c.form};
-    std::vector<double> seconds;
-    const auto start = clock::now();
-    while (seconds.size() < 3 || clock::now() - start < std::chrono::milliseconds(200)) {
-        const auto begin = clock::now();
-        numerics::gemm(options, c.shape, left, right, {fast.data(), n}, workspace, run);
-        seconds.push_back(std::chrono::duration<double>(clock::now() - begin).count());
-    }
-    std::nth_element(seconds.begin(), seconds.begin() + seconds.size() / 2, seconds.end());
-    numerics::gemm_reference(options, c.shape, left, right, {plain.data(), n});
-    gemm_row row;
-    row.gflops = 2.0 * static_cast<double>(m * n * k) / seconds[seconds.size() / 2] / 1e9;
-    row.exact = std::equal(fast.begin(), fast.end(), plain.begin(), [](float x, float y) {
-        return std::bit_cast<std::uint32_t>(x) == std::bit_cast<std::uint32_t>(y);
-    });
-    return row;
+const char* form_name(product_form form) {
+    return form == product_form::nn ? "nn" : form == product_form::nt ? "nt" : "tn";
 }
 
 /// The products of a step of small-10m and tiny-1m, and a square.
 const std::vector<gemm_case> gemm_cases{
-    {{2048, 1152, 384}, numerics::gemm_form::nn}, {{2048, 1536, 384}, numerics::gemm_form::nn},
-    {{2048, 384, 1536}, numerics::gemm_form::nn}, {{2048, 384, 1536}, numerics::gemm_form::nt},
-    {{384, 1536, 2048}, numerics::gemm_form::tn}, {{2048, 512, 128}, numerics::gemm_form::nn},
-    {{128, 512, 2048}, numerics::gemm_form::tn},  {{1024, 1024, 1024}, numerics::gemm_form::nn},
+    {2048, 1152, 384, product_form::nn}, {2048, 1536, 384, product_form::nn},
+    {2048, 384, 1536, product_form::nn}, {2048, 384, 1536, product_form::nt},
+    {384, 1536, 2048, product_form::tn}, {2048, 512, 128, product_form::nn},
+    {128, 512, 2048, product_form::tn},  {1024, 1024, 1024, product_form::nn},
 };
+
+struct gemm_row {
+    gemm_case what;
+    std::string target;
+    double gflops = 0;
+    bool exact = false;
+};
+
+gemm_row measure_row(const gemm_case& c, const std::string& target, training::executor& run) {
+    const training::kernel_choice choice(target);
+    training::product_bench product(c.form, c.m, c.n, c.k, run);
+    const double gflops = measure_product(product, 3, std::chrono::milliseconds(200));
+    return {c, target, gflops, product.exact()};
+}
+
+json::object as_json(const gemm_row& row) {
+    // No OpenBLAS in the program: tests/bench/gemm_bench measures against it.
+    return {{"m", row.what.m},
+            {"n", row.what.n},
+            {"k", row.what.k},
+            {"trans", form_name(row.what.form)},
+            {"target", row.target},
+            {"gflops", row.gflops},
+            {"openblas_gflops", nullptr},
+            {"ratio", nullptr},
+            {"exact", row.exact}};
+}
 
 base::result<void> bench_gemm(cli_context& context, unsigned threads) {
     compute_pool pool(threads);
     json::array rows;
     bool all_exact = true;
-    const auto usual = numerics::active_target();
     if (!context.json) std::printf("    m     n     k trans  target   GFLOP/s  exact\n");
     for (const auto& c : gemm_cases) {
-        for (const auto target : numerics::available_targets()) {
-            numerics::set_target(target);
-            const auto row = time_gemm(c, pool);
+        for (const auto& target : training::exact_targets()) {
+            const auto row = measure_row(c, target, pool);
             all_exact = all_exact && row.exact;
-            const std::string name(numerics::target_name(target));
-            if (!context.json) {
-                std::printf("%5zu %5zu %5zu %5s %7s %9.1f %6s\n", c.shape.m, c.shape.n, c.shape.k,
-                            form_name(c.form), name.c_str(), row.gflops, row.exact ? "yes" : "NO");
-                continue;
-            }
-            // No OpenBLAS in the program: tests/bench/gemm_bench measures against it.
-            rows.push_back(json::object{{"m", c.shape.m},
-                                        {"n", c.shape.n},
-                                        {"k", c.shape.k},
-                                        {"trans", form_name(c.form)},
-                                        {"target", name},
-                                        {"gflops", row.gflops},
-                                        {"openblas_gflops", nullptr},
-                                        {"ratio", nullptr},
-                                        {"exact", row.exact}});
+            rows.push_back(as_json(row));
+            if (context.json) continue;
+            std::printf("%5zu %5zu %5zu %5s %7s %9.1f %6s\n", c.m, c.n, c.k, form_name(c.form),
+                        target.c_str(), row.gflops, row.exact ? "yes" : "NO");
         }
     }
-    numerics::set_target(usual);
     if (context.json) context.print_json("bench-gemm", {{"threads", threads}, {"rows", rows}});
     if (all_exact) return {};
     return ends_with(exit_code::verification_failed,

@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <vector>
 
-#include "training/numerics/gemm.hpp"
+#include "training/arithmetic.hpp"
 
 namespace tequio::node {
 namespace {
@@ -66,24 +66,22 @@ training::bench_preset preset_of(const training::recipe& r) {
 }
 
 double measure_gemm_peak(training::executor& run, unsigned repeats) {
-    namespace numerics = training::numerics;
     constexpr std::size_t side = 2048;
-    const std::vector<float> a(side * side, 0.5f), b(side * side, 0.25f);
-    std::vector<float> c(side * side);
-    const numerics::gemm_shape shape{side, side, side};
-    std::vector<std::byte> workspace(numerics::gemm_workspace_bytes(shape, run.threads()));
-    const auto once = [&] {
-        numerics::gemm({}, shape, {a.data(), side}, {b.data(), side}, {c.data(), side}, workspace,
-                       run);
-    };
-    once();
+    training::product_bench product(training::product_form::nn, side, side, side, run);
+    product.once();
+    return measure_product(product, repeats, std::chrono::milliseconds(0));
+}
+
+double measure_product(training::product_bench& product, unsigned repeats,
+                       std::chrono::milliseconds time_min) {
     std::vector<double> seconds;
-    for (unsigned i = 0; i < repeats; ++i) {
-        const auto start = clock::now();
-        once();
-        seconds.push_back(seconds_since(start));
+    const auto start = clock::now();
+    while (seconds.size() < repeats || clock::now() - start < time_min) {
+        const auto begin = clock::now();
+        product.once();
+        seconds.push_back(seconds_since(begin));
     }
-    return 2.0 * side * side * side / median(std::move(seconds)) / 1e9;
+    return product.flops() / median(std::move(seconds)) / 1e9;
 }
 
 }  // namespace tequio::node

@@ -6,6 +6,7 @@
 #include <chrono>
 
 #include "base/result.hpp"
+#include "training/arithmetic.hpp"
 #include "training/engine.hpp"
 #include "training/executor.hpp"
 
@@ -42,5 +43,9 @@ training::bench_preset preset_of(const training::recipe& r);
 /// Our own matrix product of 2048 x 2048 x 2048 with these threads, in GFLOP/s: median of
 /// `repeats` after one that warms up.
 double measure_gemm_peak(training::executor& run, unsigned repeats = 5);
+
+/// GFLOP/s of a product: median of at least `repeats` and as many as `time_min` holds.
+double measure_product(training::product_bench& product, unsigned repeats,
+                       std::chrono::milliseconds time_min);
 
 }  // namespace tequio::node

@@ -5,7 +5,7 @@
 
 #include "base/ensure.hpp"
 #include "node/worker/futex.hpp"
-#include "training/numerics/environment.hpp"
+#include "training/arithmetic.hpp"
 
 namespace tequio::node {
 namespace {
@@ -30,7 +30,7 @@ void relax() {
 
 compute_pool::compute_pool(unsigned threads, thread_gate* gate) : threads_(threads), gate_(gate) {
     base::ensure(threads >= 1 && threads < open_bit, "a pool has at least one thread");
-    training::numerics::set_float_environment();
+    training::prepare_compute_thread();
     helpers_left_.store(threads - 1);
     helpers_.reserve(threads - 1);
     for (unsigned index = 1; index < threads; ++index) {
@@ -101,7 +101,7 @@ void compute_pool::do_tasks(unsigned index) {
 }
 
 void compute_pool::help(unsigned index) {
-    training::numerics::set_float_environment();
+    training::prepare_compute_thread();
     while (!stopping_.load(std::memory_order_acquire)) {
         if (gate_ != nullptr) {
             const auto allowed = gate_->allowed();
@@ -172,7 +172,7 @@ void compute_pool::wait_for_helpers() {
 }
 
 void compute_pool::check_environment() {
-    if (!training::numerics::float_environment_ok()) {
+    if (!training::compute_thread_is_fit()) {
         environment_changed_.store(true, std::memory_order_relaxed);
     }
 }

@@ -4,32 +4,16 @@
 #include <chrono>
 
 #include "base/text.hpp"
+#include "training/arithmetic.hpp"
 #include "training/cost.hpp"
 #include "training/dataset.hpp"
 #include "training/errc.hpp"
 #include "training/merge.hpp"
-#include "training/numerics/target.hpp"
 
 namespace tequio::node {
 namespace {
 
 using training::errc;
-
-/// Sets the reference kernels for the length of a scope, if asked to.
-class engine_choice {
-public:
-    explicit engine_choice(compute_engine engine) : before_(training::numerics::active_target()) {
-        if (engine == compute_engine::reference) {
-            training::numerics::set_target(training::numerics::simd_target::reference);
-        }
-    }
-    ~engine_choice() { training::numerics::set_target(before_); }
-    engine_choice(const engine_choice&) = delete;
-    engine_choice& operator=(const engine_choice&) = delete;
-
-private:
-    training::numerics::simd_target before_;
-};
 
 std::uint64_t saturating_add(std::uint64_t a, std::uint64_t b) {
     return a > UINT64_MAX - b ? UINT64_MAX : a + b;
@@ -97,7 +81,8 @@ std::uint64_t job_runner::tokens_per_step() const {
 base::result<item_result> job_runner::run(const compute_item& item,
                                           const item_callbacks& callbacks) {
     const auto start = std::chrono::steady_clock::now();
-    const engine_choice choice(item.engine);
+    std::optional<training::kernel_choice> choice;
+    if (item.engine == compute_engine::reference) choice.emplace("reference");
     TEQUIO_TRY(auto out, compute(item, callbacks));
     const auto spent = std::chrono::steady_clock::now() - start;
     out.outcome.computed_microseconds = static_cast<std::uint64_t>(

@@ -10,8 +10,8 @@
 #include "node/worker/cpu_protection.hpp"
 #include "node/worker/sandbox.hpp"
 #include "node/worker/worker_session.hpp"
-#include "training/numerics/environment.hpp"
-#include "training/numerics/target.hpp"
+#include "training/arithmetic.hpp"
+#include "training/exactness.hpp"
 
 namespace tequio::node {
 namespace {
@@ -24,11 +24,11 @@ int give_up(const base::error& reason) {
 /// Lets libraries read what they read at first use: inside the sandbox they could not.
 void warm_up() {
     base::sha256(std::string_view());
-    training::numerics::active_target();
+    training::active_target();
 }
 
 base::result<void> serve(const worker_settings& settings) {
-    TEQUIO_CHECK(training::numerics::probe_float_environment());
+    TEQUIO_CHECK(training::probe_arithmetic());
     TEQUIO_TRY(auto gate_map, memory_map::of(worker_gate_descriptor, sizeof(thread_gate),
                                              memory_map::access::read_write));
     ::close(worker_gate_descriptor);
@@ -36,7 +36,7 @@ base::result<void> serve(const worker_settings& settings) {
     worker_ready ready;
     ready.threads = settings.threads;
     ready.cpu_protection = cpu_protection_name(inspect_cpu_protection());
-    ready.simd = training::numerics::target_name();
+    ready.simd = training::active_target();
     compute_pool pool(settings.threads, gate);
     const sandbox_limits limits{settings.memory_bytes, settings.threads};
     TEQUIO_CHECK(limit_resources(limits));
