@@ -35,8 +35,8 @@ recipe small_recipe(const data_config& data) {
     r.train.inner_steps = 20;
     r.train.batch = 8;
     r.train.micro_batch = 8;
-    // Gentle enough that seeds differ by about 0.02 nats at the end: with lr 2e-3 and warmup 20 they
-    // differ by 0.5, and means over three say nothing.
+    // Gentle enough that seeds differ by about 0.02 nats at the end: with lr 2e-3 and warmup 20
+    // they differ by 0.5, and means over three say nothing.
     r.train.inner.lr = 1e-3;
     r.train.inner.ramp_steps = 5;
     r.train.schedule.warmup = 100;
