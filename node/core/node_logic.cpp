@@ -10,6 +10,7 @@ namespace tequio::node {
 namespace {
 
 constexpr auto housekeeping_every = std::chrono::seconds(10);
+constexpr std::size_t dial_failures_max = 1024;  // as many as an address book half full
 
 p2p::network_config with_wall(p2p::network_config config, base::unix_time wall) {
     config.wall_at_start = wall;
@@ -167,7 +168,20 @@ void node_logic::state::send(const base::node_id& to, topic about, base::byte_ve
     (void)tell_network(p2p::send_app{to, static_cast<std::uint8_t>(about), std::move(bytes)});
 }
 
+void node_logic::state::explain_dial(const p2p::dial_failed& failed) {
+    // Once an address and reason: dials are repeated for ever.
+    auto sentence = failed.ending.message();
+    auto& last = dial_failures_[failed.address];
+    if (last == sentence) return;
+    say(log_level::warn,
+        "cannot reach " + failed.address.text() + ": " + sentence + "; trying again");
+    last = std::move(sentence);
+    if (dial_failures_.size() > dial_failures_max) dial_failures_.erase(dial_failures_.begin());
+}
+
 void node_logic::state::on(p2p::network_event& e) {
+    if (const auto* failed = std::get_if<p2p::dial_failed>(&e)) explain_dial(*failed);
+    if (const auto* up = std::get_if<p2p::link_up>(&e)) dial_failures_.erase(up->address);
     if (const auto done = tell_network(std::move(e)); !done) {
         say(log_level::warn, done.error().message());
     }

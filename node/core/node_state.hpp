@@ -67,6 +67,7 @@ public:
     void on_introduction(const base::node_id& from, const base::byte_vector& certificate);
     void on_refusal(held_job& j, const base::node_id& from, std::string_view reason);
     bool must_deliver(const base::blob_ref& ref) const;
+    void explain_dial(const p2p::dial_failed& failed);
 
     // notes.cpp
     void on_note(p2p::note_received& note);
@@ -120,6 +121,8 @@ public:
         bool stopped = false;
     };
     std::optional<in_flight> computing_;
+
+    std::map<p2p::address, std::string> dial_failures_;  ///< last reason said, by address; bounded
 
     bool paused_ = false;
     bool draining_ = false;
