@@ -256,16 +256,6 @@ std::string check_rules(const field_map& f, bool quoted) {
     return {};
 }
 
-/// Certificates of both sides, as far as they are given.
-std::string check_certificates(const field_map& f) {
-    for (const std::string_view side : {"worker", "checker"}) {
-        const auto key = f.at(side == "worker" ? "worker-key" : "checker-key");
-        if (key == "-") continue;
-        if (auto why = check_certificate(f.at(side), key); !why.empty()) return why;
-    }
-    return {};
-}
-
 std::string work_of(const field_map& f) {
     std::string out;
     for (const std::string_view name :
@@ -314,6 +304,7 @@ private:
     std::string check_unanswered(const raw_note& note, const stored_row& row);
     std::string check_statement(const std::string& header, const field_map& f,
                                 const stored_row& row);
+    std::string check_certificates(const field_map& f);
     std::string check_ours(const field_map& f) const;
     std::string check_head(std::string_view head, std::uint64_t& size, base::digest& root) const;
 
@@ -323,6 +314,7 @@ private:
     bool last_was_faulty_ = false;
     std::string node_, log_key_;                  ///< hex, from the opening
     std::map<base::digest, std::uint64_t> said_;  ///< statement -> entry
+    std::set<std::string> certified_;  ///< "node key signature" that verified: few, asked for often
 };
 
 void auditor::state::fault(std::optional<std::uint64_t> entry, const std::string& why) {
@@ -389,6 +381,19 @@ std::string auditor::state::check_opening(const raw_note& note) {
     node_ = f["node"];
     log_key_ = f["log-key"].substr(0, 64);
     report_.node.bytes = unhex<32>(node_);
+    return {};
+}
+
+/// Certificates of both sides, as far as they are given.
+std::string auditor::state::check_certificates(const field_map& f) {
+    for (const std::string_view side : {"worker", "checker"}) {
+        const auto key = f.at(side == "worker" ? "worker-key" : "checker-key");
+        if (key == "-") continue;
+        const auto known = std::string(f.at(side)).append(" ").append(key);
+        if (certified_.contains(known)) continue;
+        if (auto why = check_certificate(f.at(side), key); !why.empty()) return why;
+        certified_.insert(known);
+    }
     return {};
 }
 
