@@ -6,6 +6,7 @@
 
 namespace tequio::p2p {
 
+/// Codes for programs; the sentence that comes with each is for people.
 enum class errc {
     bad_message = 1,      ///< a peer's bytes are not a message, or break a cap
     bad_certificate,      ///< a role key that its root key did not certify

@@ -12,6 +12,7 @@
 
 namespace tequio::p2p {
 
+/// What a derived key may sign. Numbers travel in certificates: append only.
 enum class key_role : std::uint8_t {
     session,  ///< proves the node on a fresh channel
     message,  ///< peer records, crew facts
@@ -52,6 +53,7 @@ public:
 
     const base::node_id& node() const { return node_; }
     const base::signing_key& root() const { return root_; }
+    /// The key of one role, and the root's statement about it. Both live as long as this.
     const base::signing_key& key(key_role role) const;
     const role_certificate& certificate(key_role role) const;
 

@@ -51,6 +51,7 @@ struct link_ending {
     bool by_peer = false;  ///< the peer said so in a refusal; otherwise we found it
     std::string detail;    ///< may be empty
 
+    /// One line without a full stop.
     std::string message() const;
     bool operator==(const link_ending&) const = default;
 };

@@ -1,8 +1,7 @@
 #pragma once
 
-/// Finding, keeping and hearing peers: the pure core that joins the address book, the links, the
-/// gossip of signed notes and the transfer of blobs. The shell carries links (p2p/transport.hpp);
-/// everything here is decided from events and answered in effects.
+/// The pure core that finds, keeps and hears peers and moves blobs: events in, effects out. The
+/// shell carries links (p2p/transport.hpp).
 ///
 /// Rules: (1) nothing a peer sends is believed unless it is signed by its owner or verified by
 /// hash; (2) nobody can declare another node dead: each side loses links for itself; (3) every
@@ -41,8 +40,7 @@ struct network_config {
     std::size_t seeds_max = 64;
     base::duration record_lifetime = std::chrono::hours(24);
     base::duration record_refresh = std::chrono::hours(1);
-    base::duration exchange_every =
-        std::chrono::seconds(30);  ///< records and notes, one random peer
+    base::duration exchange_every = std::chrono::seconds(30);  ///< with one random peer
 
     std::size_t notes_max = 4096;  ///< notes kept; a new one is refused at the limit
     std::size_t notes_bytes_max = 64 << 20;
@@ -66,8 +64,7 @@ inline constexpr std::size_t note_bytes_max = 64 * 1024;
 inline constexpr std::size_t app_bytes_max = 256 * 1024;
 inline constexpr std::size_t blob_holders_max = 256;
 
-/// Names a gossiped note: SHA-256 of "tequio/note/v1" 0x00, kind, bytes. Two notes that differ in
-/// signature lines alone have two ids; the application sees that they say the same.
+/// Names a note: SHA-256 of "tequio/note/v1" 0x00, kind, bytes (with its signature lines).
 base::digest note_id_of(std::uint8_t kind, base::byte_view bytes);
 
 // Events: what the shell saw.
@@ -245,8 +242,7 @@ using network_effect =
                  peer_up, peer_down, app_message, note_received, store_peers>;
 using network_effects = std::vector<network_effect>;
 
-// Views: copies for people and for tests.
-
+/// A linked node.
 struct peer_view {
     base::node_id node;
     p2p::address address;
@@ -254,12 +250,14 @@ struct peer_view {
     bool outbound = false;
     std::uint64_t strikes = 0;
 };
+/// A fetch under way.
 struct transfer_view {
     base::blob_ref ref;
     std::uint64_t pieces_done = 0;
     std::uint64_t pieces_asked = 0;  ///< under way now
     std::uint64_t holders = 0;       ///< known and not given up
 };
+/// A note kept.
 struct note_view {
     std::uint8_t kind = 0;
     base::digest id;

@@ -17,6 +17,7 @@
 
 namespace tequio::p2p {
 
+/// How one becomes a member.
 enum class admission : std::uint8_t {
     open,     ///< who knows the note may join; the secret follows from the id
     invited,  ///< a secret that only invites carry

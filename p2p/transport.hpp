@@ -21,6 +21,7 @@ namespace tequio::p2p {
 /// Wire versions this program speaks, ascending; the highest in common is used.
 inline constexpr std::uint32_t wire_versions[] = {1};
 
+/// Defaults without a reason beside them are guesses.
 struct transport_config {
     /// The swarm to meet; nothing means the nameless one, which stays on loopback.
     std::optional<membership> swarm;
