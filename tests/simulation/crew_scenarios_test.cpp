@@ -193,6 +193,27 @@ BOOST_AUTO_TEST_CASE(a_node_that_leaves_is_not_waited_for) {
     BOOST_TEST(world.view(leaver).reason_code == "left");
 }
 
+BOOST_AUTO_TEST_CASE(a_job_without_validation_closes_its_rounds_too) {
+    const auto functions = make_hash_functions({.lanes = 2, .rounds = 3, .validation = false});
+    crew_world world(*functions, {.nodes = 2, .seed = 20});
+    world.start_all();
+    finish_as_alone(world, replay(*functions), 60s);
+    BOOST_TEST(!world.view(0).validation_loss.has_value());
+}
+
+BOOST_AUTO_TEST_CASE(a_full_crew_of_64_shares_a_job) {
+    const auto functions = make_hash_functions({.lanes = 64, .rounds = 1});
+    crew_world world(*functions, {.nodes = 64, .seed = 21, .check_every = 50});
+    world.start_all();
+    finish_as_alone(world, replay(*functions), 60s);
+    std::uint64_t lanes = 0;
+    for (std::size_t i = 0; i < 64; ++i) lanes += world.log(i).lanes_run;
+    BOOST_TEST_MESSAGE(lanes << " lanes run, " << world.network().sent() << " messages, "
+                             << world.network().bytes_sent() / 1024 << " KiB, "
+                             << world.time().now().time_since_epoch() / 1ms << " ms");
+    BOOST_TEST(lanes <= 3u * 64);
+}
+
 BOOST_AUTO_TEST_CASE(a_cancelled_job_stops) {
     crew_world world(tiny(), {.nodes = 2, .seed = 12});
     world.start_all();

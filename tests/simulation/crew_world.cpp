@@ -153,7 +153,7 @@ bool crew_world::all_agree_with(const replayed& alone) const {
 
 void crew_world::observe(std::size_t index) {
     ++node_events_;
-    nodes_[index]->core().check();
+    if (node_events_ % options_.check_every == 0) nodes_[index]->core().check();
     if (on_event) on_event(index);
 }
 

@@ -35,6 +35,8 @@ struct world_options {
     network_conditions network{};
     /// With a liar about, the chronicle may hold what one machine alone would not.
     bool honest = true;
+    /// Of a node's events, after every which one its core is checked (large worlds: not each).
+    std::uint64_t check_every = 1;
 };
 
 class crew_machine;

@@ -53,6 +53,13 @@ void crew::core::send_claims(const base::node_id& to, const std::vector<const si
 }
 
 base::result<void> crew::core::heard(const base::node_id& from, facts m, effects& out) {
+    if (!keys_.has_room(m.certificates.size())) {
+        std::set<base::node_id> kept{config_.self};
+        for (const auto& [other, known] : roster_.all()) {
+            if (known.up) kept.insert(other);
+        }
+        keys_.keep_only(kept);
+    }
     for (const auto& [node, certificate] : m.certificates) {
         TEQUIO_CHECK(keys_.learn(node, certificate));
     }

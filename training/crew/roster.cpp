@@ -9,13 +9,17 @@ namespace tequio::training::crew_protocol {
 
 base::result<void> key_book::learn(const base::node_id& node, base::byte_view certificate) {
     if (known_.contains(node)) return {};
-    if (known_.size() >= keys_max) return fail(errc::bad_message, "too many nodes' keys");
+    if (!has_room(1)) return fail(errc::bad_message, "too many nodes' keys");
     if (certificate.size() > certificate_max_bytes) {
         return fail(errc::bad_message, "a certificate is too long");
     }
     TEQUIO_TRY(const auto message_key, keys_.verify_certificate(node, certificate));
     known_.emplace(node, key{message_key, {certificate.begin(), certificate.end()}});
     return {};
+}
+
+void key_book::keep_only(const std::set<base::node_id>& nodes) {
+    std::erase_if(known_, [&](const auto& k) { return !nodes.contains(k.first); });
 }
 
 const base::byte_vector* key_book::certificate(const base::node_id& node) const {

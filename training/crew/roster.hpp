@@ -4,6 +4,7 @@
 
 #include <map>
 #include <optional>
+#include <set>
 #include <vector>
 
 #include "base/time.hpp"
@@ -12,10 +13,13 @@
 namespace tequio::training::crew_protocol {
 
 /// Message keys of nodes, each proved by its node's root key. Kept for the dead too: what they
-/// signed stays true. At the cap a new node is refused.
+/// signed stays true. At the cap the keys of nodes that are not up are forgotten: their
+/// certificates come with every message that needs them, and anyone can make up nodes.
 class key_book {
 public:
     explicit key_book(const crew_keys& keys) : keys_(keys) {}
+    bool has_room(std::size_t keys) const { return known_.size() + keys <= keys_max; }
+    void keep_only(const std::set<base::node_id>& nodes);
     /// Errors: those of `verify_certificate`; `errc::bad_message` at the cap.
     base::result<void> learn(const base::node_id& node, base::byte_view certificate);
     const base::byte_vector* certificate(const base::node_id& node) const;
@@ -24,7 +28,8 @@ public:
                               const signed_fact& fact) const;
 
 private:
-    static constexpr std::size_t keys_max = 4 * crew_members_max;
+    /// Every node that can be up, and one message's certificates.
+    static constexpr std::size_t keys_max = 4 * crew_members_max + 1 + 2 * facts_max;
     struct key {
         base::public_key message;
         base::byte_vector certificate;

@@ -1,0 +1,94 @@
+#pragma once
+
+/// What the node scenarios share: a job over hashes in place of training, and what must be so at
+/// its end.
+
+#include <boost/test/unit_test.hpp>
+
+#include "base/sha256.hpp"
+#include "tests/simulation/node_world.hpp"
+#include "training/cost.hpp"
+#include "training/dataset.hpp"
+
+namespace tequio::simulation {
+
+using namespace std::chrono_literals;
+using training::job_state;
+
+inline const base::signing_key& submitter_key() {
+    static const auto key = base::signing_key::from_seed(base::sha256("a submitter").bytes);
+    return key;
+}
+
+/// A recipe, its data, and what one machine alone makes of it.
+struct sample_job {
+    training::recipe work;
+    base::byte_vector tokens;
+    std::unique_ptr<lane_functions> functions;
+    replayed alone;
+
+    sample_job(std::uint64_t lanes, std::uint64_t rounds, std::size_t lines = 60) {
+        work.model = {"gpt2", 1, 2, 16, 8, 256};
+        std::string text;
+        for (std::size_t i = 0; i < lines; ++i) {
+            text += "line " + std::to_string(i * 7919 % 10007) + " of a text\n";
+        }
+        const std::vector<training::source_file> files{{"text", base::as_bytes(text)}};
+        auto data = training::tokenise_bytes(files, 0.1, work.model.context);
+        work.data = data->config;
+        tokens = std::move(data->tokens);
+        work.train.lanes = lanes;
+        work.train.rounds = rounds;
+        work.train.inner_steps = 2;
+        work.train.batch = work.train.micro_batch = 2;
+        hash_job job;
+        job.lanes = lanes;
+        job.rounds = rounds;
+        job.contribution_bytes = training::cost_of(work).contribution_bytes;
+        functions = make_hash_functions(job);
+        alone = replay(*functions);
+    }
+
+    training::task task(const node_world& world, const std::string& name = "a job") const {
+        training::task t;
+        t.name = name;
+        t.data_license = t.model_license = "CC0-1.0";
+        t.submitter = submitter_key().public_part();
+        t.created = world.wall(0);
+        t.deadline = {t.created.seconds + 24 * 3600};
+        t.nonce = base::sha256(name).hex().substr(0, 32);
+        t.exactness = world_exactness;
+        t.work = work;
+        return t;
+    }
+    base::digest result() const { return alone.entries.back().state_after; }
+};
+
+/// Submits at node `index` and requires that the node takes it.
+inline base::task_id submit(node_world& world, std::size_t index, sample_job& job,
+                            const training::task& task) {
+    world.teach(job.work, *job.functions);
+    const auto id = world.submit(index, task, submitter_key(), job.tokens, job.alone);
+    BOOST_TEST_REQUIRE(id.has_value(), "not taken: " << id.error().message());
+    return *id;
+}
+
+/// Fails with a picture of the world unless `done` comes true within `limit` of virtual time.
+inline void run_until(node_world& world, base::duration limit, const std::function<bool()>& done) {
+    const bool came = world.run(limit, done);
+    BOOST_TEST_REQUIRE(came, "not in time: " << world.describe());
+}
+
+/// Fails unless every living node of `nodes` has the model of one machine alone within `limit`.
+inline void finish_as_alone(node_world& world, std::size_t nodes, const base::task_id& id,
+                            const sample_job& job, base::duration limit) {
+    const bool done = world.run(limit, [&] { return world.all(id, job_state::done); });
+    BOOST_TEST_REQUIRE(done, "not done in time: " << world.describe());
+    for (std::size_t i = 0; i < nodes; ++i) {
+        if (!world.alive(i)) continue;
+        BOOST_TEST((world.job(i, id)->crew.state_digest == job.result()),
+                   "another result: " << world.describe());
+    }
+}
+
+}  // namespace tequio::simulation

@@ -1,0 +1,137 @@
+#pragma once
+
+/// N virtual machines, each with the whole node: the real `node_logic` over virtual links, disk,
+/// blob store, ledger and worker. One thread, virtual time, one seed. After every event of a node
+/// its invariants are checked, and what left it is compared with all that was ever said.
+
+#include <array>
+#include <deque>
+#include <memory>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "tests/simulation/node_disk.hpp"
+#include "tests/simulation/node_observer.hpp"
+#include "tests/support/simulator.hpp"
+
+namespace tequio::simulation {
+
+class node_machine;
+
+inline constexpr std::string_view world_exactness =
+    "exact/1:0000000000000000000000000000000000000000000000000000000000000000";
+
+/// How a node is set up by its owner, and how fast its machine is.
+struct node_options {
+    std::vector<std::size_t> knows;  ///< whose addresses its configuration names
+    p2p::network_config network;
+    base::swarm_id swarm;
+    training::task_policy accept;
+    std::uint64_t jobs_per_submitter = 4;
+    bool exact = true;
+    std::int64_t clock_ahead_seconds = 0;
+    base::duration lane = std::chrono::seconds(2);
+    base::duration other = std::chrono::milliseconds(200);
+};
+
+class node_world {
+public:
+    node_world(std::size_t nodes, std::uint64_t seed);
+    ~node_world();
+
+    node_options& options_of(std::size_t index) { return hosts_[index].options; }
+    const node_options& options_of(std::size_t index) const { return hosts_[index].options; }
+    /// What workers compute for recipes like this one. `functions` outlive the world.
+    void teach(const training::recipe& work, lane_functions& functions);
+
+    void start(std::size_t index);
+    void start_all();
+    /// kill -9: what the disk has not done yet is lost; links break.
+    void crash(std::size_t index);
+    bool alive(std::size_t index) const { return hosts_[index].machine != nullptr; }
+    /// Cuts `left` off from the others, until `heal`.
+    void partition(std::set<std::size_t> left);
+    void heal() { left_.clear(); }
+
+    /// Puts the data into the node's store and submits the signed task there.
+    base::result<base::task_id> submit(std::size_t index, const training::task& task,
+                                       const base::signing_key& submitter,
+                                       const base::byte_vector& data, const replayed& alone);
+    void command(std::size_t index,
+                 const std::function<void(node::node_logic&, node::node_effects&)>& ask);
+    const node::node_logic& logic(std::size_t index) const;
+    const node_disk& disk(std::size_t index) const { return hosts_[index].disk; }
+    /// The job as this living node shows it; nothing when it does not know the task.
+    std::optional<node::job_view> job(std::size_t index, const base::task_id& id) const;
+
+    node::moment moment_of(std::size_t index) const { return {time_.now(), wall(index)}; }
+    base::unix_time wall(std::size_t index) const;
+    base::node_id id_of(std::size_t index) const { return hosts_[index].self->node(); }
+    p2p::address address_of(std::size_t index) const;
+
+    scheduler& time() { return time_; }
+    /// Runs until `done`, looked at after every event. False when `limit` of virtual time passed.
+    bool run(base::duration limit, const std::function<bool()>& done);
+    void run_for(base::duration time);
+    /// Every living node is in this state with the job; done also means that the model is there.
+    bool all(const base::task_id& id, training::job_state state) const;
+    base::digest trace_value() const { return trace_.value(); }
+    std::uint64_t events() const { return events_; }
+    std::uint64_t items_begun(std::size_t index) const { return hosts_[index].items_begun; }
+    /// Called after every event of a node, outside it: may crash and start nodes.
+    std::function<void()> between_events;
+    bool loud = false;  ///< prints every node's log
+    std::string describe() const;
+
+private:
+    friend class node_machine;
+    struct host {
+        std::unique_ptr<p2p::identity> self;
+        node_options options;
+        node_disk disk;
+        std::unique_ptr<node_machine> machine;  ///< null while dead
+        std::uint64_t life = 0;
+        std::uint64_t items_begun = 0;
+        std::deque<std::string> log;
+    };
+    struct link {
+        std::array<std::size_t, 2> ends{};  ///< who dialled, who was dialled
+        std::array<std::uint64_t, 2> lives{};
+        std::array<bool, 2> open{};
+        std::array<base::time_point, 2> last{};  ///< when what this end sent last arrives
+        bool broken = false;
+    };
+
+    // For machines.
+    void send(std::size_t from, p2p::link_id id, base::byte_vector bytes);
+    void dial(std::size_t from, const p2p::dial& e);
+    void close(std::size_t from, p2p::link_id id, p2p::link_ending ending);
+    lane_functions& functions_of(const training::recipe& work);
+    void trace(std::size_t index, std::string_view what, base::byte_view bytes = {});
+    void observe(std::size_t index);
+
+    void connect(std::size_t from, std::size_t to, const p2p::address& where);
+    void deliver(const link& l, std::size_t side, p2p::network_event e);
+    void end_side(std::uint64_t number, std::size_t side, const p2p::link_ending& ending);
+    void break_links(const std::function<bool(const link&)>& match, base::duration least,
+                     base::duration most);
+    bool reachable(std::size_t a, std::size_t b) const {
+        return left_.contains(a) == left_.contains(b);
+    }
+    base::duration delay();
+
+    base::rng root_;
+    base::rng chance_;
+    scheduler time_;
+    trace_digest trace_;
+    std::vector<host> hosts_;
+    std::map<std::uint64_t, link> links_;
+    std::uint64_t last_link_ = 0;
+    std::set<std::size_t> left_;
+    std::map<base::recipe_id, lane_functions*> functions_;
+    node_observer observer_;
+    std::uint64_t events_ = 0;
+};
+
+}  // namespace tequio::simulation
