@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cctype>
+#include <filesystem>
 #include <set>
 
 #include "tests/tidy/rules.hpp"
@@ -258,7 +259,10 @@ void check_dead_files(const std::vector<source_text>& files, findings& out) {
                     const auto relative = word.starts_with("${PROJECT_SOURCE_DIR}/")
                                               ? word.substr(word.find('/') + 1)
                                               : folder + word;
-                    if (word.ends_with(".cpp")) listed.insert(relative);
+                    if (word.ends_with(".cpp")) {
+                        listed.insert(
+                            std::filesystem::path(relative).lexically_normal().generic_string());
+                    }
                     word.clear();
                 } else {
                     word += c;

@@ -204,8 +204,10 @@ BOOST_AUTO_TEST_CASE(todos_and_places_on_one_machine) {
 BOOST_AUTO_TEST_CASE(dead_files_and_readmes) {
     const std::vector<source_text> files{
         make_source("p2p/CMakeLists.txt",
-                    "tequio_library(p2p SOURCES core/live.cpp\n  HEADERS a.hpp)"),
+                    "tequio_library(p2p SOURCES core/live.cpp\n  ../base/far.cpp HEADERS a.hpp)"),
         make_source("p2p/core/live.cpp", "#include \"p2p/a.hpp\"\n"),
+        make_source("base/far.cpp", ""),
+        make_source("base/README.md", ""),
         make_source("p2p/core/dead.cpp", ""),
         make_source("p2p/a.hpp", ""),
         make_source("p2p/b.hpp", ""),
