@@ -7,6 +7,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <optional>
@@ -45,33 +46,51 @@ std::optional<std::uint64_t> read_number(const std::string& path) {
     return base::parse_u64(*text);
 }
 
-/// Path of this process's version-2 control group, "" for the root or where there is none.
-std::string own_control_group() {
-    const auto text = read_kernel_file("/proc/self/cgroup");
-    if (!text) return {};
-    for (const auto line : base::split(*text, '\n')) {
-        if (line.starts_with("0::/")) return std::string(line.substr(4));
-    }
-    return {};
-}
-
 struct group_facts {
     bool idle = false;
     bool light = false;    ///< a weight below the usual
     bool grouped = false;  ///< some group has the CPU controller, so autogroups do not count
 };
 
-group_facts look_at_groups() {
-    group_facts facts;
-    auto group = own_control_group();
-    while (!group.empty()) {
-        const auto folder = "/sys/fs/cgroup/" + group;
+/// Looks at a version-2 group and all above it; `path` without the leading '/'.
+void look_at_groups(std::string path, group_facts& facts) {
+    while (true) {
+        // The true root has no such file; the root that a container sees is some group, and has.
+        const auto folder = "/sys/fs/cgroup/" + path;
         const auto weight = read_number(folder + "/cpu.weight");
         if (weight) facts.grouped = true;
         if (weight && *weight < 100) facts.light = true;
         if (read_number(folder + "/cpu.idle").value_or(0) == 1) facts.idle = true;
-        const auto slash = group.rfind('/');
-        group.resize(slash == std::string::npos ? 0 : slash);
+        if (path.empty()) return;
+        const auto slash = path.rfind('/');
+        path.resize(slash == std::string::npos ? 0 : slash);
+    }
+}
+
+/// True if a line of /proc/self/cgroup puts us into a version-1 CPU group ("4:cpu,cpuacct:/user").
+bool is_cpu_group(std::string_view line) {
+    const auto parts = base::split(line, ':');
+    if (parts.size() != 3 || parts[2] == "/") return false;
+    const auto controllers = base::split(parts[1], ',');
+    return std::find(controllers.begin(), controllers.end(), "cpu") != controllers.end();
+}
+
+/// True where "/" may stand for a group that only the host sees. Source: PROC_CGROUP_INIT_INO in
+/// the kernel's proc_ns.h.
+bool in_group_namespace() {
+    constexpr std::string_view initial = "cgroup:[4026531835]";
+    std::array<char, 64> link;
+    const auto size = ::readlink("/proc/self/ns/cgroup", link.data(), link.size());
+    return size > 0 && std::string_view(link.data(), static_cast<std::size_t>(size)) != initial;
+}
+
+group_facts look_at_own_groups() {
+    group_facts facts;
+    facts.grouped = in_group_namespace();
+    const auto text = read_kernel_file("/proc/self/cgroup").value_or("");
+    for (const auto line : base::split(text, '\n')) {
+        if (line.starts_with("0::/")) look_at_groups(std::string(line.substr(4)), facts);
+        if (is_cpu_group(line)) facts.grouped = true;
     }
     return facts;
 }
@@ -101,7 +120,7 @@ std::string_view cpu_protection_name(cpu_protection p) {
 }
 
 cpu_protection inspect_cpu_protection() {
-    const auto groups = look_at_groups();
+    const auto groups = look_at_own_groups();
     if (groups.idle) return cpu_protection::cgroup_idle;
     if (groups.light) return cpu_protection::cgroup_weight;
     if (!groups.grouped && in_light_autogroup()) return cpu_protection::autogroup;

@@ -129,8 +129,10 @@ std::optional<held_state> state_memory::held() const {
 
 std::optional<held_state> state_memory::find(base::round_index round) const {
     const auto slot = slot_of(round);
-    if (!slot) return std::nullopt;
-    return name_of(*slot)->state;
+    // Read once more: a worker may take the slot meanwhile.
+    const auto name = slot ? name_of(*slot) : std::nullopt;
+    if (!name || name->state.round != round) return std::nullopt;
+    return name->state;
 }
 
 std::span<float> state_memory::array(std::uint64_t index) const {

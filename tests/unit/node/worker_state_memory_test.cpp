@@ -63,6 +63,30 @@ BOOST_AUTO_TEST_CASE(state_is_held_once_committed_and_not_before) {
     BOOST_TEST(!memory->held());
 }
 
+BOOST_AUTO_TEST_CASE(parameters_of_earlier_rounds_are_kept_as_long_as_asked) {
+    constexpr std::uint32_t kept = 4;
+    auto memory = state_memory::create(recipe(1), floats, kept);
+    BOOST_REQUIRE(memory);
+    for (std::uint64_t round = 0; round < 7; ++round) {
+        fill(memory->next(), static_cast<float>(round + 1));
+        memory->commit(name(round));
+    }
+    for (std::uint64_t round = 0; round < 7; ++round) {
+        const auto found = memory->find({round});
+        BOOST_TEST(found.has_value() == (round + kept >= 7));
+        if (!found) continue;
+        BOOST_TEST((*found == name(round)));
+        const auto view = memory->view(base::round_index{round});
+        BOOST_TEST(view.parameters[floats - 1] == static_cast<float>(round + 1));
+        BOOST_TEST(view.momentum.empty() == (round != 6));
+    }
+    BOOST_TEST(memory->view().momentum[0] == -7);
+    fill(memory->next(), 99);  // from here on the oldest is no longer itself
+    BOOST_TEST(!memory->find({3}));
+    BOOST_TEST((memory->held() == name(6)));
+    BOOST_TEST(memory->view().parameters[0] == 7);
+}
+
 BOOST_AUTO_TEST_CASE(second_map_sees_the_first_ones_state) {
     auto writer = state_memory::create(recipe(1), floats);
     BOOST_REQUIRE(writer);
