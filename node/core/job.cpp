@@ -84,6 +84,14 @@ base::byte_vector round_record_of(const held_job& j, const training::check_recor
     return {bytes.begin(), bytes.end()};
 }
 
+bool is_open(const held_job& j) {
+    // Files of the model say that it was done before a restart, whatever its crew knows by now.
+    if (j.phase == job_phase::ended || !j.files.empty()) return false;
+    if (!j.crew) return true;
+    const auto state = j.crew->view().state;
+    return state == training::job_state::waiting || state == training::job_state::running;
+}
+
 void observe_speed(held_job& j, base::time_point now) {
     const auto rounds = j.crew ? j.crew->view().round : 0;
     if (rounds == j.rounds_seen) return;

@@ -69,6 +69,9 @@ ledger::receipt_facts receipt_facts_of(const held_job& j, const training::check_
 /// text.
 base::byte_vector round_record_of(const held_job& j, const training::check_recorded& recorded);
 
+/// True while it is neither ended, done nor failed.
+bool is_open(const held_job& j);
+
 job_view view_of(const held_job& j, const p2p::network& network);
 
 /// Notes the end of a round for the speed shown to people.

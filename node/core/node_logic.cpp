@@ -351,6 +351,10 @@ base::result<void> node_logic::cancel(moment at, std::string_view note, node_eff
         TEQUIO_TRY(const auto c, training::parse_cancellation(parsed));
         if (!state_->job_of(c.task))
             return fail(errc::not_found, "no job " + c.task.hex() + " here");
+        if (view_of(*state_->job_of(c.task), state_->network_).crew.state ==
+            training::job_state::done) {
+            return fail(errc::refused, "job " + c.task.brief() + " is done already");
+        }
         return state_->apply_cancellation(c, std::string(note));
     };
     auto done = apply();

@@ -111,8 +111,8 @@ public:
     ledger::receipt_desk desk_;
     std::map<base::task_id, held_job> jobs_;
     std::map<base::node_id, base::byte_vector> certificates_;  ///< of linked peers' message keys
-    std::map<base::task_id, std::string>
-        cancelled_early_;  ///< cancellations ahead of their task; bounded
+    /// Cancellations ahead of their task, by task and by who signed; bounded.
+    std::map<std::pair<base::task_id, base::public_key>, std::string> cancelled_early_;
     std::map<base::public_key, std::uint64_t> served_;  ///< items begun for a submitter
 
     struct in_flight {

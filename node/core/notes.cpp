@@ -39,7 +39,7 @@ base::result<void> node_logic::state::acceptable(const training::task& t,
     }
     std::uint64_t of_submitter = 0;
     for (const auto& [other, j] : jobs_) {
-        of_submitter += j.phase != job_phase::ended && j.task->submitter == t.submitter ? 1 : 0;
+        of_submitter += is_open(j) && !j.left && j.task->submitter == t.submitter ? 1 : 0;
     }
     if (of_submitter >= config_.jobs_per_submitter) {
         return fail(errc::refused, "accept.jobs_per_submitter is " +
@@ -80,7 +80,7 @@ p2p::judge_note node_logic::state::judge_task(const p2p::note_received& note) {
     remember("job/" + id.hex(), "note", j.note);
     remember("job/" + id.hex(), "accepted", std::to_string(at_.wall.seconds));
     say(log_level::info, "task " + id.brief() + " (" + j.task->name + ") is taken up");
-    if (const auto early = cancelled_early_.extract(id)) {
+    if (const auto early = cancelled_early_.extract({id, j.task->submitter})) {
         if (const auto parsed = base::parse_signed_note(early.mapped())) {
             if (const auto c = training::parse_cancellation(*parsed))
                 (void)apply_cancellation(*c, early.mapped());
@@ -98,11 +98,14 @@ p2p::judge_note node_logic::state::judge_cancellation(const p2p::note_received& 
     if (!c) return judged(note, p2p::note_verdict::reject, c.error().message());
     if (!job_of(c->task)) {
         // It may have overtaken its task.
-        if (cancelled_early_.size() < cancelled_early_max) cancelled_early_.emplace(c->task, text);
+        if (cancelled_early_.size() < cancelled_early_max) {
+            cancelled_early_.emplace(std::pair(c->task, c->submitter), text);
+        }
         return judged(note, p2p::note_verdict::accept);
     }
     if (const auto done = apply_cancellation(*c, text); !done) {
-        return judged(note, p2p::note_verdict::reject, done.error().message());
+        // Whoever passed it on need not know the task, and is not to blame.
+        return judged(note, p2p::note_verdict::ignore, done.error().message());
     }
     return judged(note, p2p::note_verdict::accept);
 }
@@ -111,10 +114,13 @@ base::result<void> node_logic::state::apply_cancellation(const training::cancell
                                                          const std::string& note) {
     auto* j = job_of(c.task);
     TEQUIO_CHECK(training::cancels(c, *j->task));
-    remember("job/" + c.task.hex(), "cancelled", note);
-    end_job(*j, training::job_state::cancelled, "cancelled",
-            c.reason.empty() ? "cancelled by its submitter"
-                             : "cancelled by its submitter: " + c.reason);
+    // What is over stays as it ended: a model that is done is not taken back.
+    if (is_open(*j)) {
+        remember("job/" + c.task.hex(), "cancelled", note);
+        end_job(*j, training::job_state::cancelled, "cancelled",
+                c.reason.empty() ? "cancelled by its submitter"
+                                 : "cancelled by its submitter: " + c.reason);
+    }
     // Again is no fault: the network knows the note already.
     (void)tell_network(p2p::publish_note{static_cast<std::uint8_t>(note_kind::cancellation),
                                          {note.begin(), note.end()}});
