@@ -74,6 +74,36 @@ BOOST_AUTO_TEST_CASE(a_cancellation_by_another_key_changes_nothing) {
     finish_as_alone(world, 2, id, job, 120s);
 }
 
+BOOST_AUTO_TEST_CASE(a_false_cancellation_ahead_of_the_task_does_not_hide_the_true_one) {
+    sample_job job(3, 20);
+    node_world world(3, 32);
+    world.start_all();
+    world.run_for(5s);
+    const auto task = job.task(world);
+    const auto id = training::task_id_of(task);
+    const auto stranger = base::signing_key::from_seed(base::sha256("a stranger").bytes);
+    const auto publish = [&](const std::string& note) {
+        world.command(1, [&](node::node_logic& logic, node::node_effects& out) {
+            const auto bytes = base::as_bytes(note);
+            logic.handle(world.moment_of(1),
+                         p2p::network_event(p2p::publish_note{2, {bytes.begin(), bytes.end()}}),
+                         out);
+        });
+        world.run_for(5s);
+    };
+    const training::cancellation lie{id, stranger.public_part(), world.wall(0), ""};
+    publish(training::sign_cancellation(lie, stranger).encode());
+    publish(cancellation_of(world, id));
+    // Nodes 0 and 2 know both notes before they know the task.
+    submit(world, 1, job, task);
+    run_until(world, 10s, [&] {
+        return world.job(2, id) && world.job(2, id)->crew.state == job_state::cancelled;
+    });
+    for (std::size_t i = 0; i < 3; ++i) {
+        for (const auto& peer : world.logic(i).network().peers()) BOOST_TEST(peer.strikes == 0u);
+    }
+}
+
 BOOST_AUTO_TEST_CASE(a_job_that_is_done_stays_done_when_it_is_cancelled) {
     sample_job job(2, 2);
     node_world world(2, 24);
