@@ -100,7 +100,7 @@ phase "Text"
 mkdir "$temporary/job"
 if [[ -n $text ]]; then
     cp -- "$text" "$temporary/job/text"
-    purpose="A small language model of one file"
+    purpose="A small language model of one file" licence=NOASSERTION
 else
     (cd "$temporary" && apt-get -q -o APT::Sandbox::User="$(id -un)" download dict-gcide >/dev/null) ||
         die "the dictionary could not be fetched; try scripts/demo.sh --text FILE with a text of yours"
@@ -108,9 +108,10 @@ else
     # A .dz file is a gzip file with an index that gzip steps over.
     gzip -dc "$temporary/gcide/usr/share/dictd/gcide.dict.dz" >"$temporary/job/text"
     purpose="A small language model of the GNU Collaborative International Dictionary of English"
+    licence=GPL-2.0-or-later
 fi
 note "$(wc -c <"$temporary/job/text") bytes, $(wc -l <"$temporary/job/text") lines"
-sed "s/@PURPOSE@/$purpose/" "$here/demo.toml" >"$temporary/job/job.toml"
+sed "s/@PURPOSE@/$purpose/; s/@LICENCE@/$licence/" "$here/demo.toml" >"$temporary/job/job.toml"
 
 # --- Swarm ----------------------------------------------------------------------------------------
 phase "Swarm"
@@ -122,23 +123,26 @@ for name in one two three; do
 done
 wait_for 30 "three nodes that know one another" swarm_has_peers 2 one two three
 
-task=$(node one job submit "$temporary/job/job.toml" --json | json_text task)
+task=$(node one job submit "$temporary/job/job.toml" --json --quiet | json_text task)
 note "task $task"
-wait_for 60 "the first round to be merged" job_reached one "$task" 1
-show_progress one "$task"
-rounds=$(node one job show "$task" --json | json_number rounds)
-wait_for 120 "a third of the rounds" job_reached one "$task" $((rounds / 3))
+node one job watch "$task" > >(sed -u 's/^/    /') 2>&1 &
+watcher=$!
+wait_for 300 "the first round to be merged" job_reached one "$task" 1
+rounds=$(job_field one "$task" rounds)
+wait_for 300 "a third of the rounds" job_reached one "$task" $((rounds / 3))
 node_kill two
-say "${bold}  node two was killed (SIGKILL) after round $(node one job show "$task" --json | json_number round) of $rounds; the other two go on${plain}"
-watch_to_end one "$task" 300
-[[ $(job_state one "$task") == done ]] || die "the job ended as $(job_state one "$task"): $(node one job show "$task")"
-swarm_digest=$(node three job show "$task" --json | json_text state_digest)
+say "${bold}  node two was killed (SIGKILL) in round $(job_field one "$task" round) of $rounds; the other two go on${plain}"
+wait_for 600 "the job to end" job_ended one "$task"
+wait "$watcher" || die -7 "the job failed: $(node one job show "$task")"
+wait_for 60 "the job's end on node three" job_fetchable three "$task"
+swarm_digest=$(job_digest three "$task")
+note "$(job_field three "$task" checked_share | awk '{print 100 * $1}') % of all lanes were computed a second time by another node"
 note "the swarm's digest:  $swarm_digest"
 
 # --- Replay ---------------------------------------------------------------------------------------
 phase "Replay"
 note "one process computes the whole job again, alone, and compares each round"
-replay=$(node one job replay "$task" --threads "$(nproc)" --json) || die "the replay does not agree: $replay"
+replay=$(node one job replay "$task" --threads "$(nproc)" --json 2> >(sed -u 's/^/    /' >&2)) || die "the replay does not agree: $replay"
 replay_digest=$(json_text state_digest <<<"$replay")
 note "the replay's digest: $replay_digest"
 [[ -n $replay_digest && $replay_digest == "$swarm_digest" ]] || die -8 "the digests differ"
@@ -150,7 +154,7 @@ for name in one two three; do
     verdict=$(node "$name" ledger verify --json) || die -8 "the ledger of node $name does not verify: $verdict"
     note "ledger of node $name: $(json_number entries <<<"$verdict") entries, all in order, head $(json_text head <<<"$verdict" | cut -c 1-16)…"
 done
-node three job fetch "$task" --out "$temporary/model" >/dev/null
+node three job fetch "$task" --out "$temporary/model" --quiet >/dev/null
 note "model fetched from node three: $(du -k "$temporary/model/model.safetensors" | cut -f 1) KiB"
 say "  it writes, from the prompt \"The \":"
 "$tequio" job sample "$temporary/model" --prompt "The " --tokens 200 --seed 1 | sed 's/^/    | /'

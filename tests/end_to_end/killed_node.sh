@@ -4,6 +4,7 @@
 . "$(dirname "$0")/../support/scenario.sh"
 
 tries=${1:-3} seed=${2:-$(($(date +%N | sed 's/^0*//') % 32768))}
+[[ $tries =~ ^[1-9][0-9]*$ && $seed =~ ^[0-9]+$ ]] || die -2 "TRIES and SEED are numbers"
 printf 'seed %s; repeat with: tests/end_to_end/killed_node.sh PROGRAM %s %s\n' "$seed" "$tries" "$seed"
 RANDOM=$seed
 names=(one two three)
