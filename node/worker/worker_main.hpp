@@ -13,13 +13,14 @@ namespace tequio::node {
 inline constexpr int worker_socket_descriptor = 3;
 inline constexpr int worker_gate_descriptor = 4;
 
+/// What `compute_worker` puts on the command line, after the program's name and `worker`.
 struct worker_settings {
     unsigned threads = 1;
     std::uint64_t memory_bytes = 0;  ///< see `sandbox_limits`
     bool low_priority = true;        ///< false for measurements that its user waits for
 };
 
-/// What `compute_worker` puts on the command line, after the program's name and `worker`.
+/// More threads than this are a mistake (guess).
 inline constexpr unsigned worker_threads_max = 4096;
 
 /// Lowers its own priority, starts the compute threads, closes the sandbox, and serves until the

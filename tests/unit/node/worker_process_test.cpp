@@ -259,6 +259,39 @@ BOOST_AUTO_TEST_CASE(stopped_item_ends_and_the_next_one_runs) {
     BOOST_TEST((w.compute(w.item(compute_kind::lane)).outcome.blob == first.outcome.blob));
 }
 
+BOOST_AUTO_TEST_CASE(long_lane_reports_progress_and_can_be_stopped_in_the_middle) {
+    test_job job;
+    job.recipe.train.inner_steps = 1'000'000;  // hours: it ends because it is stopped
+    auto state = job.make_state();
+    const auto tokens = job.token_file();
+    compute_worker worker(options(2));
+    BOOST_REQUIRE(worker.start());
+    worker.open_job(job.text(), tokens.get(), state);
+    wait_for<worker_job_opened>(worker);
+    worker.begin({});
+    wait_for<worker_finished>(worker);
+    compute_item lane;
+    lane.kind = compute_kind::lane;
+    const auto start = std::chrono::steady_clock::now();
+    worker.begin(lane);
+    const auto first = wait_for<worker_progress>(worker);
+    const auto second = wait_for<worker_progress>(worker);
+    const auto spent = std::chrono::steady_clock::now() - start;
+    BOOST_TEST(first.steps > 0u);
+    BOOST_TEST(second.steps > first.steps);
+    BOOST_TEST(first.tokens == first.steps * job.recipe.train.batch * job.recipe.model.context);
+    BOOST_TEST((spent >= std::chrono::milliseconds(390)));  // five a second, no more
+    worker.stop_item();
+    while (worker.busy()) {
+        worker.wait(patience_ms);
+        for (auto& event : worker.take_events()) {
+            const auto* failed = std::get_if<worker_item_failed>(&event);
+            BOOST_TEST((failed != nullptr ? failed->stopped
+                                          : std::holds_alternative<worker_progress>(event)));
+        }
+    }
+}
+
 BOOST_AUTO_TEST_CASE(parked_worker_goes_on_when_its_threads_come_back) {
     open_worker w(options(2));
     w.compute({});
