@@ -157,13 +157,17 @@ void crew_world::observe(std::size_t index) {
     if (on_event) on_event(index);
 }
 
-/// No two honest nodes ever hold different entries for one round.
+/// No two honest nodes ever hold different entries for one round, nor run ahead of the checks.
 void crew_world::observe_entry(std::size_t index, const chronicle_entry& entry) {
     trace_.add(time_.now(), "entry of " + std::to_string(index),
                base::as_bytes(chronicle_entry_text(entry)));
     const auto [it, fresh] = entries_.emplace(entry.round.value, entry);
     base::ensure(fresh || it->second == entry || !options_.honest,
                  "two nodes hold different chronicle entries");
+    // Whoever is first with an entry closed the round itself.
+    const auto settled = view(index).settled_round;
+    base::ensure(!fresh || entry.round.value < settled + options_.settle,
+                 "the chronicle runs too far ahead of what is settled");
 }
 
 /// Nothing leaves a node that contradicts what left it before, whatever was lost in between.

@@ -64,6 +64,29 @@ BOOST_AUTO_TEST_CASE(a_node_killed_at_any_moment_comes_back_and_finishes) {
     }
 }
 
+BOOST_AUTO_TEST_CASE(a_node_killed_between_the_end_and_its_model_makes_the_model_later) {
+    sample_job job(3, 3);
+    node_world world(2, 42);
+    world.start_all();
+    const auto id = submit(world, 0, job, job.task(world));
+    int kills = 0;
+    // Once the end is durable, and again while the final state is rebuilt.
+    world.between_events = [&] {
+        if (kills == 2 || !world.alive(1)) return;
+        const auto j = world.job(1, id);
+        if (!j || j->crew.state != job_state::done || !j->files.empty()) return;
+        const auto& memory = world.disk(1).memory;
+        if (!memory.contains({"fact/" + id.hex(), "final"})) return;
+        if (kills == 1 && world.logic(1).activity().state != "working") return;
+        ++kills;
+        world.crash(1);
+        world.time().after(1s, [&world] { world.start(1); });
+    };
+    finish_as_alone(world, 2, id, job, 120s);
+    run_until(world, 60s,
+              [&] { return kills == 2 && world.alive(1) && !world.job(1, id)->files.empty(); });
+}
+
 BOOST_AUTO_TEST_CASE(a_storm_of_kills_ends_as_one_machine_alone) {
     for (const auto seed : known_seeds(TEQUIO_SOURCE_DIR "/tests/simulation/seeds.txt")) {
         run_storm(seed);

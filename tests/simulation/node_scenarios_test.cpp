@@ -153,6 +153,23 @@ BOOST_AUTO_TEST_CASE(nodes_with_few_links_still_make_one_crew) {
     finish_as_alone(world, 6, id, job, 180s);
 }
 
+BOOST_AUTO_TEST_CASE(nodes_that_dial_each_other_at_once_meet_in_the_crew) {
+    for (std::uint64_t seed = 50; seed < 70; ++seed) {
+        sample_job job(2, 20);
+        node_world world(2, seed);
+        world.options_of(0).knows = {1};
+        world.start_all();
+        const auto id = submit(world, 0, job, job.task(world));
+        const auto present = [&](std::size_t index) {
+            const auto j = world.job(index, id);
+            return j && std::ranges::count_if(j->crew.members,
+                                              [](const auto& m) { return m.present; }) == 2;
+        };
+        const bool met = world.run(10s, [&] { return present(0) && present(1); });
+        BOOST_TEST(met, "seed " << seed << ": " << world.describe());
+    }
+}
+
 BOOST_AUTO_TEST_CASE(a_paused_node_takes_no_work_until_it_resumes) {
     sample_job job(4, 6);
     node_world world(2, 14);
