@@ -127,6 +127,11 @@ void node_logic::state::start_crew(held_job& j, training::crew_memory memory) {
         tell_crew(j, training::crew_command::drain);
     }
     tell_crew(j, training::crew_tick{});
+    // A crew says once that it is done, and the node may have died before the model was made.
+    const auto now = j.crew->view();
+    const bool over =
+        now.state == training::job_state::done || now.state == training::job_state::failed;
+    if (over && !j.exporting) crew_finished(j, {now.state, now.reason});
 }
 
 void node_logic::state::tell_crews(const training::crew_event& e) {
@@ -267,7 +272,7 @@ void node_logic::state::rebuild_next(held_job& j) {
 }
 
 void node_logic::state::begin_waiting_work() {
-    if (computing_) return;
+    if (computing_ || paused_) return;
     held_job* next = nullptr;
     for (auto& [id, j] : jobs_) {
         if (!j.waiting_work) continue;

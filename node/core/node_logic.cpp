@@ -234,6 +234,7 @@ void node_logic::state::on(compute_answer& e) {
     auto* j = job_of(e.task);
     if (!j) return;
     if (j->exporting && j->phase == job_phase::crewed && !j->rebuild_done && j->rebuilding) {
+        if (stopped) return;  // of the crew's last item; the rebuilding has not begun
         if (!e.outcome) {
             j->rebuilding = j->exporting = false;
             say(log_level::warn,
