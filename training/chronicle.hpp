@@ -42,6 +42,7 @@ struct chronicle_entry {
     std::optional<double> validation_loss;
 
     bool operator==(const chronicle_entry&) const = default;
+    /// True for the closing entry, which bears no round.
     bool closes() const { return contributions.empty(); }
 };
 

@@ -38,6 +38,7 @@ inline constexpr std::uint64_t block_elements = 32;
 inline constexpr std::uint64_t unit_blocks = 7936;
 inline constexpr std::uint64_t unit_elements = unit_blocks * block_elements;
 
+/// Whose values a container holds. Numbers stand in the header: append only.
 enum class contribution_kind : std::uint32_t { lane = 1, mean = 2 };
 
 /// What stands in unit 0 beside the codes. All of it is part of the contribution's digest.

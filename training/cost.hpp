@@ -23,6 +23,7 @@ struct job_cost {
     std::uint64_t contribution_bytes = 0;  ///< of one lane; a mean has the same size
 };
 
+/// Counts of `r`, which passed `check_recipe`. Cost: a pass over the layout.
 job_cost cost_of(const recipe& r);
 
 /// Bytes through one node's network in one round of a crew of `nodes`, lanes spread evenly (rounded

@@ -120,6 +120,7 @@ using crew_event = std::variant<crew_message, member_up, member_down, work_done,
 
 // Effects: what the shell must do, in order (rule 3).
 
+/// To one member, over whatever link there is; lossy.
 struct send_crew {
     base::node_id to;
     base::byte_vector bytes;  ///< at most crew_message_max_bytes
@@ -229,6 +230,7 @@ struct crew_timings {
     base::duration work_retry_max = std::chrono::seconds(60);
 };
 
+/// What a crew is told once: the job, this node, and how patient it is.
 struct crew_config {
     base::task_id task;
     base::node_id self;
@@ -250,6 +252,7 @@ struct crew_memory {
     std::vector<chronicle_entry> entries;  ///< 0, 1, 2, ... without a gap
 };
 
+/// A member as this node sees it.
 struct crew_member_view {
     base::node_id node;
     bool present = false;    ///< heard of within `silent_after`
@@ -259,6 +262,7 @@ struct crew_member_view {
     std::uint64_t lanes_done = 0;  ///< claims of this node that this one has seen
 };
 
+/// The job as this node sees it.
 struct crew_view {
     job_state state = job_state::waiting;
     std::string reason_code;  ///< stable: "crew_min", "settling", "diverged", "catching_up", ...
@@ -300,6 +304,7 @@ public:
     /// Aborts when an invariant is broken. For tests; cost: all that is known.
     void check() const;
 
+    /// A copy for people. Cost: the members; with the chronicle, all of it.
     crew_view view(bool with_chronicle = false) const;
 
 private:

@@ -28,6 +28,7 @@ struct source_file {
     base::byte_view bytes;
 };
 
+/// What a submitter makes of text.
 struct tokenised_data {
     base::byte_vector tokens;  ///< the blob
     data_config config;        ///< names it
@@ -67,6 +68,7 @@ public:
 
     const data_config& config() const { return config_; }
     std::uint64_t context() const { return context_; }
+    /// Tokens before the validation part.
     std::uint64_t training_tokens() const {
         return config_.token_count - config_.validation_tokens;
     }

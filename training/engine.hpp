@@ -62,6 +62,7 @@ public:
     engine(const engine&) = delete;
     engine& operator=(const engine&) = delete;
 
+    /// Layout of the recipe's model; lives as long as the engine.
     const state_layout& layout() const;
     /// Memory that this engine holds while a lane runs, the contribution included; states belong to
     /// the caller. Equal to `memory_bytes_for` with the options given.

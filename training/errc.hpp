@@ -6,6 +6,7 @@
 
 namespace tequio::training {
 
+/// Reasons, each with what it means.
 enum class errc {
     bad_recipe = 1,      ///< a recipe's text is not canonical, or a field is out of bounds
     bad_job_file,        ///< a job file has a line that cannot be meant

@@ -20,6 +20,7 @@ namespace tequio::training {
 struct state_layout;
 struct state_span;
 
+/// What a round's contributions come to.
 struct sum_output {
     /// Blob root of the sums as little-endian int64, in the order of the padded layout.
     base::digest sum;

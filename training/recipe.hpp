@@ -87,6 +87,7 @@ struct schedule_config {
     bool operator==(const schedule_config&) const = default;
 };
 
+/// How a model is trained.
 struct train_config {
     std::uint64_t lanes = 0;
     std::uint64_t rounds = 0;

@@ -13,6 +13,7 @@
 
 namespace tequio::training {
 
+/// How text is drawn.
 struct sample_options {
     std::uint64_t tokens = 200;  ///< how many to write
     /// Logits are divided by it. 0: always the likeliest token, the smallest of equals.

@@ -35,6 +35,7 @@ inline constexpr std::int64_t task_clock_skew_max_seconds = 15 * 60;
 /// Name under which submitters sign tasks and cancellations.
 inline constexpr std::string_view submitter_name = "tequio/submitter";
 
+/// How much is checked, and by whom.
 struct trust_config {
     double check = 0.05;  ///< least share of lanes recomputed by another node, 0..1
     std::uint64_t settle = 3;
@@ -44,6 +45,7 @@ struct trust_config {
     bool operator==(const trust_config&) const = default;
 };
 
+/// What members keep, and how long.
 struct keep_config {
     std::uint64_t copies = 3;
     std::uint64_t state_every = 10;  ///< rounds
@@ -51,6 +53,7 @@ struct keep_config {
     bool operator==(const keep_config&) const = default;
 };
 
+/// A recipe and who wants it. Every field is bounded by `check_task`.
 struct task {
     std::string name;               ///< 1..64 bytes of printable UTF-8
     std::string purpose;            ///< for people; may be empty
@@ -117,7 +120,9 @@ struct cancellation {
     bool operator==(const cancellation&) const = default;
 };
 
+/// The canonical text of a cancellation.
 std::string cancellation_text(const cancellation& c);
+/// Its note. Ensures that `submitter` is the key in `c`.
 base::signed_note sign_cancellation(const cancellation& c, const base::signing_key& submitter);
 /// Strict, as `parse_task`. The signature is the one of the key named in the text; that this key is
 /// the task's is for `cancels` to say.

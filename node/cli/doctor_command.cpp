@@ -24,7 +24,8 @@ json::array texts(const std::vector<std::string>& list) {
     return out;
 }
 
-/// What a worker process of this machine reports when it starts: its protection and its sandbox as achieved.
+/// What a worker process of this machine reports when it starts: its protection and its sandbox as
+/// achieved.
 base::result<worker_ready> start_a_worker() {
     constexpr int patience_ms = 5000;
     compute_worker worker(compute_worker_options{});
@@ -33,7 +34,8 @@ base::result<worker_ready> start_a_worker() {
         for (auto& e : worker.take_events()) {
             if (auto* ready = std::get_if<worker_ready>(&e)) return *ready;
             if (auto* exited = std::get_if<worker_exited>(&e)) {
-                return ends_with(exit_code::failure, "the worker process ended at once: " + exited->reason);
+                return ends_with(exit_code::failure,
+                                 "the worker process ended at once: " + exited->reason);
             }
         }
     }

@@ -6,7 +6,6 @@
 #include <boost/json.hpp>
 #include <chrono>
 #include <cstdio>
-#include <thread>
 
 #include "base/blob.hpp"
 #include "base/text.hpp"

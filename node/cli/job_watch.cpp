@@ -1,11 +1,11 @@
 #include "node/cli/job_watch.hpp"
 
+#include <poll.h>
 #include <unistd.h>
 
 #include <boost/json.hpp>
 #include <chrono>
 #include <cstdio>
-#include <thread>
 
 #include "base/text.hpp"
 
@@ -14,7 +14,7 @@ namespace {
 
 using boost::json::object;
 
-constexpr auto poll_every = std::chrono::milliseconds(300);
+constexpr int poll_every_ms = 300;
 
 std::string text_of(const object& job, const char* key) {
     const auto* value = job.if_contains(key);
@@ -102,7 +102,8 @@ base::result<object> follow(cli_context& context, api_client& daemon, const std:
                 exit_code::interrupted,
                 "stopped watching; the job goes on (tequio job watch " + id.substr(0, 12) + ")");
         }
-        std::this_thread::sleep_for(poll_every);
+        // Waits for nothing but time or a signal: Ctrl-C ends it at once.
+        ::poll(nullptr, 0, poll_every_ms);
     }
 }
 

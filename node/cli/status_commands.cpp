@@ -2,9 +2,7 @@
 
 #include <CLI/CLI.hpp>
 #include <boost/json.hpp>
-#include <chrono>
 #include <cstdio>
-#include <thread>
 
 #include "base/text.hpp"
 #include "node/cli/api_client.hpp"

@@ -1,8 +1,8 @@
 #include <rapidcheck.h>
 #include <boost/test/unit_test.hpp>
 
-#include "round_cases.hpp"
-#include "round_twin.hpp"
+#include "tests/property/training/round_cases.hpp"
+#include "tests/property/training/round_twin.hpp"
 #include "training/errc.hpp"
 
 using namespace tequio;

@@ -3,8 +3,8 @@
 #include <boost/test/unit_test.hpp>
 #include <numeric>
 
-#include "round_cases.hpp"
-#include "round_twin.hpp"
+#include "tests/property/training/round_cases.hpp"
+#include "tests/property/training/round_twin.hpp"
 #include "training/merge.hpp"
 
 using namespace tequio;

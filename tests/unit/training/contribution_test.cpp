@@ -8,7 +8,7 @@
 
 #include "base/blob.hpp"
 #include "base/rng.hpp"
-#include "round_fixture.hpp"
+#include "tests/unit/training/round_fixture.hpp"
 #include "training/errc.hpp"
 
 using namespace tequio;

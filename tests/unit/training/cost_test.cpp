@@ -2,7 +2,7 @@
 
 #include <boost/test/unit_test.hpp>
 
-#include "round_fixture.hpp"
+#include "tests/unit/training/round_fixture.hpp"
 
 using namespace tequio;
 using namespace tequio::training;

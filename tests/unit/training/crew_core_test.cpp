@@ -1,4 +1,4 @@
-#include "crew_fixture.hpp"
+#include "tests/unit/training/crew_fixture.hpp"
 #include "training/crew.hpp"
 #include "training/errc.hpp"
 

@@ -1,6 +1,6 @@
 #include <rapidcheck.h>
 
-#include "crew_fixture.hpp"
+#include "tests/unit/training/crew_fixture.hpp"
 #include "training/errc.hpp"
 
 namespace tequio::training::crew_protocol {

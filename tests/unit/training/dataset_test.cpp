@@ -6,7 +6,7 @@
 #include <numeric>
 #include <vector>
 
-#include "round_fixture.hpp"
+#include "tests/unit/training/round_fixture.hpp"
 #include "training/errc.hpp"
 
 using namespace tequio;

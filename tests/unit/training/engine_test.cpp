@@ -12,7 +12,7 @@
 
 #include "base/blob.hpp"
 #include "base/text.hpp"
-#include "engine_fixture.hpp"
+#include "tests/unit/training/engine_fixture.hpp"
 #include "tests/support/thread_pool.hpp"
 #include "training/errc.hpp"
 #include "training/merge.hpp"

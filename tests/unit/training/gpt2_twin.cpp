@@ -1,4 +1,4 @@
-#include "gpt2_twin.hpp"
+#include "tests/unit/training/gpt2_twin.hpp"
 
 #include <cmath>
 #include <numbers>

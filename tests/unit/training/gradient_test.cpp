@@ -6,7 +6,7 @@
 #include <numeric>
 
 #include "base/rng.hpp"
-#include "gpt2_twin.hpp"
+#include "tests/unit/training/gpt2_twin.hpp"
 #include "training/model/gpt2.hpp"
 #include "training/numerics/elementwise.hpp"
 

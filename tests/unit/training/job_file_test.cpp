@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "base/text.hpp"
-#include "round_fixture.hpp"
+#include "tests/unit/training/round_fixture.hpp"
 #include "training/errc.hpp"
 
 using namespace tequio;

@@ -5,7 +5,7 @@
 #include <cmath>
 
 #include "base/blob.hpp"
-#include "round_fixture.hpp"
+#include "tests/unit/training/round_fixture.hpp"
 #include "training/errc.hpp"
 
 using namespace tequio;

@@ -4,7 +4,7 @@
 #include <functional>
 #include <vector>
 
-#include "round_fixture.hpp"
+#include "tests/unit/training/round_fixture.hpp"
 #include "training/errc.hpp"
 
 using namespace tequio;
