@@ -111,6 +111,9 @@ struct network::parts {
     void strike(const part_effects::strike& s);
     bool shut_out(const base::node_id& node) const;
     void node_gone(const base::node_id& node, const link_ending& ending);
+    void forget_sent(const base::node_id& node);
+    void greet(const base::node_id& node, const p2p::address& where);
+    p2p::address address_of(const base::node_id& node) const;
     void sign_own_record();
     void see_own_address(const address& a);
     void pass_time();
@@ -150,22 +153,10 @@ base::result<void> network::parts::on(const link_up& e) {
     const bool first = link_table.up(now, e, shut_out(e.node), *out);
     const auto after = link_table.link_of(e.node);
     if (!after) return {};
-    part_effects asked;
-    if (first) {
-        emit(peer_up{e.node, e.address});
-        if (e.own) see_own_address(*e.own);
-        record_rates.try_emplace(e.node, token_bucket(std::chrono::milliseconds(20), 2500));
-        wire::peer_records hello;
-        hello.records = book.sample(wire::records_per_message - 1);
-        if (!own_record.empty()) hello.records.push_back(own_record);
-        if (!hello.records.empty()) asked.send(e.node, std::move(hello));
-        if (next_exchange == never) next_exchange = now + config.exchange_every;
-        gossip.peer_up(now, e.node, asked);
-        blobs.peer_up(now, e.node, asked);
-    } else if (before != after) {
-        blobs.link_lost(now, e.node, true, asked);
-    }
-    carry_out(asked);
+    if (!first && before == after) return {};
+    if (e.own) see_own_address(*e.own);
+    if (!first) forget_sent(e.node);
+    greet(e.node, e.address);
     return {};
 }
 
@@ -176,9 +167,39 @@ base::result<void> network::parts::on(const link_down& e) {
         node_gone(lost->node, e.ending);
         return {};
     }
+    forget_sent(lost->node);
+    greet(lost->node, address_of(lost->node));
+    return {};
+}
+
+/// One of two links to a node is gone: what was sent or asked on it may be lost, so it counts as
+/// never sent.
+void network::parts::forget_sent(const base::node_id& node) {
     part_effects asked;
-    blobs.link_lost(now, lost->node, true, asked);
+    blobs.link_lost(now, node, true, asked);
+    gossip.peer_down(now, node, asked);
     carry_out(asked);
+}
+
+/// What a node is told first on a link; told anew when that link is replaced.
+void network::parts::greet(const base::node_id& node, const p2p::address& where) {
+    part_effects asked;
+    emit(peer_up{node, where});
+    record_rates.try_emplace(node, token_bucket(std::chrono::milliseconds(20), 2500));
+    wire::peer_records hello;
+    hello.records = book.sample(wire::records_per_message - 1);
+    if (!own_record.empty()) hello.records.push_back(own_record);
+    if (!hello.records.empty()) asked.send(node, std::move(hello));
+    if (next_exchange == never) next_exchange = now + config.exchange_every;
+    gossip.peer_up(now, node, asked);
+    blobs.peer_up(now, node, asked);
+    carry_out(asked);
+}
+
+p2p::address network::parts::address_of(const base::node_id& node) const {
+    for (const auto& view : link_table.views()) {
+        if (view.node == node) return view.address;
+    }
     return {};
 }
 

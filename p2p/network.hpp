@@ -211,7 +211,7 @@ struct blob_failed {
     base::blob_ref ref;
     std::string reason;
 };
-/// The first link to a node is up / its last link is gone.
+/// A node has its first link, or one in place of another: what was sent before may be lost.
 struct peer_up {
     base::node_id node;
     p2p::address address;
