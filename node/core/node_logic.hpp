@@ -152,7 +152,7 @@ struct node_logic_config {
     training::task_policy accept;
     std::uint64_t jobs_per_submitter = 4;
     std::uint64_t hours_per_job = 168;
-    std::size_t jobs_max = 64;  ///< guess; further tasks are refused
+    std::size_t jobs_max = 64;  ///< open at a time; guess; further tasks are refused
     bool exact = true;          ///< false when this machine failed its self-test: it takes no work
 };
 

@@ -38,7 +38,9 @@ base::result<void> node_logic::state::acceptable(const training::task& t,
         return fail(errc::refused, "trust.accept does not name this node");
     }
     std::uint64_t of_submitter = 0;
+    std::size_t open_jobs = 0;
     for (const auto& [other, j] : jobs_) {
+        open_jobs += is_open(j) ? 1 : 0;
         of_submitter += is_open(j) && !j.left && j.task->submitter == t.submitter ? 1 : 0;
     }
     if (of_submitter >= config_.jobs_per_submitter) {
@@ -46,7 +48,7 @@ base::result<void> node_logic::state::acceptable(const training::task& t,
                                        std::to_string(config_.jobs_per_submitter) +
                                        ", and so many of this submitter are here");
     }
-    if (jobs_.size() >= config_.jobs_max)
+    if (open_jobs >= config_.jobs_max)
         return fail(errc::refused, "this node has as many jobs as it keeps");
     if (!config_.exact) return fail(errc::refused, "this machine failed the exactness self-test");
     return {};
@@ -135,12 +137,19 @@ base::result<base::task_id> node_logic::submit(moment at, std::string_view note,
         const auto id = training::task_id_of(task);
         TEQUIO_CHECK(state_->acceptable(task, id));
         const base::byte_vector bytes(note.begin(), note.end());
-        TEQUIO_CHECK(state_->tell_network(
-            p2p::publish_note{static_cast<std::uint8_t>(note_kind::task), bytes}));
         auto& j = state_->add_job(std::move(task), std::string(note), at.wall);
         j.note_id = p2p::note_id_of(static_cast<std::uint8_t>(note_kind::task), bytes);
+        // Remembered before it is spread: the effects stand in this order.
         state_->remember("job/" + id.hex(), "note", j.note);
         state_->remember("job/" + id.hex(), "accepted", std::to_string(at.wall.seconds));
+        if (const auto spread = state_->tell_network(
+                p2p::publish_note{static_cast<std::uint8_t>(note_kind::task), bytes});
+            !spread) {
+            state_->remember("job/" + id.hex(), "note", std::nullopt);
+            state_->remember("job/" + id.hex(), "accepted", std::nullopt);
+            state_->jobs_.erase(id);
+            return spread.error();
+        }
         state_->look_for_data(j);
         return id;
     };
