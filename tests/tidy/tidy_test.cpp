@@ -196,9 +196,9 @@ BOOST_AUTO_TEST_CASE(todos_and_places_on_one_machine) {
     BOOST_TEST(found(check_todos, "p2p/a.cpp", "// TODO: later\n") == "1 todo");
     BOOST_TEST(found(check_todos, "README.md", "TODO (soon)\n") == "1 todo");
     BOOST_TEST(found(check_todos, "p2p/a.cpp", "// TODO(#12): later\n").empty());
-    BOOST_TEST(found(check_machine_paths, "a.sh", "cd /work/x\n") == "1 path");
-    BOOST_TEST(found(check_machine_paths, "a.md", "see `/farm/x`\n") == "1 path");
-    BOOST_TEST(found(check_machine_paths, "a.sh", "cd build/work/x; http://a.b/work/\n").empty());
+    BOOST_TEST(found(check_machine_paths, "a.sh", "cd /home/x\n") == "1 path");
+    BOOST_TEST(found(check_machine_paths, "a.md", "see `/Users/x`\n") == "1 path");
+    BOOST_TEST(found(check_machine_paths, "a.sh", "cd build/home/x; http://a.b/home/\n").empty());
 }
 
 BOOST_AUTO_TEST_CASE(dead_files_and_readmes) {
