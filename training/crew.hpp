@@ -4,10 +4,9 @@
 /// A pure state machine, one a job and node; training/crew/README.md holds message table, states
 /// and invariants. Rules, each for a reason:
 ///
-/// 1. State, not steps. Every message may be lost, repeated, late or out of order; nodes compare
-///    what they know and send what the other lacks.
-/// 2. Leadership is a hint. A result is a pure function of the recipe, so two stewards waste work
-///    and can never disagree.
+/// 1. State, not steps. Every message may be lost, repeated, late; nodes send what the other lacks.
+/// 2. Leadership is a hint. A result is a pure function of the recipe: two stewards only waste
+/// work.
 /// 3. Facts are signed, hints are not. A node signs one fact a kind and item, ever, and stores it
 ///    before it sends it: **the shell carries effects out in order, and nothing behind a `store_*`
 ///    or `put_blob` happens before that is durable.**
@@ -44,7 +43,7 @@ enum class work_kind {
     apply,             ///< inputs: {mean}: S(round) -> S(round + 1); outcome: state_after
 };
 
-/// One piece of work. The blobs in `inputs` are in the local blob store when it begins.
+/// One piece of work. The blobs in `inputs` are in the local store when it begins.
 struct work_item {
     work_kind kind = work_kind::prepare;
     base::round_index round;
@@ -56,12 +55,10 @@ struct work_item {
 
 /// What came of it. The shell has put `blob` into the local blob store before it reports.
 struct work_outcome {
-    base::digest state_after;
+    base::digest state_after, trace, sum;
     base::blob_ref blob;
     std::optional<diverged> divergence;
     double loss = 0;
-    base::digest trace;
-    base::digest sum;
     bool operator==(const work_outcome&) const = default;
 };
 

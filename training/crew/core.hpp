@@ -127,6 +127,9 @@ private:
     void claim_result(crew_protocol::claim said, const base::digest& trace, effects& out);
     void claim_merge(std::uint64_t round, effects& out);
 
+    // crew_view.cpp
+    void explain(crew_view& v) const;
+
     // crew_talk.cpp
     base::result<void> heard(const base::node_id& from, crew_protocol::facts m, effects& out);
     base::result<void> heard(const base::node_id& from, crew_protocol::status m, effects& out);

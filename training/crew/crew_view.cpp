@@ -68,6 +68,12 @@ crew_view crew::core::view(bool with_chronicle) const {
     std::sort(v.members.begin(), v.members.end(),
               [](const auto& a, const auto& b) { return a.node < b.node; });
 
+    explain(v);
+    return v;
+}
+
+/// Why the job stands where it stands: a stable code and a sentence.
+void crew::core::explain(crew_view& v) const {
     const auto here = static_cast<std::uint64_t>(
         std::count_if(v.members.begin(), v.members.end(), [](const auto& m) { return m.present; }));
     const auto say = [&](const char* code, std::string text) {
@@ -103,7 +109,6 @@ crew_view crew::core::view(bool with_chronicle) const {
     } else {
         say("training", trouble_.empty() ? "training" : "training; " + trouble_);
     }
-    return v;
 }
 
 }  // namespace tequio::training

@@ -1,0 +1,226 @@
+#include "tests/unit/training/crew_fixture.hpp"
+#include "training/crew/exchange.hpp"
+
+namespace tequio::training::crew_protocol {
+namespace {
+
+using namespace std::chrono_literals;
+
+const crew_timings timings;
+
+struct gathering {
+    gathering() { hear(); }
+    void hear() {
+        for (const std::uint8_t i : present) members.heard(now, node(i), status{});
+    }
+    void put(std::uint8_t i, std::uint32_t lane, std::string_view what) {
+        book.add(signed_claim(claim_by(i, {2, lane}, what)));
+        x.offer(lane);
+    }
+    std::vector<fetch_blob> step(base::duration later = 0s) {
+        now += later;
+        hear();
+        std::vector<crew_effect> out;
+        x.step(now, &book, members, desk, out);
+        std::vector<fetch_blob> asked;
+        for (const auto& e : out) asked.push_back(std::get<fetch_blob>(e));
+        return asked;
+    }
+    base::blob_ref ref(std::string_view what) const {
+        return {result_of(what), small_shape().contribution_bytes};
+    }
+
+    std::vector<std::uint8_t> present{1, 2};
+    base::time_point now{};
+    roster members{node(0), 64, timings};
+    round_book book = book_at(0);
+    blob_desk desk{timings};
+    exchange x{small_shape(), node(0)};
+};
+
+}  // namespace
+
+BOOST_AUTO_TEST_SUITE(crew_exchange)
+
+BOOST_AUTO_TEST_CASE(gathers_lanes_as_they_are_claimed) {
+    gathering g;
+    g.put(1, 0, "a");
+    g.x.begin(2, {}, &g.book);
+    auto asked = g.step();
+    BOOST_REQUIRE(asked.size() == 1u);
+    BOOST_TEST((asked[0].holders == std::vector<base::node_id>{node(1)}));
+    BOOST_TEST(g.step().empty());  // one question is enough
+    g.desk.arrived(g.ref("a"));
+    for (const std::uint32_t lane : {1u, 2u, 3u}) g.put(2, lane, "b" + std::to_string(lane));
+    BOOST_TEST(g.step().size() == 3u);
+    BOOST_TEST(!g.x.complete());
+    for (const std::uint32_t lane : {1u, 2u, 3u}) {
+        g.desk.arrived(g.ref("b" + std::to_string(lane)));
+    }
+    g.step();
+    BOOST_TEST(g.x.complete());
+    BOOST_TEST((g.x.inputs()[0] == g.ref("a")));
+    BOOST_TEST((g.x.inputs()[3] == g.ref("b3")));
+    g.desk.check();
+}
+
+BOOST_AUTO_TEST_CASE(a_lane_whose_only_holder_is_gone_is_lost_at_its_first_failure) {
+    gathering g;
+    g.put(1, 0, "a");
+    g.x.begin(2, {}, &g.book);
+    g.step();
+    g.present = {2};
+    const auto asked = g.step(6s);
+    BOOST_REQUIRE(asked.size() == 1u);
+    BOOST_TEST(asked[0].holders.empty());
+    g.desk.failed(g.now, g.ref("a"));
+    g.step();
+    BOOST_TEST((g.x.lost() == std::optional<std::uint32_t>(0)));
+    // Made here, it is as good as fetched.
+    g.desk.made(g.ref("a"), 2);
+    g.step();
+    BOOST_TEST(!g.x.lost().has_value());
+    BOOST_TEST(g.x.gathered() == 1u);
+}
+
+BOOST_AUTO_TEST_CASE(a_holder_that_is_here_is_tried_three_times) {
+    gathering g;
+    g.put(1, 0, "a");
+    g.x.begin(2, {}, &g.book);
+    std::size_t asked = g.step().size();
+    for (int failures = 1; failures <= 3; ++failures) {
+        BOOST_TEST(!g.x.lost().has_value());
+        g.desk.failed(g.now, g.ref("a"));
+        g.step();
+        asked += g.step(5s).size();
+    }
+    BOOST_TEST(asked == 4u);
+    g.step();
+    BOOST_TEST(g.x.lost().has_value());
+}
+
+BOOST_AUTO_TEST_CASE(a_result_that_turns_out_wrong_is_exchanged_for_the_right_one) {
+    gathering g;
+    g.put(1, 0, "wrong");
+    g.x.begin(2, {}, &g.book);
+    g.step();
+    g.desk.arrived(g.ref("wrong"));
+    g.step();
+    BOOST_TEST(g.x.gathered() == 1u);
+    g.put(0, 0, "right");  // computed here
+    g.step();
+    BOOST_TEST(g.x.gathered() == 0u);
+    g.desk.made(g.ref("right"), 2);
+    g.step();
+    BOOST_TEST(g.x.gathered() == 1u);
+}
+
+BOOST_AUTO_TEST_CASE(what_is_expected_is_asked_of_those_who_closed_the_round) {
+    gathering g;
+    status ahead;
+    ahead.chronicle = 3;
+    g.members.heard(g.now, node(1), ahead);
+    g.x.begin(2, std::vector<base::digest>(4, result_of("same")), nullptr);
+    std::vector<crew_effect> out;
+    g.x.step(g.now, nullptr, g.members, g.desk, out);
+    BOOST_REQUIRE(out.size() == 1u);
+    BOOST_TEST((std::get<fetch_blob>(out[0]).holders == std::vector<base::node_id>{node(1)}));
+}
+
+BOOST_AUTO_TEST_SUITE_END()
+
+BOOST_AUTO_TEST_SUITE(crew_blob_desk)
+
+BOOST_AUTO_TEST_CASE(asks_again_after_rising_pauses) {
+    blob_desk desk(timings);
+    const base::blob_ref ref{result_of("a"), 10};
+    std::vector<crew_effect> out;
+    base::time_point now{};
+    std::vector<base::duration> asked;
+    for (int step = 0; step < 200; ++step) {
+        out.clear();
+        desk.want(now, {ref, {node(1)}, 1, false}, out);
+        if (!out.empty()) {
+            asked.push_back(now.time_since_epoch());
+            desk.failed(now, ref);
+        }
+        now += 100ms;
+    }
+    BOOST_REQUIRE(asked.size() >= 5u);
+    for (std::size_t i = 2; i < asked.size(); ++i) {
+        BOOST_TEST((asked[i] - asked[i - 1] > asked[i - 1] - asked[i - 2]));
+    }
+}
+
+BOOST_AUTO_TEST_CASE(fetches_at_a_time_are_bounded) {
+    blob_desk desk(timings);
+    std::vector<crew_effect> out;
+    for (int i = 0; i < 1000; ++i) {
+        desk.want({}, {{result_of(std::to_string(i)), 10}, {node(1)}, 1, false}, out);
+    }
+    BOOST_TEST(out.size() == 256u);
+    BOOST_TEST(!desk.has_room());
+    desk.failed({}, {result_of("3"), 10});
+    BOOST_TEST(desk.has_room());
+    desk.check();
+}
+
+BOOST_AUTO_TEST_CASE(old_rounds_are_dropped_and_means_are_kept) {
+    blob_desk desk(timings);
+    const base::blob_ref old{result_of("old"), 10}, mean{result_of("mean"), 10},
+        fresh{result_of("fresh"), 10};
+    desk.made(old, 1);
+    desk.made(mean, 1);
+    desk.keep(mean);
+    desk.made(fresh, 5);
+    std::vector<crew_effect> out;
+    desk.drop_before(5, out);
+    BOOST_REQUIRE(out.size() == 1u);
+    BOOST_TEST((std::get<drop_blob>(out[0]).ref == old));
+    BOOST_TEST(desk.here(mean));
+    BOOST_TEST(desk.here(fresh));
+    desk.drop(mean, out);
+    BOOST_TEST(desk.here(mean));
+}
+
+BOOST_AUTO_TEST_SUITE_END()
+
+BOOST_AUTO_TEST_SUITE(crew_roster)
+
+BOOST_AUTO_TEST_CASE(members_are_present_while_they_are_heard) {
+    roster r(node(0), 64, timings);
+    r.up(node(1));
+    BOOST_TEST(r.expecting());
+    BOOST_TEST(!r.present({}, node(1)));
+    r.heard({}, node(1), status{});
+    BOOST_TEST(!r.expecting());
+    BOOST_TEST(r.present(base::time_point(5s), node(1)));
+    BOOST_TEST(!r.present(base::time_point(5s + 1ms), node(1)));
+    r.heard(base::time_point(6s), node(1), status{});
+    r.down(node(1));
+    BOOST_TEST(!r.present(base::time_point(6s), node(1)));
+    r.beat(base::time_point(6s));
+    BOOST_TEST(r.all().empty());
+}
+
+BOOST_AUTO_TEST_CASE(a_full_crew_admits_no_more) {
+    roster r(node(0), 3, timings);
+    BOOST_TEST((r.heard({}, node(1), status{}) != nullptr));
+    BOOST_TEST((r.heard({}, node(2), status{}) != nullptr));
+    BOOST_TEST((r.heard({}, node(3), status{}) == nullptr));
+    BOOST_TEST((r.heard({}, node(1), status{}) != nullptr));
+    BOOST_TEST(r.present({}).size() == 2u);
+    r.check();
+}
+
+BOOST_AUTO_TEST_CASE(a_leaving_member_is_not_present) {
+    roster r(node(0), 3, timings);
+    status s;
+    s.leaving = true;
+    r.heard({}, node(1), s);
+    BOOST_TEST(!r.present({}, node(1)));
+}
+
+BOOST_AUTO_TEST_SUITE_END()
+
+}  // namespace tequio::training::crew_protocol
