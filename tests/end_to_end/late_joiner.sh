@@ -2,7 +2,7 @@
 # Two nodes train; a third, which knew nothing of the job, joins in the middle and helps.
 . "$(dirname "$0")/../support/scenario.sh"
 
-make_job "$folder/job" rounds=16
+make_job "$folder/job" rounds=64
 swarm_of one two
 task=$(submit one "$folder/job")
 wait_for 60 "the third round" job_reached one "$task" 3
