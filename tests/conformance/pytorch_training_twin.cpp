@@ -1,6 +1,8 @@
 /// pytorch_training_twin DIR TEXT...: writes DIR/recipe.txt and DIR/tokens.bin of a small DiLoCo
 /// job on TEXT, runs the whole job in this process for seeds 1, 2 and 3, and prints each one's
-/// validation loss at the end: "seed S validation_loss X". The other half is pytorch_training.py.
+/// validation loss at the end: "seed S validation_loss X". For each seed it also writes what was
+/// drawn: DIR/initial-S.safetensors (the weights) and DIR/starts-S.bin (first token of every
+/// sequence, uint64 by round, lane, step, index). The other half is pytorch_training.py.
 
 #include <cstdio>
 #include <fstream>
@@ -13,6 +15,7 @@
 #include "training/dataset.hpp"
 #include "training/engine.hpp"
 #include "training/merge.hpp"
+#include "training/model/safetensors.hpp"
 
 namespace {
 
@@ -43,13 +46,32 @@ recipe small_recipe(const data_config& data) {
     return r;
 }
 
-double final_validation_loss(const recipe& r, base::byte_view tokens, executor& run) {
+void write_starts(const std::string& path, const recipe& r, const dataset_view& data) {
+    std::vector<std::uint64_t> starts;
+    for (std::uint64_t round = 0; round < r.train.rounds; ++round) {
+        for (std::uint64_t lane = 0; lane < r.train.lanes; ++lane) {
+            for (std::uint64_t step = 0; step < r.train.inner_steps; ++step) {
+                for (std::uint64_t i = 0; i < r.train.batch; ++i) {
+                    starts.push_back(data.training_start({round}, {lane}, step, i));
+                }
+            }
+        }
+    }
+    write_file(path, {reinterpret_cast<const std::uint8_t*>(starts.data()), 8 * starts.size()});
+}
+
+double final_validation_loss(const std::string& folder, const recipe& r, base::byte_view tokens,
+                             executor& run) {
     const auto view = dataset_view::open(tokens, r).value();
     auto work = engine::create(r, view, run).value();
     const engine::keep_going always = [](std::uint64_t) { return true; };
     std::vector<float> parameters(work->layout().padded_size), momentum(parameters.size());
     const state_span state{parameters, momentum};
     work->initial_state(state);
+    const auto seed = std::to_string(r.train.seed);
+    write_file(folder + "/initial-" + seed + ".safetensors",
+               write_safetensors(work->layout(), parameters));
+    write_starts(folder + "/starts-" + seed + ".bin", r, view);
     for (std::uint64_t round = 0; round < r.train.rounds; ++round) {
         summation sum(r, work->layout());
         for (std::uint64_t lane = 0; lane < r.train.lanes; ++lane) {
@@ -84,7 +106,7 @@ int main(int argc, char** argv) {
     for (const std::uint64_t seed : {1U, 2U, 3U}) {
         r.train.seed = seed;
         std::printf("seed %llu validation_loss %.4f\n", static_cast<unsigned long long>(seed),
-                    final_validation_loss(r, data.tokens, run));
+                    final_validation_loss(folder, r, data.tokens, run));
         std::fflush(stdout);
     }
     return 0;
