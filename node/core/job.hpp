@@ -29,6 +29,7 @@ struct held_job {
     base::unix_time accepted_at;
     bool left = false;
 
+    bool data_missing = true;  ///< until the blob store has confirmed the tokens, or the job is over
     base::time_point data_retry = base::time_point::max();  ///< when to look for the data again
     std::set<base::blob_ref> wanted;                        ///< blobs the crew waits for
     std::map<base::blob_ref, std::vector<base::node_id>> holders;
@@ -38,6 +39,7 @@ struct held_job {
     // The final model: made once the crew is done. After a restart the worker holds no state, so it
     // is rebuilt from S(0) and the stored means.
     bool exporting = false;
+    base::time_point export_retry = base::time_point::max();  ///< after a failure: when to try again
     bool rebuilding = false;
     bool rebuild_started = false;
     bool rebuild_done = false;

@@ -10,6 +10,7 @@ namespace tequio::node {
 namespace {
 
 constexpr auto data_retry_after = std::chrono::seconds(2);
+constexpr auto export_retry_after = std::chrono::seconds(30);
 
 std::string round_key(std::uint64_t round) {
     base::byte_vector big_endian;
@@ -100,10 +101,14 @@ void node_logic::state::restore_job(const std::string& hex, const node_memory& m
         if (c) (void)apply_cancellation(*c, *cancelled);
         return;
     }
-    // A crew's memory means that the data was whole; a hole in the blob store shows when the worker
-    // opens it.
-    if (kept.facts.empty() && kept.entries.empty()) return look_for_data(j);
-    start_crew(j, std::move(kept));
+    // A crew's memory means that the data was whole once, so it goes on at once; the blob store is
+    // asked all the same, and what was lost since is fetched again.
+    if (!kept.facts.empty() || !kept.entries.empty()) start_crew(j, std::move(kept));
+    if (is_open(j)) {
+        look_for_data(j);
+    } else {
+        j.data_missing = false;
+    }
 }
 
 void node_logic::state::look_for_data(held_job& j) {
@@ -202,8 +207,9 @@ void node_logic::state::forget_blob(held_job& j, const base::blob_ref& ref) {
     j.holders.erase(ref);
     // Two jobs with one recipe share their blobs: what the other may still need stays.
     const auto recipe = training::recipe_id_of(j.task->work);
+    // One that is over needs the means alone, until its model is made.
     for (const auto& [id, other] : jobs_) {
-        if (id != j.id && other.phase != job_phase::ended &&
+        if (id != j.id && (is_open(other) || other.exporting) &&
             training::recipe_id_of(other.task->work) == recipe) {
             return;
         }
@@ -214,7 +220,7 @@ void node_logic::state::forget_blob(held_job& j, const base::blob_ref& ref) {
 
 void node_logic::state::blob_is_gone(const base::blob_ref& ref, const std::string& reason) {
     for (auto& [id, j] : jobs_) {
-        if (j.phase == job_phase::fetching && j.task->work.data.tokens == ref) {
+        if (j.data_missing && j.task->work.data.tokens == ref) {
             j.data_retry = at_.now + data_retry_after;
         }
         if (j.wanted.erase(ref) != 0) {
@@ -237,6 +243,17 @@ void node_logic::state::end_job(held_job& j, training::job_state as, std::string
     if (j.crew) tell_crew(j, training::crew_command::cancel);
     j.waiting_work.reset();
     out_->push_back(close_compute{j.id});
+    stop_fetching_data(j);
+}
+
+void node_logic::state::stop_fetching_data(held_job& j) {
+    if (!std::exchange(j.data_missing, false)) return;
+    j.data_retry = base::time_point::max();
+    const auto& tokens = j.task->work.data.tokens;
+    const bool wanted = std::any_of(jobs_.begin(), jobs_.end(), [&](const auto& item) {
+        return item.second.data_missing && item.second.task->work.data.tokens == tokens;
+    });
+    if (!wanted) (void)tell_network(p2p::cancel_fetch{tokens});
 }
 
 void node_logic::state::crew_finished(held_job& j, const training::job_finished& finished) {
@@ -249,6 +266,22 @@ void node_logic::state::crew_finished(held_job& j, const training::job_finished&
         return;
     }
     j.exporting = true;
+    j.export_retry = base::time_point::max();
+    out_->push_back(export_model{j.id, j.crew->view(true)});
+}
+
+void node_logic::state::export_failed(held_job& j, const std::string& what) {
+    say(log_level::warn, "job " + j.id.brief() + ": " + what + "; trying again in " +
+                             std::to_string(export_retry_after.count()) + " s");
+    j.exporting = j.rebuilding = false;
+    j.export_retry = at_.now + export_retry_after;
+}
+
+void node_logic::state::export_again(held_job& j) {
+    j.exporting = true;
+    j.export_retry = base::time_point::max();
+    // What ended the first attempt may have ended the worker too.
+    out_->push_back(open_compute{j.id, j.task});
     out_->push_back(export_model{j.id, j.crew->view(true)});
 }
 

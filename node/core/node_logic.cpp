@@ -65,7 +65,8 @@ void node_logic::state::settle() {
     if (desk_.next_deadline() <= at_.now) tell_desk(ledger::desk_tick{});
     for (auto& [id, j] : jobs_) {
         if (j.crew && j.crew->next_deadline() <= at_.now) tell_crew(j, training::crew_tick{});
-        if (j.phase == job_phase::fetching && j.data_retry <= at_.now) look_for_data(j);
+        if (j.data_retry <= at_.now) look_for_data(j);
+        if (j.export_retry <= at_.now) export_again(j);
     }
     begin_waiting_work();
     out_ = nullptr;
@@ -75,7 +76,7 @@ base::time_point node_logic::state::next_deadline() const {
     auto next = std::min({network_.next_deadline(), desk_.next_deadline(), housekeeping_at_});
     for (const auto& [id, j] : jobs_) {
         if (j.crew) next = std::min(next, j.crew->next_deadline());
-        if (j.phase == job_phase::fetching) next = std::min(next, j.data_retry);
+        next = std::min({next, j.data_retry, j.export_retry});
     }
     return next;
 }
@@ -94,7 +95,7 @@ void node_logic::state::carry_out(p2p::peer_up& up) {
     send(up.node, topic::introduction, self_.certificate(p2p::key_role::message).encode());
     tell_desk(ledger::peer_reachable{up.node});
     for (auto& [id, j] : jobs_) {
-        if (j.phase == job_phase::fetching) look_for_data(j);
+        if (j.data_missing) look_for_data(j);
     }
 }
 
@@ -194,8 +195,7 @@ void node_logic::state::on(blob_looked_up& e) {
     }
     std::vector<base::node_id> holders;
     for (const auto& [id, j] : jobs_) {
-        if (j.phase == job_phase::fetching && j.task->work.data.tokens == e.ref)
-            holders = linked_nodes();
+        if (j.data_missing && j.task->work.data.tokens == e.ref) holders = linked_nodes();
         if (const auto it = j.holders.find(e.ref); it != j.holders.end()) {
             holders.insert(holders.end(), it->second.begin(), it->second.end());
         }
@@ -213,7 +213,11 @@ void node_logic::state::on(blob_looked_up& e) {
 
 void node_logic::state::on(blob_confirmed& e) {
     for (auto& [id, j] : jobs_) {
-        if (j.phase == job_phase::fetching && j.task->work.data.tokens == e.ref) start_crew(j, {});
+        if (j.data_missing && j.task->work.data.tokens == e.ref) {
+            j.data_missing = false;
+            j.data_retry = base::time_point::max();
+            if (j.phase == job_phase::fetching) start_crew(j, {});
+        }
         if (j.wanted.erase(e.ref) != 0) {
             const bool deliver = j.deliver.erase(e.ref) != 0;
             j.holders.erase(e.ref);
@@ -236,11 +240,8 @@ void node_logic::state::on(compute_answer& e) {
     if (j->exporting && j->phase == job_phase::crewed && !j->rebuild_done && j->rebuilding) {
         if (stopped) return;  // of the crew's last item; the rebuilding has not begun
         if (!e.outcome) {
-            j->rebuilding = j->exporting = false;
-            say(log_level::warn,
-                "job " + e.task.brief() +
-                    ": the final model cannot be rebuilt here: " + e.outcome.error().message());
-            return;
+            return export_failed(*j, "the final model cannot be rebuilt here: " +
+                                         e.outcome.error().message());
         }
         return rebuild_next(*j);
     }
@@ -273,10 +274,7 @@ void node_logic::state::on(model_exported& e) {
             j->rebuild_round.reset();
             return rebuild_next(*j);
         }
-        say(log_level::warn,
-            "job " + e.task.brief() + ": the final model cannot be written: " + e.failure);
-        j->exporting = j->rebuilding = false;
-        return;
+        return export_failed(*j, "the final model cannot be written: " + e.failure);
     }
     j->exporting = j->rebuilding = false;
     j->files = e.files;

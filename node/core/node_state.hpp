@@ -81,6 +81,7 @@ public:
     void restore_jobs();
     void restore_job(const std::string& hex, const node_memory& memory);
     void look_for_data(held_job& j);
+    void stop_fetching_data(held_job& j);
     void start_crew(held_job& j, training::crew_memory memory);
     void tell_crew(held_job& j, const training::crew_event& e);
     void tell_crews(const training::crew_event& e);
@@ -89,6 +90,8 @@ public:
     void forget_blob(held_job& j, const base::blob_ref& ref);
     void end_job(held_job& j, training::job_state as, std::string code, std::string reason);
     void crew_finished(held_job& j, const training::job_finished& finished);
+    void export_failed(held_job& j, const std::string& what);
+    void export_again(held_job& j);
     void rebuild_next(held_job& j);
     void begin_waiting_work();
     void blob_is_gone(const base::blob_ref& ref, const std::string& reason);

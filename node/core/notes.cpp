@@ -69,7 +69,8 @@ p2p::judge_note node_logic::state::judge_task(const p2p::note_received& note) {
             say(log_level::info, "task " + id.brief() + " is refused: " + error.message());
             base::byte_vector bytes(id.bytes.begin(), id.bytes.end());
             base::byte_writer(bytes).raw(base::as_bytes(error.message().substr(0, 1024)));
-            send(note.from, topic::refusal, std::move(bytes));
+            // To every peer, not to the sender alone: the submitter's node may be any of them.
+            for (const auto& node : linked_nodes()) send(node, topic::refusal, bytes);
         }
         // A good task that only this owner does not want is still passed on.
         const bool own_choice =
@@ -88,7 +89,7 @@ p2p::judge_note node_logic::state::judge_task(const p2p::note_received& note) {
                 (void)apply_cancellation(*c, early.mapped());
         }
     }
-    look_for_data(j);
+    if (is_open(j)) look_for_data(j);
     return judged(note, p2p::note_verdict::accept);
 }
 
