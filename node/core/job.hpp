@@ -29,17 +29,21 @@ struct held_job {
     base::unix_time accepted_at;
     bool left = false;
 
-    bool data_missing = true;  ///< until the blob store has confirmed the tokens, or the job is over
+    bool data_missing =
+        true;  ///< until the blob store has confirmed the tokens, or the job is over
     base::time_point data_retry = base::time_point::max();  ///< when to look for the data again
     std::set<base::blob_ref> wanted;                        ///< blobs the crew waits for
     std::map<base::blob_ref, std::vector<base::node_id>> holders;
-    std::set<base::blob_ref> deliver;                 ///< of those: hand the bytes over
+    std::set<base::blob_ref> deliver;  ///< of those: hand the bytes over
+    /// Blobs that another job of the same recipe has dropped while this one was open: gone with it.
+    std::set<base::blob_ref> dropped_by_twin;
     std::optional<training::work_item> waiting_work;  ///< asked for by the crew, not begun
 
     // The final model: made once the crew is done. After a restart the worker holds no state, so it
     // is rebuilt from S(0) and the stored means.
     bool exporting = false;
-    base::time_point export_retry = base::time_point::max();  ///< after a failure: when to try again
+    base::time_point export_retry =
+        base::time_point::max();  ///< after a failure: when to try again
     bool rebuilding = false;
     bool rebuild_started = false;
     bool rebuild_done = false;

@@ -206,16 +206,28 @@ void node_logic::state::forget_blob(held_job& j, const base::blob_ref& ref) {
     j.deliver.erase(ref);
     j.holders.erase(ref);
     // Two jobs with one recipe share their blobs: what the other may still need stays.
-    const auto recipe = training::recipe_id_of(j.task->work);
-    // One that is over needs the means alone, until its model is made.
-    for (const auto& [id, other] : jobs_) {
-        if (id != j.id && (is_open(other) || other.exporting) &&
-            training::recipe_id_of(other.task->work) == recipe) {
-            return;
-        }
+    if (auto* twin = twin_of(j)) {
+        twin->dropped_by_twin.insert(ref);
+        return;
     }
     (void)tell_network(p2p::cancel_fetch{ref});
     out_->push_back(drop_blob{ref});
+}
+
+held_job* node_logic::state::twin_of(const held_job& j) {
+    const auto recipe = training::recipe_id_of(j.task->work);
+    for (auto& [id, other] : jobs_) {
+        // One that is over needs the means alone, until its model is made.
+        const bool needs = is_open(other) || other.exporting;
+        if (id != j.id && needs && training::recipe_id_of(other.task->work) == recipe)
+            return &other;
+    }
+    return nullptr;
+}
+
+void node_logic::state::drop_for_twins(held_job& j) {
+    if (j.dropped_by_twin.empty() || is_open(j) || j.exporting) return;
+    for (const auto& ref : std::exchange(j.dropped_by_twin, {})) forget_blob(j, ref);
 }
 
 void node_logic::state::blob_is_gone(const base::blob_ref& ref, const std::string& reason) {

@@ -67,6 +67,7 @@ void node_logic::state::settle() {
         if (j.crew && j.crew->next_deadline() <= at_.now) tell_crew(j, training::crew_tick{});
         if (j.data_retry <= at_.now) look_for_data(j);
         if (j.export_retry <= at_.now) export_again(j);
+        drop_for_twins(j);
     }
     begin_waiting_work();
     out_ = nullptr;
@@ -240,8 +241,8 @@ void node_logic::state::on(compute_answer& e) {
     if (j->exporting && j->phase == job_phase::crewed && !j->rebuild_done && j->rebuilding) {
         if (stopped) return;  // of the crew's last item; the rebuilding has not begun
         if (!e.outcome) {
-            return export_failed(*j, "the final model cannot be rebuilt here: " +
-                                         e.outcome.error().message());
+            return export_failed(
+                *j, "the final model cannot be rebuilt here: " + e.outcome.error().message());
         }
         return rebuild_next(*j);
     }

@@ -88,6 +88,9 @@ public:
     void carry_out(held_job& j, training::crew_effect& effect);
     void fetch(held_job& j, const training::fetch_blob& wanted);
     void forget_blob(held_job& j, const base::blob_ref& ref);
+    void drop_for_twins(held_job& j);
+    /// A job that may still need blobs of j's recipe; null when there is none.
+    held_job* twin_of(const held_job& j);
     void end_job(held_job& j, training::job_state as, std::string code, std::string reason);
     void crew_finished(held_job& j, const training::job_finished& finished);
     void export_failed(held_job& j, const std::string& what);

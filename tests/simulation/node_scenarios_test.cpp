@@ -120,14 +120,41 @@ BOOST_AUTO_TEST_CASE(a_partition_heals_and_both_sides_come_to_one_result) {
 }
 
 BOOST_AUTO_TEST_CASE(two_jobs_with_one_recipe_end_alike_and_neither_is_stuck) {
-    sample_job job(3, 3);
+    sample_job job(3, 8);
     node_world world(3, 11);
     world.start_all();
     world.run_for(5s);
-    const auto first = submit(world, 0, job, job.task(world, "first"));
+    const auto task = job.task(world, "first");
+    const auto first = submit(world, 0, job, task);
     const auto second = submit(world, 1, job, job.task(world, "second"));
     finish_as_alone(world, 3, first, job, 240s);
     finish_as_alone(world, 3, second, job, 240s);
+    // What the jobs share is dropped with the last of them: of the lanes' contributions only those
+    // of the last rounds stay, for members that are still behind.
+    std::set<base::digest> old;
+    for (std::size_t r = 0; r + task.trust.settle + 2 < job.alone.entries.size(); ++r) {
+        const auto& lanes = job.alone.entries[r].contributions;
+        old.insert(lanes.begin(), lanes.end());
+    }
+    BOOST_TEST(old.size() >= 9u);
+    for (std::size_t i = 0; i < 3; ++i) {
+        for (const auto& [ref, bytes] : world.disk(i).blobs) {
+            BOOST_TEST(!old.contains(ref.root), "node " << i << " keeps an old lane");
+        }
+    }
+}
+
+BOOST_AUTO_TEST_CASE(a_restarted_node_fetches_the_data_that_its_disk_lost) {
+    sample_job job(4, 8, 30'000);
+    node_world world(2, 17);
+    world.start_all();
+    const auto id = submit(world, 0, job, job.task(world));
+    run_until(world, 120s, [&] { return world.job(1, id) && world.job(1, id)->crew.round == 1; });
+    world.crash(1);
+    world.lose_blob(1, job.work.data.tokens);
+    world.start(1);
+    run_until(world, 20s, [&] { return world.disk(1).blobs.contains(job.work.data.tokens); });
+    finish_as_alone(world, 2, id, job, 240s);
 }
 
 BOOST_AUTO_TEST_CASE(a_submitter_has_more_jobs_one_after_another_than_at_a_time) {

@@ -49,6 +49,11 @@ public:
     void start_all();
     /// kill -9: what the disk has not done yet is lost; links break.
     void crash(std::size_t index);
+    /// The disk of a dead node loses a blob.
+    void lose_blob(std::size_t index, const base::blob_ref& ref) {
+        hosts_[index].disk.blobs.erase(ref);
+        hosts_[index].disk.pieces.erase(ref);
+    }
     bool alive(std::size_t index) const { return hosts_[index].machine != nullptr; }
     /// Cuts `left` off from the others, until `heal`.
     void partition(std::set<std::size_t> left);
