@@ -149,12 +149,7 @@ void add_bench_command(CLI::App& app, cli_context& context) {
     gemm->callback(
         [&context, threads] { context.run([&] { return bench_gemm(context, *threads); }); });
     for (const char* name : {"lane", "ledger", "net", "interference"}) {
-        auto* command = bench->add_subcommand(name, "")->group("");
-        command->allow_extras();
-        command->callback([&context, name] {
-            context.fail(exit_code::usage, "`tequio bench " + std::string(name) +
-                                               "` is not in this version (has: train, gemm)");
-        });
+        refuse_command(*bench, context, name, "train, gemm");
     }
 }
 

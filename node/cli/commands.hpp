@@ -7,6 +7,11 @@
 
 namespace tequio::node {
 
+/// A command of the interface that this version lacks: refused by its name, with exit code 2,
+/// whatever its arguments. `has` says what there is instead; may be empty.
+void refuse_command(CLI::App& parent, cli_context& context, const std::string& name,
+                    const std::string& has = {});
+
 // Without a daemon.
 void add_bench_command(CLI::App& app, cli_context& context);
 void add_job_new_command(CLI::App& job, cli_context& context);

@@ -4,11 +4,14 @@
 #include <signal.h>
 #include <unistd.h>
 
+#include <CLI/CLI.hpp>
 #include <boost/json/serialize.hpp>
 #include <cstdio>
 #include <cstdlib>
 
 #include "node/cli/api_client.hpp"
+#include "node/cli/commands.hpp"
+#include "node/core/errc.hpp"
 
 namespace tequio::node {
 namespace {
@@ -66,10 +69,24 @@ void cli_context::run(const std::function<base::result<void>()>& body) {
     if (const auto done = body(); !done) fail(done.error());
 }
 
+void refuse_command(CLI::App& parent, cli_context& context, const std::string& name,
+                    const std::string& has) {
+    auto* command = parent.add_subcommand(name)->group("");
+    // Without fall-through its arguments are its own, and the refusal names the command.
+    command->allow_extras()->fallthrough(false);
+    command->callback(
+        [&context, path = (parent.get_parent() ? parent.get_name() + " " : "") + name, has] {
+            context.fail(exit_code::usage, "`tequio " + path + "` is not in this version" +
+                                               (has.empty() ? "" : " (has: " + has + ")"));
+        });
+}
+
 exit_code exit_code_of(const base::error& error) {
     if (error.code().category() == category) return static_cast<exit_code>(error.code().value());
     if (error.is(client_errc::not_reachable)) return exit_code::no_daemon;
-    if (error.is(client_errc::not_found)) return exit_code::not_found;
+    if (error.is(client_errc::not_found) || error.is(errc::not_found)) {
+        return exit_code::not_found;
+    }
     if (error.is(client_errc::forbidden)) return exit_code::refused;
     return exit_code::failure;
 }

@@ -87,11 +87,7 @@ void add_ledger_command(CLI::App& app, cli_context& context) {
     check->callback([&context, file] { context.run([&] { return verify(context, *file); }); });
 
     for (const auto* name : {"audit", "prove", "export", "compare", "credit"}) {
-        ledger.add_subcommand(name)->group("")->allow_extras()->fallthrough(false)->callback(
-            [&context, name] {
-                context.fail(exit_code::usage, std::string("`tequio ledger ") + name +
-                                                   "` is not in this version (has: show, verify)");
-            });
+        refuse_command(ledger, context, name, "show, verify");
     }
 }
 

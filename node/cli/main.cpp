@@ -10,17 +10,6 @@ namespace {
 
 using namespace tequio::node;
 
-/// Commands of INTERFACE.md that this version does not have: refused by name, never ignored.
-void refuse(CLI::App& parent, cli_context& context, const std::string& name) {
-    auto* command = parent.add_subcommand(name)->group("");
-    // Without fall-through its arguments are its own, and the refusal names the command.
-    command->allow_extras()->fallthrough(false);
-    command->callback(
-        [&context, path = (parent.get_parent() ? parent.get_name() + " " : "") + name] {
-            context.fail(exit_code::usage, "`tequio " + path + "` is not in this version");
-        });
-}
-
 void add_commands(CLI::App& app, cli_context& context) {
     add_node_command(app, context);
     add_id_command(app, context);
@@ -38,12 +27,14 @@ void add_commands(CLI::App& app, cli_context& context) {
     add_job_replay_command(job, context);
     add_job_sample_command(job, context);
     for (const auto* name : {"offers", "block", "extend", "judge", "tokenizer"}) {
-        refuse(job, context, name);
+        refuse_command(job, context, name);
     }
     add_ledger_command(app, context);
     add_config_command(app, context);
     add_worker_command(app, context);
-    for (const auto* name : {"logs", "store", "completion", "agent"}) refuse(app, context, name);
+    for (const auto* name : {"logs", "store", "completion", "agent"}) {
+        refuse_command(app, context, name);
+    }
 }
 
 int run(int argc, char** argv) {
@@ -67,8 +58,11 @@ int run(int argc, char** argv) {
     } catch (const CLI::ParseError& e) {
         // CLI11 reports by throwing; this is the border where its exceptions end.
         if (e.get_exit_code() == 0) return app.exit(e);
+        const auto unknown = app.remaining(true);
+        const bool no_command = dynamic_cast<const CLI::RequiredError*>(&e) && !unknown.empty();
         context.fail(exit_code::usage,
-                     std::string(e.what()) + "; `tequio --help` lists what there is");
+                     (no_command ? "no command \"" + unknown.front() + "\"" : e.what()) +
+                         "; `tequio --help` lists what there is");
     }
     return static_cast<int>(context.code);
 }

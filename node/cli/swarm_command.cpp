@@ -126,12 +126,7 @@ void add_swarm_command(CLI::App& app, cli_context& context) {
             return {};
         });
     });
-    for (const auto* name : {"members", "remove"}) {
-        swarm->add_subcommand(name, "")->group("")->allow_extras()->callback([&context, name] {
-            context.fail(exit_code::usage,
-                         std::string("`tequio swarm ") + name + "` is not in this version");
-        });
-    }
+    for (const auto* name : {"members", "remove"}) refuse_command(*swarm, context, name);
 }
 
 }  // namespace tequio::node

@@ -9,6 +9,7 @@
 #include <cstring>
 
 #include "base/text.hpp"
+#include "node/core/errc.hpp"
 
 namespace tequio::node {
 
@@ -107,8 +108,9 @@ base::result<void> sync_folder(const std::filesystem::path& path) {
 }
 
 base::error io_error(const std::filesystem::path& path, const char* what, int error_number) {
-    return base::fail(base::errc::io_failure,
-                      path.string() + ": cannot " + what + ": " + std::strerror(error_number));
+    auto sentence = path.string() + ": cannot " + what + ": " + std::strerror(error_number);
+    if (error_number == ENOENT) return fail(errc::not_found, std::move(sentence));
+    return base::fail(base::errc::io_failure, std::move(sentence));
 }
 
 }  // namespace tequio::node

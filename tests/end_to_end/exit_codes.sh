@@ -22,6 +22,17 @@ ends 2 "$tequio" no-such-command
 ends 2 "$tequio" status --no-such-option
 ends 2 "$tequio" job fetch "$no_task"
 ends 2 "$tequio" job sample
+ends 2 "$tequio" job no-such-command
+says '"no-such-command"'
+# What this version lacks it refuses by name, whatever stands behind it.
+for command in "swarm members|--x" "swarm remove|a b" "bench lane|--preset x" "job offers|" "ledger credit|x" "logs|-f" "store|prune"; do
+    # shellcheck disable=SC2086
+    ends 2 "$tequio" ${command/|/ }
+    says "\`tequio ${command%%|*}\` is not in this version"
+done
+# 4 for a file that is not there.
+ends 4 "$tequio" job plan "$folder/no-such-job.toml"
+says "$folder/no-such-job.toml"
 
 # Without a daemon these work.
 ends 0 "$tequio" --version
