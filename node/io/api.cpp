@@ -159,13 +159,14 @@ std::string text_of(const json::object& body, const char* key) {
     return value && value->is_string() ? std::string(value->as_string()) : std::string();
 }
 
-/// A command to `node_logic` that gives no value.
+/// A command to `node_logic` that gives no value. Answered once what it changed is durable.
 template <class Command>
-api_response command(daemon_loop& daemon, Command run) {
+void command(daemon_loop& daemon, respond_with respond, Command run) {
     node_effects effects;
     const auto done = run(effects);
-    daemon.carry_out(std::move(effects));
-    return done ? ok({{"ok", true}}) : refused(done.error());
+    daemon.carry_out(std::move(effects), [respond = std::move(respond), done] {
+        respond(done ? ok({{"ok", true}}) : refused(done.error()));
+    });
 }
 
 base::result<base::blob_piece> read_piece_body(std::uint64_t index, std::string_view body) {
@@ -224,8 +225,9 @@ void submit(daemon_loop& daemon, const api_request& request, respond_with respon
                     refused(400, "the task's data is not at this node; hand it over first"));
             node_effects effects;
             const auto id = daemon.logic().submit(daemon.now(), note, effects);
-            daemon.carry_out(std::move(effects));
-            respond(id ? ok({{"task", id->hex()}}) : refused(id.error()));
+            daemon.carry_out(std::move(effects), [id, respond] {
+                respond(id ? ok({{"task", id->hex()}}) : refused(id.error()));
+            });
         };
     });
 }
@@ -258,28 +260,41 @@ void job_route(daemon_loop& daemon, const api_request& request,
         if (what == "files") return respond(files_json(*view));
         if (what == "task") return respond({200, *logic.task_note(*id), "text/plain"});
     } else if (request.method == "POST" && what == "leave") {
-        return respond(command(
-            daemon, [&](node_effects& out) { return logic.leave(daemon.now(), *id, out); }));
+        return command(daemon, std::move(respond),
+                       [&](node_effects& out) { return logic.leave(daemon.now(), *id, out); });
     } else if (request.method == "POST" && what == "cancel") {
-        return respond(command(daemon, [&](node_effects& out) {
+        return command(daemon, std::move(respond), [&](node_effects& out) {
             return logic.cancel(daemon.now(), request.body, out);
-        }));
+        });
     }
     respond(refused(404, "no such thing about a job: " + std::string(what)));
 }
 
-api_response pause(daemon_loop& daemon, const api_request& request) {
+void pause(daemon_loop& daemon, const api_request& request, respond_with respond) {
     const auto body = body_of(request);
-    if (!body) return refused(body.error());
+    if (!body) return respond(refused(body.error()));
     std::optional<base::unix_time> until;
     if (const auto span = text_of(*body, "for"); !span.empty()) {
         const auto d = base::parse_duration(span);
-        if (!d) return refused(d.error());
+        if (!d) return respond(refused(d.error()));
         until = base::unix_time{daemon.now().wall.seconds +
                                 std::chrono::duration_cast<std::chrono::seconds>(*d).count()};
     }
-    return command(daemon, [&](node_effects& out) -> base::result<void> {
+    command(daemon, std::move(respond), [&](node_effects& out) -> base::result<void> {
         daemon.logic().pause(daemon.now(), until, out);
+        return {};
+    });
+}
+
+void resume_or_drain(daemon_loop& daemon, const api_request& request, bool resume,
+                     respond_with respond) {
+    command(daemon, std::move(respond), [&](node_effects& out) -> base::result<void> {
+        if (resume) {
+            daemon.logic().resume(daemon.now(), out);
+        } else {
+            daemon.logic().drain(daemon.now(), out);
+            if (request.body == "exit") daemon.stop_when_drained();
+        }
         return {};
     });
 }
@@ -360,18 +375,6 @@ api_response simple_route(daemon_loop& daemon, const api_request& request,
         const auto body =
             what == "swarm" ? body_of(request) : base::result<json::object>(json::object{});
         if (!body) return refused(body.error());
-        if (what == "pause") return pause(daemon, request);
-        if (what == "resume" || what == "drain") {
-            return command(daemon, [&](node_effects& out) -> base::result<void> {
-                if (what == "resume") {
-                    daemon.logic().resume(daemon.now(), out);
-                } else {
-                    daemon.logic().drain(daemon.now(), out);
-                    if (request.body == "exit") daemon.stop_when_drained();
-                }
-                return {};
-            });
-        }
         if (what == "swarm" && path.size() == 2) {
             auto done = swarm_command(daemon, path[1], *body);
             return done ? ok(std::move(*done)) : refused(done.error());
@@ -403,6 +406,12 @@ void answer_api(daemon_loop& daemon, api_request request,
     }
     if (path[0] == "jobs" && path.size() >= 2)
         return job_route(daemon, request, path, std::move(respond));
+    if (request.method == "POST" && path.size() == 1) {
+        if (path[0] == "pause") return pause(daemon, request, std::move(respond));
+        if (path[0] == "resume" || path[0] == "drain") {
+            return resume_or_drain(daemon, request, path[0] == "resume", std::move(respond));
+        }
+    }
     respond(simple_route(daemon, request, path));
 }
 

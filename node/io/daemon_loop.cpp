@@ -202,18 +202,36 @@ void daemon_loop::handle(node_event e) {
     carry_out(std::move(effects));
 }
 
-void daemon_loop::carry_out(node_effects effects) {
+void daemon_loop::carry_out(node_effects effects, std::function<void()> then) {
+    effects_in_ += effects.size();
     for (auto& effect : effects) outbox_.push_back(std::move(effect));
+    if (then) waiting_.emplace_back(effects_in_, std::move(then));
     pump();
     arm_timer();
     if (stop_when_drained_ && logic_->drained() && outbox_.empty() && !holding_) stop("drained");
 }
 
 void daemon_loop::pump() {
-    while (!outbox_.empty() && !holding_) {
-        auto effect = std::move(outbox_.front());
-        outbox_.pop_front();
+    while (!holding_) {
+        answer_waiting();
+        if (outbox_.empty()) return;
+        auto effect = next_effect();
         std::visit([this](auto& wanted) { act(wanted); }, effect);
+    }
+}
+
+node_effect daemon_loop::next_effect() {
+    auto effect = std::move(outbox_.front());
+    outbox_.pop_front();
+    ++effects_out_;
+    return effect;
+}
+
+void daemon_loop::answer_waiting() {
+    while (!waiting_.empty() && waiting_.front().first <= effects_out_) {
+        const auto then = std::move(waiting_.front().second);
+        waiting_.pop_front();
+        then();
     }
 }
 
@@ -344,9 +362,8 @@ void daemon_loop::act(keep& e) {
     std::vector<store_change> changes;
     changes.push_back({std::move(e.bucket), std::move(e.key), std::move(e.value)});
     while (!outbox_.empty() && std::holds_alternative<keep>(outbox_.front())) {
-        auto& next = std::get<keep>(outbox_.front());
+        auto next = std::get<keep>(next_effect());
         changes.push_back({std::move(next.bucket), std::move(next.key), std::move(next.value)});
-        outbox_.pop_front();
     }
     hold_for([this, changes = std::move(changes)] { return memory_->apply(changes); });
 }
@@ -357,10 +374,9 @@ void daemon_loop::act(ledger_write& e) {
     writes.push_back(std::move(e.what));
     requests.push_back(e.request);
     while (!outbox_.empty() && std::holds_alternative<ledger_write>(outbox_.front())) {
-        auto& next = std::get<ledger_write>(outbox_.front());
+        auto next = std::get<ledger_write>(next_effect());
         writes.push_back(std::move(next.what));
         requests.push_back(next.request);
-        outbox_.pop_front();
     }
     storage_->run([this, writes = std::move(writes),
                    requests = std::move(requests)]() -> storage_thread::continuation {

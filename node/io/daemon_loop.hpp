@@ -40,8 +40,9 @@ public:
     const daemon_options& options() const { return options_; }
     unsigned threads() const { return threads_; }
     bool exact() const { return exact_; }
-    /// Carries out what a command to `logic()` wanted.
-    void carry_out(node_effects effects);
+    /// Carries out what a command to `logic()` wanted, then calls `then`: what the command
+    /// remembered is durable by then.
+    void carry_out(node_effects effects, std::function<void()> then = {});
     /// Joins or founds a swarm: kept, met from now on.
     base::result<void> enter_swarm(p2p::membership swarm,
                                    const std::vector<p2p::address>& addresses);
@@ -57,6 +58,8 @@ private:
     node_logic_config logic_config() const;
     void handle(node_event e);
     void pump();
+    node_effect next_effect();
+    void answer_waiting();
     void arm_timer();
     void log(const log_line& line);
     void fail(const base::error& e);
@@ -102,6 +105,10 @@ private:
     std::unique_ptr<api_server> api_;
     std::unique_ptr<boost::asio::steady_timer> timer_;
     std::deque<node_effect> outbox_;
+    std::uint64_t effects_in_ = 0;   ///< ever put into the outbox
+    std::uint64_t effects_out_ = 0;  ///< ever taken out of it
+    /// Who waits for effects below that number to be done, oldest first.
+    std::deque<std::pair<std::uint64_t, std::function<void()>>> waiting_;
     bool holding_ = false;
     bool stopping_ = false;
     bool stop_when_drained_ = false;
