@@ -148,8 +148,9 @@ void crew_machine::store_then(std::string key, base::byte_vector value,
 void crew_machine::carry_out(const crew_effect& effect) {
     if (const auto* e = std::get_if<send_crew>(&effect)) {
         world_.observe_message(index_, e->bytes);
-        base::byte_vector bytes{static_cast<std::uint8_t>(packet::crew)};
-        bytes.insert(bytes.end(), e->bytes.begin(), e->bytes.end());
+        base::byte_vector bytes(1 + e->bytes.size());
+        bytes[0] = static_cast<std::uint8_t>(packet::crew);
+        std::copy(e->bytes.begin(), e->bytes.end(), bytes.begin() + 1);
         world_.network_.send(index_, world_.index_of_.at(e->to), std::move(bytes));
     } else if (const auto* b = std::get_if<training::begin_work>(&effect)) {
         begin_work(b->item);
