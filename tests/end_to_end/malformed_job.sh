@@ -40,10 +40,10 @@ printf 'colour = "red"\n' >>"$folder/job/job.toml"
 ends 2 "$tequio" job plan "$folder/job/job.toml"
 says colour
 make_job "$folder/job" 'files=["missing"]'
-ends 1 "$tequio" job plan "$folder/job/job.toml"
+ends 4 "$tequio" job plan "$folder/job/job.toml"
 says missing
 printf 'this is no TOML [' >"$folder/job/job.toml"
 ends 2 "$tequio" job plan "$folder/job/job.toml"
 says job.toml:1
-ends 1 "$tequio" job plan "$folder/nowhere/job.toml"
+ends 4 "$tequio" job plan "$folder/nowhere/job.toml"
 says "$folder/nowhere/job.toml"

@@ -3,6 +3,8 @@
 
 #include "p2p/transport.hpp"
 
+#include <netdb.h>
+
 #include "p2p/wire/session_frames.hpp"
 #include "tests/unit/p2p/loopback.hpp"
 
@@ -303,6 +305,13 @@ BOOST_AUTO_TEST_CASE(a_node_in_no_swarm_stays_on_loopback) {
 }
 
 BOOST_AUTO_TEST_CASE(names_are_resolved_and_unknown_ones_fail_by_name) {
+    // A bare chroot has no /etc/hosts, and then nothing knows the name.
+    addrinfo* known = nullptr;
+    if (::getaddrinfo("localhost", nullptr, nullptr, &known) != 0) {
+        BOOST_TEST_MESSAGE("skipped: this machine cannot resolve localhost");
+        return;
+    }
+    ::freeaddrinfo(known);
     pair_of_nodes t;
     t.b.links->dial({"localhost", t.a.where.port}, std::nullopt);
     BOOST_REQUIRE(t.run([&] { return t.b.first<p2p::link_up>(); }));
