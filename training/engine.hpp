@@ -71,10 +71,9 @@ public:
     static std::uint64_t memory_bytes_for(const recipe& r, unsigned threads,
                                           engine_options options = {});
 
-    /// S(0): normal(0, 0.02) for matrices and embeddings, the projections back into the residual
-    /// stream (c_proj) with 0.02 / sqrt(2 * layers); biases 0; LayerNorm 1 and 0; velocity 0.
-    /// Element i of tensor k (in name order) is draw i of (round 0, lane 0, step k) of the stream
-    /// "initialisation". Source: Radford et al. 2019, section 2.3.
+    /// S(0): each tensor as its family says (`tensor_spec`): drawn from a normal distribution or
+    /// constant; velocity 0. Element i of tensor k (in name order) is draw i of (round 0, lane 0,
+    /// step k) of the stream "initialisation".
     void initial_state(state_span out) const;
 
     /// Asked before every micro-batch with the number of finished inner steps (or, in validation,

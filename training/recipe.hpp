@@ -28,6 +28,8 @@ struct recipe_limits {
     static constexpr std::uint64_t head_size = 256;
     static constexpr std::uint64_t context = 65536;
     static constexpr std::uint64_t vocabulary = 1048576;
+    static constexpr std::uint64_t hidden = 262144;
+    static constexpr std::uint64_t inputs = 1048576;
     static constexpr std::uint64_t parameters = std::uint64_t{1} << 34;
     static constexpr std::uint64_t lanes = 65536;
     static constexpr std::uint64_t rounds = std::uint64_t{1} << 20;
@@ -40,22 +42,36 @@ struct recipe_limits {
     static constexpr double rate_max = 1e9;
 };
 
-/// A model's shape. `vocabulary` follows from the tokenizer ("bytes": 256).
+/// A model's shape. Fields that a family does not have keep their defaults and are not in its text.
+/// An mlp classifies examples: it has no heads, its context is 1 (a "sequence" is one example) and
+/// `vocabulary` counts its classes.
 struct model_config {
-    std::string family;  ///< "gpt2"
-    std::uint64_t layers = 0;
-    std::uint64_t heads = 0;
-    std::uint64_t width = 0;    ///< a multiple of `heads`
-    std::uint64_t context = 0;  ///< tokens a sequence
-    std::uint64_t vocabulary = 0;
+    std::string family;            ///< gpt2 | llama | mlp
+    std::uint64_t layers = 0;      ///< of an mlp: hidden layers
+    std::uint64_t heads = 0;       ///< query heads
+    std::uint64_t width = 0;       ///< a multiple of `heads`
+    std::uint64_t context = 0;     ///< tokens a sequence
+    std::uint64_t vocabulary = 0;  ///< follows from the tokenizer ("bytes": 256)
+    /// llama: heads of keys and values, a divisor of `heads`.
+    std::uint64_t kv_heads = 0;
+    std::uint64_t hidden = 0;    ///< llama: width between up and down projection
+    double rope_theta = 10000;   ///< llama: base of the rotary frequencies
+    double norm_epsilon = 1e-5;  ///< llama: in RMSNorm
+    bool tied = true;            ///< llama: the output head is the embedding
+    std::uint64_t inputs = 0;    ///< mlp: values an example; follows from the data
+    /// Weights to start from (the floats of all tensors by name, without padding); none: drawn.
+    std::optional<base::blob_ref> init = {};
     bool operator==(const model_config&) const = default;
 };
 
-/// The data by digest. Tokens are little-endian unsigned integers of `token_bytes` bytes.
+/// The data by digest. For language models: tokens, little-endian unsigned integers of
+/// `token_bytes` bytes. For an mlp the blob holds examples: `inputs` float32 shifts, `inputs`
+/// float32 factors, then each example as a uint32 label and `inputs` values of `token_bytes` bytes
+/// (1: unsigned integers, 4: float32), all little-endian; the model sees (value - shift) * factor.
 struct data_config {
     base::blob_ref tokens;
-    std::uint32_t token_bytes = 1;        ///< 1, 2 or 4
-    std::uint64_t token_count = 0;        ///< all of them: tokens.size = token_bytes * token_count
+    std::uint32_t token_bytes = 1;        ///< 1, 2 or 4; of an mlp's values 1 or 4
+    std::uint64_t token_count = 0;        ///< tokens, or examples
     std::uint64_t validation_tokens = 0;  ///< the last ones; 0: no validation
     bool operator==(const data_config&) const = default;
 };
@@ -136,9 +152,16 @@ std::optional<std::uint64_t> parameter_count(const model_config& model);
 /// Tokens whose loss a lane counts: inner_steps * batch * context.
 std::uint64_t lane_tokens(const recipe& r);
 
-/// Floating-point operations of one lane, as receipts count them: 6 * P * tokens + 12 * layers *
-/// context * width * tokens. At most `recipe_limits::lane_flops` for a valid recipe.
+/// Size of the data blob that `data` says a model has. Saturates at 2^64-1.
+std::uint64_t data_blob_bytes(const model_config& model, const data_config& data);
+
+/// Floating-point operations for each trained token (or example), as receipts count them: 6 * P +
+/// 12 * layers * context * width; an mlp has no second term. For a model within `recipe_limits`.
 /// Source: Kaplan et al. 2020, section 2.1, with the attention term.
+std::uint64_t token_flops(const model_config& model);
+
+/// Floating-point operations of one lane: `token_flops` times `lane_tokens`. At most
+/// `recipe_limits::lane_flops` for a valid recipe.
 std::uint64_t lane_flops(const recipe& r);
 
 }  // namespace tequio::training

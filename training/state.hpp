@@ -19,11 +19,13 @@ inline constexpr std::uint64_t tensor_align_floats = 32;
 
 /// One tensor of a layout.
 struct tensor_spec {
-    std::string name;                  ///< as Hugging Face's GPT2LMHeadModel writes it
-    std::vector<std::uint64_t> shape;  ///< row-major; a matrix is (in, out) as Conv1D has it
+    std::string name;                  ///< as Hugging Face's model of this family has it
+    std::vector<std::uint64_t> shape;  ///< row-major
     std::uint64_t offset = 0;          ///< in floats, a multiple of `tensor_align_floats`
     std::uint64_t size = 0;            ///< in floats, without padding
     bool decay = false;                ///< AdamW's weight decay: true for tensors of 2 dimensions
+    double initial_deviation = 0;      ///< S(0) is drawn from normal(0, this); 0: `initial_value`
+    float initial_value = 0;
 };
 
 /// Where each tensor lies. Pure function of the model.
@@ -35,10 +37,8 @@ struct state_layout {
     const tensor_spec& tensor(std::string_view name) const;
 };
 
-/// Layout of a gpt2 model: transformer.wte.weight (vocabulary, width), transformer.wpe.weight
-/// (context, width), per layer h.N.ln_1, attn.c_attn, attn.c_proj, ln_2, mlp.c_fc, mlp.c_proj with
-/// weight and bias, and ln_f. The output head is wte itself (tied), so it has no tensor.
-/// `model` is within the bounds that `parse_recipe` checks.
+/// Layout of a model: the tensors of its family (training/model), sorted by name. `model` is within
+/// the bounds that `parse_recipe` checks.
 state_layout layout_of(const model_config& model);
 
 /// A state to read. Both arrays: (padded_size) floats, padding +0.

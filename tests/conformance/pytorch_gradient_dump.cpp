@@ -43,18 +43,17 @@ int main(int argc, char** argv) {
     training::serial_executor run;
     auto work = training::trainer::create(config, layout, run).value();
     std::vector<float> parameters(layout.padded_size), momentum(layout.padded_size);
-    training::fill_initial(config.model, layout, 1, base::digest{}, {parameters, momentum}, run);
+    training::fill_initial(layout, 1, base::digest{}, {parameters, momentum}, run);
     work->begin(parameters);
 
     std::vector<std::uint32_t> tokens(config.batch * config.model.context), targets(tokens.size());
     base::rng rng(1);
     for (auto& t : tokens) t = static_cast<std::uint32_t>(rng.below(config.model.vocabulary));
     for (auto& t : targets) t = static_cast<std::uint32_t>(rng.below(config.model.vocabulary));
-    const auto source = [&](std::uint64_t first, std::span<std::uint32_t> in,
-                            std::span<std::uint32_t> out) {
+    const auto source = [&](std::uint64_t first, const training::batch_span& batch) {
         const auto at = static_cast<std::ptrdiff_t>(first * config.model.context);
-        std::copy_n(tokens.begin() + at, in.size(), in.begin());
-        std::copy_n(targets.begin() + at, out.size(), out.begin());
+        std::copy_n(tokens.begin() + at, batch.tokens.size(), batch.tokens.begin());
+        std::copy_n(targets.begin() + at, batch.targets.size(), batch.targets.begin());
     };
     const auto always = [] { return true; };
     // Some steps at a high rate, so that biases and gains are no longer 0 and 1.

@@ -103,14 +103,13 @@ struct engine::parts {
     /// Source of sequences that start where `start_of` says.
     template <class StartOf>
     trainer::batch_source source(StartOf start_of) {
-        return [this, start_of](std::uint64_t first, std::span<std::uint32_t> tokens,
-                                std::span<std::uint32_t> targets) {
+        return [this, start_of](std::uint64_t first, const batch_span& batch) {
             const auto context = r.model.context;
-            for (std::uint64_t i = 0; i * context < tokens.size(); ++i) {
+            for (std::uint64_t i = 0; i * context < batch.targets.size(); ++i) {
                 data.read(start_of(first + i), sequence);
                 const auto at = static_cast<std::ptrdiff_t>(i * context);
-                std::copy(sequence.begin(), sequence.end() - 1, tokens.begin() + at);
-                std::copy(sequence.begin() + 1, sequence.end(), targets.begin() + at);
+                std::copy(sequence.begin(), sequence.end() - 1, batch.tokens.begin() + at);
+                std::copy(sequence.begin() + 1, sequence.end(), batch.targets.begin() + at);
             }
         };
     }
@@ -159,7 +158,7 @@ std::uint64_t engine::memory_bytes_for(const recipe& r, unsigned threads, engine
 
 void engine::initial_state(state_span out) const {
     const auto& r = parts_->r;
-    fill_initial(r.model, parts_->layout, r.train.seed, r.data.tokens.root, out, parts_->run);
+    fill_initial(parts_->layout, r.train.seed, r.data.tokens.root, out, parts_->run);
 }
 
 base::result<std::variant<std::monostate, diverged>> engine::parts::run_steps(

@@ -24,7 +24,7 @@ gpt2::gpt2(const state_layout& layout, gpt2_plan plan, const arena& memory, exec
       workspace_(memory.bytes(plan_.workspace)),
       run_(run) {}
 
-gpt2::sizes gpt2::sizes_of(const gpt2_batch& batch) const {
+gpt2::sizes gpt2::sizes_of(const batch_view& batch) const {
     const auto tokens = batch.tokens.size();
     base::ensure(batch.time > 0 && batch.time <= plan_.model.context && tokens % batch.time == 0 &&
                      tokens <= plan_.sequences * plan_.model.context,
@@ -103,8 +103,8 @@ void gpt2::forward(const float* p, std::span<const std::uint32_t> tokens, sizes 
                                 at(plan_.ln_f_deviation), n.tokens, d, run_);
 }
 
-void gpt2::head(const float* p, const gpt2_batch& batch, float scale, std::span<float> losses,
-                const gpt2_gradients* gradients) {
+void gpt2::head(const float* p, const batch_view& batch, float scale, std::span<float> losses,
+                const gradient_sums* gradients) {
     const auto d = plan_.model.width;
     const auto v = plan_.model.vocabulary;
     const float* wte = p + tensors_.wte;
@@ -122,16 +122,16 @@ void gpt2::head(const float* p, const gpt2_batch& batch, float scale, std::span<
                        {at(plan_.product) + row * d, d}, workspace_, run_);
         const bool starts = gradients->first && row == 0;
         numerics::gemm({.form = gemm_form::tn, .accumulate = !starts}, {v, d, rows}, {logits, v},
-                       {x, d}, {gradients->flat.data() + tensors_.wte, d}, workspace_, run_);
+                       {x, d}, {gradients->flat + tensors_.wte, d}, workspace_, run_);
     }
 }
 
 void gpt2::backward_mlp(const float* p, std::size_t layer, sizes n,
-                        const gpt2_gradients& gradients) {
+                        const gradient_sums& gradients) {
     const auto& t = tensors_.layers[layer];
     const auto& s = plan_.layers[layer];
     const auto d = plan_.model.width;
-    float* g = gradients.flat.data();
+    float* g = gradients.flat;
     float* dx = at(plan_.d_residual);
     float* dh = at(plan_.d_hidden);
     product_backward({at(s.after_gelu), p + t.mlp_proj_weight, dx, g + t.mlp_proj_weight,
@@ -150,12 +150,12 @@ void gpt2::backward_mlp(const float* p, std::size_t layer, sizes n,
 }
 
 void gpt2::backward_attention(const float* p, std::size_t layer, sizes n,
-                              const gpt2_gradients& gradients) {
+                              const gradient_sums& gradients) {
     const auto& t = tensors_.layers[layer];
     const auto& s = plan_.layers[layer];
     const auto d = plan_.model.width;
     const auto heads = plan_.model.heads;
-    float* g = gradients.flat.data();
+    float* g = gradients.flat;
     float* dx = at(plan_.d_residual);
     float* dy = at(plan_.product);
     // The attention kernel multiplies by this gradient, hence the flush.
@@ -179,13 +179,14 @@ void gpt2::backward_attention(const float* p, std::size_t layer, sizes n,
                                  dx, dx, n.tokens, d, run_);
 }
 
-void gpt2::train(std::span<const float> parameters, const gpt2_batch& batch, float scale,
-                 std::span<float> losses, const gpt2_gradients& gradients) {
+void gpt2::train(std::span<const float> parameters, const batch_view& batch, float scale,
+                 std::span<float> losses, std::span<float> flat, bool first) {
     base::ensure(plan_.training, "the plan has room for gradients");
     const auto n = sizes_of(batch);
     const auto d = plan_.model.width;
     const float* p = parameters.data();
-    float* g = gradients.flat.data();
+    const gradient_sums gradients{flat.data(), first};
+    float* g = flat.data();
     forward(p, batch.tokens, n);
     head(p, batch, scale, losses, &gradients);
     const float* x = layer_input(plan_.layers.size());
@@ -201,27 +202,35 @@ void gpt2::train(std::span<const float> parameters, const gpt2_batch& batch, flo
         backward_attention(p, layer, n, gradients);
     }
     const std::span<float> dwpe(g + tensors_.wpe, plan_.model.context * d);
-    if (gradients.first) {
-        std::fill(gradients.embedding_use.begin(), gradients.embedding_use.end(), 0.0F);
+    const auto embedding_use = memory_.floats(plan_.embedding_use);
+    if (first) {
+        std::fill(embedding_use.begin(), embedding_use.end(), 0.0F);
         std::fill(dwpe.begin(), dwpe.end(), 0.0F);
     }
-    numerics::embed_backward(batch.tokens, dx, gradients.embedding_use.data(), d, run_);
+    numerics::embed_backward(batch.tokens, dx, embedding_use.data(), d, run_);
     numerics::position_backward(dx, n.tokens, n.time, dwpe.data(), d, run_);
 }
 
-void gpt2::evaluate(std::span<const float> parameters, const gpt2_batch& batch,
+void gpt2::finish(std::span<float> gradients) {
+    // The two uses of the tied embedding, added once, in forward order.
+    const auto embedding_use = memory_.floats(plan_.embedding_use);
+    float* wte = gradients.data() + tensors_.wte;
+    numerics::add(embedding_use.data(), wte, wte, embedding_use.size(), run_);
+}
+
+void gpt2::evaluate(std::span<const float> parameters, const batch_view& batch,
                     std::span<float> losses) {
     forward(parameters.data(), batch.tokens, sizes_of(batch));
     head(parameters.data(), batch, 1.0F, losses, nullptr);
 }
 
-void gpt2::next_logits(std::span<const float> parameters, std::span<const std::uint32_t> tokens,
+void gpt2::next_logits(std::span<const float> parameters, const batch_view& batch,
                        std::span<float> out) {
-    const auto n = sizes_of({tokens, {}, tokens.size()});
+    const auto n = sizes_of(batch);
     const auto d = plan_.model.width;
     const auto v = plan_.model.vocabulary;
     base::ensure(out.size() == v, "one logit a token of the vocabulary");
-    forward(parameters.data(), tokens, n);
+    forward(parameters.data(), batch.tokens, n);
     const float* last = at(plan_.ln_f) + (n.tokens - 1) * d;
     numerics::gemm({.form = gemm_form::nt}, {1, v, d}, {last, d},
                    {parameters.data() + tensors_.wte, d}, {out.data(), v}, workspace_, run_);

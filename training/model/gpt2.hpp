@@ -11,10 +11,7 @@
 #include <span>
 #include <vector>
 
-#include "training/executor.hpp"
-#include "training/model/arena.hpp"
-#include "training/recipe.hpp"
-#include "training/state.hpp"
+#include "training/model/family.hpp"
 
 namespace tequio::training {
 
@@ -48,9 +45,11 @@ struct gpt2_layer_saved {
 
 /// Buffers of a model working on at most `sequences` sequences at a time. When not training, all
 /// layers share one set and there are no gradients.
-struct gpt2_plan {
+struct gpt2_plan final : network_plan {
     gpt2_plan(const model_config& config, std::uint64_t at_most_sequences, bool for_training,
               unsigned threads, arena_plan& plan);
+    std::unique_ptr<network> build(const state_layout& layout, const arena& memory,
+                                   executor& run) const override;
 
     model_config model;
     std::uint64_t sequences;
@@ -62,57 +61,44 @@ struct gpt2_plan {
     arena_slice logits;                       ///< (head_rows, vocabulary)
     arena_slice product;                      ///< (tokens, d), product before its bias
     arena_slice d_residual, d_hidden, d_qkv;  ///< (tokens, d), (tokens, 4 d), (tokens, 3 d)
-    arena_slice workspace;                    ///< of gemm and attention
+    arena_slice embedding_use;  ///< (vocabulary, d): gradient of wte by its use as the embedding
+    arena_slice workspace;      ///< of gemm and attention
 };
 
-/// Where a micro-batch adds its gradients.
-struct gpt2_gradients {
-    std::span<float> flat;           ///< (padded_size); wte's place takes the head's use of it
-    std::span<float> embedding_use;  ///< (vocabulary, d), the embedding's use of wte
-    bool first;  ///< of the step: sums start at +0 and the old contents do not matter
-};
-
-/// Tokens of some sequences and what should follow each.
-struct gpt2_batch {
-    std::span<const std::uint32_t> tokens;   ///< (n, time), each below the vocabulary
-    std::span<const std::uint32_t> targets;  ///< (n, time), likewise
-    std::uint64_t time;                      ///< at most the context
-};
-
-/// Runs the plan in an arena. Not thread-safe; all buffers belong to the arena, which outlives it.
-class gpt2 {
+/// Runs the plan. In `gradients`, wte's place takes the head's use of it until `finish`.
+class gpt2 final : public network {
 public:
     gpt2(const state_layout& layout, gpt2_plan plan, const arena& memory, executor& run);
 
-    /// Losses and gradients of one micro-batch. losses: (tokens), written. scale: 1 / counted
-    /// tokens of the whole step. Weight gradients sum over tokens by the matrix rule with panels
-    /// from the micro-batch's start: a micro-batch of a multiple of 256 tokens continues the sum of
-    /// the one before exactly as if both were one.
-    void train(std::span<const float> parameters, const gpt2_batch& batch, float scale,
-               std::span<float> losses, const gpt2_gradients& gradients);
-    /// Losses alone, by the same operations. losses: (tokens), written.
-    void evaluate(std::span<const float> parameters, const gpt2_batch& batch,
-                  std::span<float> losses);
-    /// Logits that follow the last of `tokens` (one sequence). out: (vocabulary), written.
-    void next_logits(std::span<const float> parameters, std::span<const std::uint32_t> tokens,
-                     std::span<float> out);
+    void train(std::span<const float> parameters, const batch_view& batch, float scale,
+               std::span<float> losses, std::span<float> gradients, bool first) override;
+    void finish(std::span<float> gradients) override;
+    void evaluate(std::span<const float> parameters, const batch_view& batch,
+                  std::span<float> losses) override;
+    void next_logits(std::span<const float> parameters, const batch_view& batch,
+                     std::span<float> out) override;
 
 private:
+    /// Where a micro-batch adds its gradients.
+    struct gradient_sums {
+        float* flat;
+        bool first;
+    };
     struct sizes {
         std::size_t sequences, time, tokens;
     };
-    sizes sizes_of(const gpt2_batch& batch) const;
+    sizes sizes_of(const batch_view& batch) const;
     float* at(arena_slice slice) const { return memory_.floats(slice).data(); }
     const float* layer_input(std::size_t layer) const;
     void forward(const float* parameters, std::span<const std::uint32_t> tokens, sizes n);
     void forward_attention(const float* parameters, std::size_t layer, sizes n);
     void forward_mlp(const float* parameters, std::size_t layer, sizes n);
-    void head(const float* parameters, const gpt2_batch& batch, float scale,
-              std::span<float> losses, const gpt2_gradients* gradients);
+    void head(const float* parameters, const batch_view& batch, float scale,
+              std::span<float> losses, const gradient_sums* gradients);
     void backward_mlp(const float* parameters, std::size_t layer, sizes n,
-                      const gpt2_gradients& gradients);
+                      const gradient_sums& gradients);
     void backward_attention(const float* parameters, std::size_t layer, sizes n,
-                            const gpt2_gradients& gradients);
+                            const gradient_sums& gradients);
     /// y (rows, out) = x (rows, in) W (in, out); bias and flush as gemm's.
     void product(const float* x, const float* weight, const float* bias, bool flush, float* y,
                  std::size_t rows, std::size_t in, std::size_t out);

@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <cmath>
 #include <string>
 
 #include "training/model/gpt2.hpp"
@@ -56,7 +57,50 @@ gpt2_layer_saved plan_layer(arena_plan& plan, const model_config& m, std::uint64
     return s;
 }
 
+unsigned __int128 parameters_of(const model_config& m) {
+    // Embeddings, per layer 12 d^2 weights and 13 d biases and norms, and a last norm; the head is
+    // the embedding.
+    const unsigned __int128 d = m.width;
+    return (m.vocabulary + m.context) * d + m.layers * (12 * d * d + 13 * d) + 2 * d;
+}
+
+/// Names and shapes (in, out) as Conv1D has them: Hugging Face modeling_gpt2.py.
+void tensors_of(const model_config& m, tensor_list& out) {
+    const auto d = m.width;
+    const double plain = 0.02;
+    const double back = plain / std::sqrt(2.0 * static_cast<double>(m.layers));
+    const auto linear = [&](const std::string& name, std::uint64_t in, std::uint64_t width,
+                            double deviation) {
+        out.drawn(name + ".weight", {in, width}, deviation);
+        out.constant(name + ".bias", width, 0.0F);
+    };
+    out.drawn("transformer.wte.weight", {m.vocabulary, d}, plain);
+    out.drawn("transformer.wpe.weight", {m.context, d}, plain);
+    out.norm("transformer.ln_f", d);
+    for (std::uint64_t i = 0; i < m.layers; ++i) {
+        const auto h = "transformer.h." + std::to_string(i);
+        out.norm(h + ".ln_1", d);
+        linear(h + ".attn.c_attn", d, 3 * d, plain);
+        linear(h + ".attn.c_proj", d, d, back);
+        out.norm(h + ".ln_2", d);
+        linear(h + ".mlp.c_fc", d, 4 * d, plain);
+        linear(h + ".mlp.c_proj", 4 * d, d, back);
+    }
+}
+
+std::unique_ptr<network_plan> plan_of(const model_config& model, std::uint64_t sequences,
+                                      bool training, unsigned threads, arena_plan& plan) {
+    return std::make_unique<gpt2_plan>(model, sequences, training, threads, plan);
+}
+
 }  // namespace
+
+const model_family gpt2_family{"gpt2", parameters_of, tensors_of, plan_of};
+
+std::unique_ptr<network> gpt2_plan::build(const state_layout& layout, const arena& memory,
+                                          executor& run) const {
+    return std::make_unique<gpt2>(layout, *this, memory, run);
+}
 
 gpt2_tensors gpt2_tensors_of(const state_layout& layout, std::uint64_t layers) {
     const auto at = [&](const std::string& name) {
@@ -106,6 +150,7 @@ gpt2_plan::gpt2_plan(const model_config& config, std::uint64_t at_most_sequences
         d_residual = plan.floats(wide);
         d_hidden = plan.floats(saturating_product({wide, 4}));
         d_qkv = plan.floats(saturating_product({wide, 3}));
+        embedding_use = plan.floats(saturating_product({model.vocabulary, model.width}));
     }
     workspace = plan.bytes(workspace_bytes(model, sequences, head_rows, threads));
 }

@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "training/errc.hpp"
-#include "training/model/gpt2.hpp"
+#include "training/model/family.hpp"
 #include "training/numerics/math64.hpp"
 #include "training/numerics/philox.hpp"
 
@@ -63,16 +63,17 @@ base::result<void> sample(const loaded_model& model, base::byte_view prompt,
     const auto& m = model.model;
     TEQUIO_TRY(auto tokens, tokens_of(prompt, m.vocabulary));
     arena_plan total;
-    gpt2_plan plan(m, 1, false, run.threads(), total);
+    const auto plan = family_of(m).plan(m, 1, false, run.threads(), total);
     TEQUIO_TRY(const auto memory, arena::create(total));
-    gpt2 network(model.layout, std::move(plan), memory, run);
+    const auto network = plan->build(model.layout, memory, run);
     const numerics::draws draws(numerics::derive_key(stream_sampling, options.seed, base::digest{}),
                                 {});
     std::vector<float> logits(m.vocabulary);
     std::vector<double> weights(m.vocabulary);
     for (std::uint64_t i = 0; i < options.tokens; ++i) {
         const auto seen = std::min<std::size_t>(tokens.size(), m.context);
-        network.next_logits(model.parameters, std::span(tokens).last(seen), logits);
+        network->next_logits(model.parameters, {std::span(tokens).last(seen), {}, {}, seen},
+                             logits);
         const double share = (static_cast<double>(draws.word(i)) + 0.5) * 0x1p-32;
         tokens.push_back(options.temperature == 0
                              ? likeliest(logits)

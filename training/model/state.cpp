@@ -6,28 +6,13 @@
 #include "base/blob.hpp"
 #include "base/ensure.hpp"
 #include "base/merkle.hpp"
+#include "training/model/family.hpp"
 
 namespace tequio::training {
 namespace {
 
 static_assert(std::endian::native == std::endian::little,
               "digests are over little-endian bytes, taken straight from memory");
-
-void add_tensor(state_layout& layout, std::string name, std::vector<std::uint64_t> shape) {
-    tensor_spec t;
-    t.size = 1;
-    for (const auto n : shape) t.size *= n;
-    t.name = std::move(name);
-    t.decay = shape.size() >= 2;
-    t.shape = std::move(shape);
-    layout.tensors.push_back(std::move(t));
-}
-
-void add_pair(state_layout& layout, const std::string& name, std::vector<std::uint64_t> weight,
-              std::uint64_t bias) {
-    add_tensor(layout, name + ".weight", std::move(weight));
-    add_tensor(layout, name + ".bias", {bias});
-}
 
 base::digest leaf_of(std::string_view prefix, const tensor_spec& t, std::span<const float> flat) {
     base::byte_vector leaf;
@@ -49,20 +34,10 @@ const tensor_spec& state_layout::tensor(std::string_view name) const {
 }
 
 state_layout layout_of(const model_config& model) {
-    const auto d = model.width;
+    tensor_list tensors;
+    family_of(model).tensors(model, tensors);
     state_layout layout;
-    add_tensor(layout, "transformer.wte.weight", {model.vocabulary, d});
-    add_tensor(layout, "transformer.wpe.weight", {model.context, d});
-    add_pair(layout, "transformer.ln_f", {d}, d);
-    for (std::uint64_t i = 0; i < model.layers; ++i) {
-        const auto h = "transformer.h." + std::to_string(i);
-        add_pair(layout, h + ".ln_1", {d}, d);
-        add_pair(layout, h + ".attn.c_attn", {d, 3 * d}, 3 * d);
-        add_pair(layout, h + ".attn.c_proj", {d, d}, d);
-        add_pair(layout, h + ".ln_2", {d}, d);
-        add_pair(layout, h + ".mlp.c_fc", {d, 4 * d}, 4 * d);
-        add_pair(layout, h + ".mlp.c_proj", {4 * d, d}, d);
-    }
+    layout.tensors = tensors.take();
     std::sort(layout.tensors.begin(), layout.tensors.end(),
               [](const auto& a, const auto& b) { return a.name < b.name; });
     for (auto& t : layout.tensors) {

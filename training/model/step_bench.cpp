@@ -48,7 +48,7 @@ base::result<std::unique_ptr<step_bench>> step_bench::create(const bench_preset&
     TEQUIO_TRY(p->work, trainer::create(config, p->layout, run));
     std::vector<float> parameters(p->layout.padded_size);
     std::vector<float> momentum(p->layout.padded_size);
-    fill_initial(preset.model, p->layout, 1, base::digest{}, {parameters, momentum}, run);
+    fill_initial(p->layout, 1, base::digest{}, {parameters, momentum}, run);
     p->work->begin(parameters);
     return std::unique_ptr<step_bench>(new step_bench(std::move(p)));
 }
@@ -56,13 +56,12 @@ base::result<std::unique_ptr<step_bench>> step_bench::create(const bench_preset&
 double step_bench::one_step() {
     auto& p = *parts_;
     const auto key = numerics::derive_key(numerics::stream_data_order, 1, base::digest{});
-    const auto fill = [&](std::uint64_t first, std::span<std::uint32_t> tokens,
-                          std::span<std::uint32_t> targets) {
+    const auto fill = [&](std::uint64_t first, const batch_span& batch) {
         const numerics::draws draws(key, {.round = 0, .lane = 0, .step = p.steps});
         const auto start = first * p.preset.model.context;
-        for (std::size_t i = 0; i < tokens.size(); ++i) {
-            tokens[i] = draws.below(start + i, p.preset.model.vocabulary);
-            targets[i] = draws.below(start + i + 1, p.preset.model.vocabulary);
+        for (std::size_t i = 0; i < batch.targets.size(); ++i) {
+            batch.tokens[i] = draws.below(start + i, p.preset.model.vocabulary);
+            batch.targets[i] = draws.below(start + i + 1, p.preset.model.vocabulary);
         }
     };
     ++p.steps;
@@ -80,9 +79,7 @@ std::uint64_t step_bench::tokens_per_step() const {
 }
 
 std::uint64_t step_bench::flops_per_step() const {
-    const auto& m = parts_->preset.model;
-    const auto tokens = tokens_per_step();
-    return 6 * parameters() * tokens + 12 * m.layers * m.context * m.width * tokens;
+    return token_flops(parts_->preset.model) * tokens_per_step();
 }
 
 }  // namespace tequio::training

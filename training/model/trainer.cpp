@@ -6,6 +6,7 @@
 
 #include "base/ensure.hpp"
 #include "training/errc.hpp"
+#include "training/model/family.hpp"
 #include "training/numerics/elementwise.hpp"
 #include "training/numerics/reduce.hpp"
 
@@ -17,10 +18,8 @@ trainer_plan::trainer_plan(const trainer_config& config, const state_layout& lay
       gradients(total.floats(layout.padded_size)),
       first(total.floats(layout.padded_size)),
       second(total.floats(layout.padded_size)),
-      embedding_use(
-          total.floats(saturating_product({config.model.vocabulary, config.model.width}))),
       losses(total.floats(saturating_product({config.batch, config.model.context}))),
-      model(config.model, config.micro_batch, true, threads, total) {}
+      model(family_of(config.model).plan(config.model, config.micro_batch, true, threads, total)) {}
 
 trainer::trainer(const trainer_config& config, const state_layout& layout, trainer_plan plan,
                  arena memory, executor& run)
@@ -29,9 +28,10 @@ trainer::trainer(const trainer_config& config, const state_layout& layout, train
       plan_(std::move(plan)),
       memory_(std::move(memory)),
       run_(run),
-      model_(layout, plan_.model, memory_, run),
-      tokens_(config.micro_batch * config.model.context),
-      targets_(config.micro_batch * config.model.context) {}
+      model_(plan_.model->build(layout, memory_, run)),
+      tokens_(config.model.inputs == 0 ? config.micro_batch * config.model.context : 0),
+      targets_(config.micro_batch * config.model.context),
+      inputs_(config.micro_batch * config.model.inputs) {}
 
 base::result<std::unique_ptr<trainer>> trainer::create(const trainer_config& config,
                                                        const state_layout& layout, executor& run) {
@@ -51,13 +51,14 @@ void trainer::begin(std::span<const float> parameters) {
     }
 }
 
-gpt2_batch trainer::next_batch(std::uint64_t first, std::uint64_t sequences,
+batch_view trainer::next_batch(std::uint64_t first, std::uint64_t sequences,
                                const batch_source& source) {
     const auto count = sequences * config_.model.context;
-    const auto tokens = std::span(tokens_).first(count);
-    const auto targets = std::span(targets_).first(count);
-    source(first, tokens, targets);
-    return {tokens, targets, config_.model.context};
+    const batch_span batch{std::span(tokens_).first(tokens_.empty() ? 0 : count),
+                           std::span(inputs_).first(sequences * config_.model.inputs),
+                           std::span(targets_).first(count)};
+    source(first, batch);
+    return {batch.tokens, batch.inputs, batch.targets, config_.model.context};
 }
 
 base::result<step_result> trainer::step(std::uint64_t number, double learning_rate,
@@ -66,14 +67,13 @@ base::result<step_result> trainer::step(std::uint64_t number, double learning_ra
     const auto losses = memory_.floats(plan_.losses);
     const auto scale = static_cast<float>(1.0 / static_cast<double>(losses.size()));
     const auto gradients = memory_.floats(plan_.gradients);
-    const auto embedding_use = memory_.floats(plan_.embedding_use);
     for (std::uint64_t at = 0; at < config_.batch; at += config_.micro_batch) {
         if (!go_on()) return fail(errc::stopped, "stopped between two micro-batches");
         const auto sequences = std::min(config_.micro_batch, config_.batch - at);
         const auto batch = next_batch(at, sequences, source);
-        model_.train(parameters(), batch, scale,
-                     losses.subspan(at * config_.model.context, batch.tokens.size()),
-                     {gradients, embedding_use, at == 0});
+        model_->train(parameters(), batch, scale,
+                      losses.subspan(at * config_.model.context, batch.targets.size()), gradients,
+                      at == 0);
     }
     step_result result;
     result.loss = numerics::wide_sum(losses) / static_cast<double>(losses.size());
@@ -81,9 +81,7 @@ base::result<step_result> trainer::step(std::uint64_t number, double learning_ra
         result.not_finite = "loss";
         return result;
     }
-    // The two uses of the tied embedding, added once, in forward order.
-    auto* wte = gradients.data() + layout_.tensor("transformer.wte.weight").offset;
-    numerics::add(embedding_use.data(), wte, wte, embedding_use.size(), run_);
+    model_->finish(gradients);
     result.not_finite = update(number, learning_rate);
     return result;
 }
@@ -120,7 +118,7 @@ base::result<void> trainer::evaluate(std::span<const float> parameters, std::uin
     for (std::uint64_t at = 0; at < sequences; at += config_.micro_batch) {
         if (!go_on()) return fail(errc::stopped, "stopped between two windows");
         const auto batch = next_batch(at, std::min(config_.micro_batch, sequences - at), source);
-        model_.evaluate(parameters, batch, losses.subspan(at * context, batch.tokens.size()));
+        model_->evaluate(parameters, batch, losses.subspan(at * context, batch.targets.size()));
     }
     return {};
 }

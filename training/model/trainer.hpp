@@ -14,7 +14,7 @@
 #include "base/result.hpp"
 #include "training/executor.hpp"
 #include "training/model/arena.hpp"
-#include "training/model/gpt2.hpp"
+#include "training/model/network.hpp"
 #include "training/numerics/adamw.hpp"
 #include "training/recipe.hpp"
 #include "training/state.hpp"
@@ -35,9 +35,8 @@ struct trainer_plan {
 
     arena_plan total;
     arena_slice parameters, gradients, first, second;  ///< (P) each; AdamW's moments
-    arena_slice embedding_use;                         ///< (vocabulary, width)
     arena_slice losses;                                ///< (batch * context)
-    gpt2_plan model;
+    std::unique_ptr<network_plan> model;
 };
 
 /// What one step came to.
@@ -58,9 +57,8 @@ public:
     /// Starts a lane: copies the parameters (padded_size floats), clears the moments.
     void begin(std::span<const float> parameters);
 
-    /// Fills tokens and targets, both (sequences, context), with sequences first, first + 1, ...
-    using batch_source = std::function<void(std::uint64_t first, std::span<std::uint32_t> tokens,
-                                            std::span<std::uint32_t> targets)>;
+    /// Fills a batch with sequences (or examples) first, first + 1, ...
+    using batch_source = std::function<void(std::uint64_t first, const batch_span& batch)>;
     /// One step, the `number`-th since `begin`, counted from 1. `go_on` is asked before each
     /// micro-batch. Errors: `errc::stopped`; the parameters are then those before the step.
     base::result<step_result> step(std::uint64_t number, double learning_rate,
@@ -82,15 +80,16 @@ private:
     trainer(const trainer_config& config, const state_layout& layout, trainer_plan plan,
             arena memory, executor& run);
     std::optional<std::string> update(std::uint64_t number, double learning_rate);
-    gpt2_batch next_batch(std::uint64_t first, std::uint64_t sequences, const batch_source& source);
+    batch_view next_batch(std::uint64_t first, std::uint64_t sequences, const batch_source& source);
 
     trainer_config config_;
     const state_layout& layout_;
     trainer_plan plan_;
     arena memory_;
     executor& run_;
-    gpt2 model_;
-    std::vector<std::uint32_t> tokens_, targets_;  // (micro_batch, context)
+    std::unique_ptr<network> model_;
+    std::vector<std::uint32_t> tokens_, targets_;  // (micro_batch, context); no tokens for an mlp
+    std::vector<float> inputs_;                    // (micro_batch, inputs), for an mlp
 };
 
 }  // namespace tequio::training

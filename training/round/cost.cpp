@@ -29,9 +29,8 @@ job_cost cost_of(const recipe& r) {
     const auto windows =
         std::min(validation_windows_max, r.data.validation_tokens / (r.model.context + 1));
     out.validation_tokens = windows * r.model.context;
-    const wide forward =
-        wide{2} * layout.parameters + wide{4} * r.model.layers * r.model.context * r.model.width;
-    out.validation_flops = saturate(forward * out.validation_tokens);
+    // Forward is a third of forward and backward (Kaplan et al. 2020, section 2.1).
+    out.validation_flops = saturate(wide{token_flops(r.model)} / 3 * out.validation_tokens);
     const auto rounds = static_cast<double>(r.train.rounds);
     out.total_flops =
         rounds * static_cast<double>(r.train.lanes) * static_cast<double>(out.lane_flops) +

@@ -97,7 +97,8 @@ void job_reader::missing(std::string_view key, std::string allowed) {
 
 void job_reader::integer(std::string_view key, std::uint64_t& value, std::uint64_t low,
                          std::uint64_t high) {
-    if (key == "vocabulary") return;  // follows from the tokenizer
+    // These follow from the tokenizer or the data.
+    if (key == "vocabulary" || key == "inputs" || key == "classes") return;
     const auto* node = find(key);
     if (node == nullptr) {
         if (value < low || value > high) missing(key, range_text(low, high));
@@ -172,6 +173,13 @@ void job_reader::word(std::string_view key, std::string& value, const word_choic
         return refuse(key, std::move(f.found), std::move(f.allowed), f.lacking);
     }
     value = node->text;
+}
+
+void job_reader::flag(std::string_view key, bool& value) {
+    const auto* node = find(key);
+    if (node == nullptr) return;
+    if (node->type != kind::boolean) return refuse(key, node->shown(), "true or false");
+    value = node->boolean;
 }
 
 void job_reader::constant(std::string_view key, const word_choice& choice) {

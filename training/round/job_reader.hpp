@@ -4,6 +4,7 @@
 /// which keys it was asked for, so that the others can be called unknown.
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -23,7 +24,10 @@ public:
     void integer(std::string_view key, std::uint64_t& value, std::uint64_t low, std::uint64_t high);
     void signed_integer(std::string_view key, int& value, int low, int high);
     void real(std::string_view key, double& value, const real_bounds& bounds);
+    void flag(std::string_view key, bool& value);
     void word(std::string_view key, std::string& value, const word_choice& choice);
+    /// Blobs are made of files that other keys name: nothing to read.
+    void optional_blob(std::string_view, std::optional<base::blob_ref>&, std::string_view) {}
     void constant(std::string_view key, const word_choice& choice);
 
     /// Any text, judged by the caller. False: missing or of another type (a fault then).

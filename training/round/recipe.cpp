@@ -2,6 +2,7 @@
 
 #include "base/sha256.hpp"
 #include "training/errc.hpp"
+#include "training/model/family.hpp"
 #include "training/round/lines.hpp"
 #include "training/round/recipe_fields.hpp"
 
@@ -37,7 +38,12 @@ public:
     void constant(std::string_view key, const word_choice& choice) {
         out_.value(key, choice.has.front());
     }
+    void flag(std::string_view key, bool value) { out_.value(key, value ? "true" : "false"); }
     void blob(std::string_view key, const base::blob_ref& ref) { out_.value(key, ref.text()); }
+    void optional_blob(std::string_view key, const std::optional<base::blob_ref>& ref,
+                       std::string_view none) {
+        out_.value(key, ref ? ref->text() : std::string(none));
+    }
 
 private:
     line_writer& out_;
@@ -73,15 +79,30 @@ public:
             in_.refuse(key, word_fault("", found, choice).allowed);
         }
     }
-    void blob(std::string_view key, base::blob_ref& value) {
+    void flag(std::string_view key, bool& value) {
         const auto text = in_.value(key);
         if (in_.failed()) return;
+        if (text != "true" && text != "false") return in_.refuse(key, "true or false");
+        value = text == "true";
+    }
+    void blob(std::string_view key, base::blob_ref& value) {
+        const auto text = in_.value(key);
+        if (!in_.failed()) read_blob(key, text, value);
+    }
+    void optional_blob(std::string_view key, std::optional<base::blob_ref>& value,
+                       std::string_view none) {
+        const auto text = in_.value(key);
+        value.reset();
+        if (!in_.failed() && text != none) read_blob(key, text, value.emplace());
+    }
+
+private:
+    void read_blob(std::string_view key, std::string_view text, base::blob_ref& value) {
         const auto ref = base::parse_blob_ref(text);
         if (!ref) return in_.refuse(key, "64 hexadecimal digits, ':', size in bytes");
         value = *ref;
     }
 
-private:
     line_reader& in_;
 };
 
@@ -92,7 +113,7 @@ std::string recipe_text(const recipe& r) {
     out.line(recipe_magic);
     text_writer writer(out);
     visit_model(r.model, writer);
-    visit_data(r.data, writer);
+    visit_data(r.data, r.model.family, writer);
     visit_train(r.train, writer);
     visit_slices(writer);
     return out.take();
@@ -121,7 +142,8 @@ base::result<recipe> parse_recipe(std::string_view text) {
     in.line(recipe_magic);
     text_reader reader(in);
     visit_model(r.model, reader);
-    visit_data(r.data, reader);
+    if (r.model.family == "mlp") r.model.context = 1;
+    visit_data(r.data, r.model.family, reader);
     visit_train(r.train, reader);
     visit_slices(reader);
     TEQUIO_CHECK(in.finish());
@@ -135,16 +157,15 @@ base::recipe_id recipe_id_of(const recipe& r) {
 }
 
 std::optional<std::uint64_t> parameter_count(const model_config& m) {
-    if (m.family != "gpt2") return std::nullopt;
-    // GPT-2 with a tied head: embeddings, per layer 12 d^2 weights and 13 d biases and norms, and a
-    // last norm. Each factor is below 2^21 here, so 128 bits hold every product.
-    if (m.layers > recipe_limits::layers || m.width > recipe_limits::width ||
-        m.context > recipe_limits::context || m.vocabulary > recipe_limits::vocabulary) {
+    const auto* family = find_family(m.family);
+    // Each factor of a family's formula is below 2^21 here, so 128 bits hold every product.
+    if (family == nullptr || m.layers > recipe_limits::layers || m.width > recipe_limits::width ||
+        m.context > recipe_limits::context || m.vocabulary > recipe_limits::vocabulary ||
+        m.heads > recipe_limits::heads || m.kv_heads > recipe_limits::heads ||
+        m.hidden > recipe_limits::hidden || m.inputs > recipe_limits::inputs) {
         return std::nullopt;
     }
-    const wide d = m.width;
-    const wide count =
-        (wide{m.vocabulary} + m.context) * d + m.layers * (12 * d * d + 13 * d) + 2 * d;
+    const wide count = family->parameters(m);
     if (count > recipe_limits::parameters) return std::nullopt;
     return static_cast<std::uint64_t>(count);
 }
@@ -153,10 +174,21 @@ std::uint64_t lane_tokens(const recipe& r) {
     return r.train.inner_steps * r.train.batch * r.model.context;
 }
 
+std::uint64_t data_blob_bytes(const model_config& m, const data_config& d) {
+    const wide values = m.family == "mlp" ? m.inputs : 1;
+    const wide unit = values * d.token_bytes + (m.family == "mlp" ? sizeof(std::uint32_t) : 0);
+    const wide scales = m.family == "mlp" ? 2 * sizeof(float) * values : 0;
+    const wide bytes = scales + unit * d.token_count;
+    return bytes > UINT64_MAX ? UINT64_MAX : static_cast<std::uint64_t>(bytes);
+}
+
+std::uint64_t token_flops(const model_config& m) {
+    const std::uint64_t attention = m.family == "mlp" ? 0 : 12 * m.layers * m.context * m.width;
+    return 6 * parameter_count(m).value_or(recipe_limits::parameters) + attention;
+}
+
 std::uint64_t lane_flops(const recipe& r) {
-    const wide a_token = wide{6} * parameter_count(r.model).value_or(0) +
-                         wide{12} * r.model.layers * r.model.context * r.model.width;
-    const wide flops = a_token * lane_tokens(r);
+    const wide flops = wide{token_flops(r.model)} * lane_tokens(r);
     return flops > recipe_limits::lane_flops ? recipe_limits::lane_flops
                                              : static_cast<std::uint64_t>(flops);
 }

@@ -41,8 +41,13 @@ public:
         if (!among(value, choice.has)) out_.push_back(word_fault(full(key), value, choice));
     }
     void constant(std::string_view, const word_choice&) {}
+    void flag(std::string_view, bool) {}
     void blob(std::string_view key, const base::blob_ref& ref) {
         if (ref.size > base::blob_size_max_bytes) add(key, ref.text(), "a blob of at most 1 TiB");
+    }
+    void optional_blob(std::string_view key, const std::optional<base::blob_ref>& ref,
+                       std::string_view) {
+        if (ref) blob(key, *ref);
     }
 
 private:
@@ -53,6 +58,22 @@ private:
     std::vector<field_fault>& out_;
     std::string section_;
 };
+
+void check_heads(const model_config& m, std::vector<field_fault>& out) {
+    // Either of the two may be the mistake, so both lines are named.
+    const auto refuse = [&](std::string width_allowed, std::string heads_allowed) {
+        out.push_back({"model.heads", std::to_string(m.heads), std::move(heads_allowed)});
+        out.push_back({"model.width", std::to_string(m.width), std::move(width_allowed)});
+    };
+    const auto width = " (width is " + std::to_string(m.width) + ")";
+    const auto heads = " (heads is " + std::to_string(m.heads) + ")";
+    if (m.width % m.heads != 0) {
+        refuse("a multiple of heads" + heads, "a divisor of width" + width);
+    } else if (m.width / m.heads > recipe_limits::head_size) {
+        const auto most = std::to_string(recipe_limits::head_size);
+        refuse("at most " + most + " times heads" + heads, "at least width / " + most + width);
+    }
+}
 
 }  // namespace
 
@@ -97,28 +118,21 @@ field_fault word_fault(std::string key, std::string_view found, const word_choic
 void check_fields(const recipe& r, std::vector<field_fault>& out) {
     field_checker checker(out);
     visit_model(r.model, checker);
-    visit_data(r.data, checker);
+    visit_data(r.data, r.model.family, checker);
     visit_train(r.train, checker);
 }
 
 void check_model_relations(const model_config& m, std::vector<field_fault>& out) {
-    // Either of the two may be the mistake, so both lines are named.
-    const auto refuse = [&](std::string width_allowed, std::string heads_allowed) {
-        out.push_back({"model.heads", std::to_string(m.heads), std::move(heads_allowed)});
-        out.push_back({"model.width", std::to_string(m.width), std::move(width_allowed)});
-    };
-    const auto width = " (width is " + std::to_string(m.width) + ")";
-    const auto heads = " (heads is " + std::to_string(m.heads) + ")";
-    if (m.width % m.heads != 0) {
-        refuse("a multiple of heads" + heads, "a divisor of width" + width);
-    } else if (m.width / m.heads > recipe_limits::head_size) {
-        const auto most = std::to_string(recipe_limits::head_size);
-        refuse("at most " + most + " times heads" + heads, "at least width / " + most + width);
-    }
-    if (!parameter_count(m)) {
+    if (m.family != "mlp") check_heads(m, out);
+    const auto parameters = parameter_count(m);
+    if (!parameters) {
         out.push_back(
             {"model.layers", std::to_string(m.layers),
              "a model of at most " + std::to_string(recipe_limits::parameters) + " parameters"});
+    } else if (m.init && m.init->size != *parameters * sizeof(float)) {
+        out.push_back({"model.init", m.init->text(),
+                       "a blob of " + std::to_string(*parameters * sizeof(float)) +
+                           " bytes: one float32 a parameter"});
     }
 }
 
@@ -135,10 +149,7 @@ void check_train_relations(const model_config& m, const train_config& t,
                            " with context " + std::to_string(m.context)});
         return;
     }
-    const auto parameters = parameter_count(m);
-    const wide a_token = wide{6} * parameters.value_or(recipe_limits::parameters) +
-                         wide{12} * m.layers * m.context * m.width;
-    if (a_token * step * t.inner_steps > recipe_limits::lane_flops) {
+    if (wide{token_flops(m)} * step * t.inner_steps > recipe_limits::lane_flops) {
         out.push_back({"train.inner_steps", std::to_string(t.inner_steps),
                        "a lane of at most 2^62 floating-point operations"});
     }
@@ -146,22 +157,32 @@ void check_train_relations(const model_config& m, const train_config& t,
 
 void check_data_relations(const recipe& r, std::vector<field_fault>& out) {
     const auto& d = r.data;
-    const auto add = [&](const char* key, std::uint64_t found, std::string allowed) {
-        out.push_back({key, std::to_string(found), std::move(allowed)});
+    const bool examples = r.model.family == "mlp";
+    const auto add = [&](const char* key, const char* key_of_examples, std::uint64_t found,
+                         std::string allowed) {
+        out.push_back(
+            {examples ? key_of_examples : key, std::to_string(found), std::move(allowed)});
     };
-    if (d.token_bytes == 3) add("data.token_bytes", 3, "1, 2 or 4");
-    if (d.tokens.size != d.token_count * d.token_bytes) {
-        add("data.token_count", d.token_count, "the blob's size divided by token_bytes");
+    if (d.token_bytes == 3 || (examples && d.token_bytes == 2)) {
+        add("data.token_bytes", "data.value_bytes", d.token_bytes,
+            examples ? "1 or 4" : "1, 2 or 4");
+    }
+    if (d.tokens.size != data_blob_bytes(r.model, d)) {
+        add("data.token_count", "data.example_count", d.token_count,
+            "as many as the blob's " + std::to_string(d.tokens.size) + " bytes hold");
         return;
     }
-    const auto sequence = r.model.context + 1;
-    if (d.validation_tokens != 0 && d.validation_tokens < sequence) {
-        add("data.validation_tokens", d.validation_tokens,
-            "0, or at least context + 1 (" + std::to_string(sequence) + ")");
+    // An example is one unit; a sequence of tokens has one more than the context, the last target.
+    const auto unit = examples ? 1 : r.model.context + 1;
+    const auto least =
+        examples ? std::string("1") : "at least context + 1 (" + std::to_string(unit) + ")";
+    if (d.validation_tokens != 0 && d.validation_tokens < unit) {
+        add("data.validation_tokens", "data.validation_examples", d.validation_tokens,
+            "0, or " + least);
     }
-    if (d.token_count < d.validation_tokens || d.token_count - d.validation_tokens < sequence) {
-        add("data.token_count", d.token_count,
-            "at least context + 1 (" + std::to_string(sequence) + ") beside the validation tokens");
+    if (d.token_count < d.validation_tokens || d.token_count - d.validation_tokens < unit) {
+        add("data.token_count", "data.example_count", d.token_count,
+            least + " beside the validation " + (examples ? "examples" : "tokens"));
     }
 }
 

@@ -51,31 +51,50 @@ inline constexpr real_bounds clip_bounds{recipe_limits::rate_min, recipe_limits:
 inline constexpr real_bounds beta_bounds{0, 1, false, true};
 inline constexpr real_bounds share_bounds{0, 1};
 inline constexpr real_bounds epsilon_bounds{recipe_limits::rate_min, 1};
+inline constexpr real_bounds theta_bounds{1, 1e12};
 inline constexpr real_bounds decay_bounds{0, 1000};
 inline constexpr real_bounds outer_rate_bounds{recipe_limits::rate_min, 1000};
 
 /// Visitors have: section(name), integer(key, value, low, high), signed_integer(key, int, low,
-/// high), real(key, value, bounds), word(key, value, choice), constant(key, choice) and
-/// blob(key, value). Keys are without their section.
+/// high), real(key, value, bounds), flag(key, bool), word(key, value, choice), constant(key,
+/// choice), blob(key, value) and optional_blob(key, value, word for none). Keys are without their
+/// section. Which fields there are may depend on those visited before.
 template <class Model, class Visitor>
 void visit_model(Model& m, Visitor& v) {
     using limit = recipe_limits;
     v.section("model");
     v.word("family", m.family, word_choice{families_has, families_lacks});
-    v.integer("layers", m.layers, 1, limit::layers);
-    v.integer("heads", m.heads, 1, limit::heads);
-    v.integer("width", m.width, 1, limit::width);
-    v.integer("context", m.context, 1, limit::context);
-    v.integer("vocabulary", m.vocabulary, 2, limit::vocabulary);
+    if (m.family == "mlp") {
+        v.integer("inputs", m.inputs, 1, limit::inputs);
+        v.integer("layers", m.layers, 1, limit::layers);
+        v.integer("width", m.width, 1, limit::width);
+        v.integer("classes", m.vocabulary, 2, limit::vocabulary);
+    } else {
+        v.integer("layers", m.layers, 1, limit::layers);
+        v.integer("heads", m.heads, 1, limit::heads);
+        v.integer("width", m.width, 1, limit::width);
+        v.integer("context", m.context, 1, limit::context);
+        v.integer("vocabulary", m.vocabulary, 2, limit::vocabulary);
+    }
+    if (m.family == "llama") {
+        v.integer("kv_heads", m.kv_heads, 1, limit::heads);
+        v.integer("hidden", m.hidden, 1, limit::hidden);
+        v.real("rope_theta", m.rope_theta, theta_bounds);
+        v.real("norm_epsilon", m.norm_epsilon, epsilon_bounds);
+        v.flag("tied", m.tied);
+    }
+    v.optional_blob("init", m.init, "random");
 }
 
 template <class Data, class Visitor>
-void visit_data(Data& d, Visitor& v) {
+void visit_data(Data& d, std::string_view family, Visitor& v) {
+    constexpr auto most = base::blob_size_max_bytes;
+    const bool examples = family == "mlp";
     v.section("data");
-    v.blob("tokens", d.tokens);
-    v.integer("token_bytes", d.token_bytes, 1, 4);
-    v.integer("token_count", d.token_count, 1, base::blob_size_max_bytes);
-    v.integer("validation_tokens", d.validation_tokens, 0, base::blob_size_max_bytes);
+    v.blob(examples ? "examples" : "tokens", d.tokens);
+    v.integer(examples ? "value_bytes" : "token_bytes", d.token_bytes, 1, 4);
+    v.integer(examples ? "example_count" : "token_count", d.token_count, 1, most);
+    v.integer(examples ? "validation_examples" : "validation_tokens", d.validation_tokens, 0, most);
 }
 
 template <class Train, class Visitor>

@@ -34,16 +34,15 @@ std::vector<float> two_steps(const trainer_config& config, std::uint64_t seed, e
     const auto layout = layout_of(config.model);
     auto work = trainer::create(config, layout, run).value();
     std::vector<float> parameters(layout.padded_size), momentum(layout.padded_size);
-    fill_initial(config.model, layout, seed, base::digest{}, {parameters, momentum}, run);
+    fill_initial(layout, seed, base::digest{}, {parameters, momentum}, run);
     work->begin(parameters);
     base::rng rng(seed);
-    const auto source = [&](std::uint64_t, std::span<std::uint32_t> tokens,
-                            std::span<std::uint32_t> targets) {
+    const auto source = [&](std::uint64_t, const batch_span& batch) {
         const auto any = [&] {
             return static_cast<std::uint32_t>(rng.below(config.model.vocabulary));
         };
-        for (auto& t : tokens) t = any();
-        for (auto& t : targets) t = any();
+        for (auto& t : batch.tokens) t = any();
+        for (auto& t : batch.targets) t = any();
     };
     std::vector<float> out;
     for (const std::uint64_t step : {1U, 2U}) {

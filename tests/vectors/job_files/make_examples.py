@@ -20,6 +20,7 @@ heads 6
 width 384
 context 256
 vocabulary 256
+init random
 [data]
 tokens {sha("some data")}:100000
 token_bytes 1

@@ -1,0 +1,55 @@
+#include "training/model/family.hpp"
+
+#include <array>
+#include <utility>
+
+#include "base/ensure.hpp"
+
+namespace tequio::training {
+namespace {
+
+constexpr std::array<const model_family*, 1> families{&gpt2_family};
+
+tensor_spec spec_of(std::string name, std::vector<std::uint64_t> shape) {
+    tensor_spec t;
+    t.name = std::move(name);
+    t.size = 1;
+    for (const auto n : shape) t.size *= n;
+    t.decay = shape.size() >= 2;
+    t.shape = std::move(shape);
+    return t;
+}
+
+}  // namespace
+
+void tensor_list::drawn(std::string name, std::vector<std::uint64_t> shape, double deviation) {
+    auto t = spec_of(std::move(name), std::move(shape));
+    t.initial_deviation = deviation;
+    tensors_.push_back(std::move(t));
+}
+
+void tensor_list::constant(std::string name, std::uint64_t size, float value) {
+    auto t = spec_of(std::move(name), {size});
+    t.initial_value = value;
+    tensors_.push_back(std::move(t));
+}
+
+void tensor_list::norm(const std::string& name, std::uint64_t size) {
+    constant(name + ".weight", size, 1.0F);
+    constant(name + ".bias", size, 0.0F);
+}
+
+const model_family* find_family(std::string_view name) {
+    for (const auto* family : families) {
+        if (family->name == name) return family;
+    }
+    return nullptr;
+}
+
+const model_family& family_of(const model_config& model) {
+    const auto* family = find_family(model.family);
+    base::ensure(family != nullptr, "a checked recipe has a known family");
+    return *family;
+}
+
+}  // namespace tequio::training
