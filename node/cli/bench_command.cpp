@@ -1,6 +1,5 @@
 // `tequio bench train|gemm`: how fast this machine computes, beside its reference in the same run.
 
-#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <boost/json.hpp>
 #include <cstdio>
@@ -133,19 +132,19 @@ base::result<void> bench_gemm(cli_context& context, unsigned threads) {
 
 }  // namespace
 
-void add_bench_command(CLI::App& app, cli_context& context) {
+void add_bench_command(cli_command& app, cli_context& context) {
     auto* bench = app.add_subcommand("bench", "measure this machine");
     bench->require_subcommand(1);
     auto o = std::make_shared<train_options>();
     auto* train = bench->add_subcommand("train", "training steps of a preset");
-    train->add_option("--preset", o->preset, presets)->capture_default_str();
-    train->add_option("--threads", o->threads, "compute threads")->check(CLI::Range(1, 1024));
-    train->add_option("--batch", o->batch, "sequences a step")->check(CLI::Range(1, 4096));
-    train->add_option("--context", o->context, "tokens a sequence")->check(CLI::Range(1, 65536));
+    train->add_option("--preset", o->preset, presets)->show_default();
+    train->add_option("--threads", o->threads, "compute threads")->range(1, 1024);
+    train->add_option("--batch", o->batch, "sequences a step")->range(1, 4096);
+    train->add_option("--context", o->context, "tokens a sequence")->range(1, 65536);
     train->callback([&context, o] { context.run([&] { return bench_train(context, *o); }); });
     auto threads = std::make_shared<unsigned>(usable_threads());
     auto* gemm = bench->add_subcommand("gemm", "matrix products, compared with their definition");
-    gemm->add_option("--threads", *threads, "compute threads")->check(CLI::Range(1, 1024));
+    gemm->add_option("--threads", *threads, "compute threads")->range(1, 1024);
     gemm->callback(
         [&context, threads] { context.run([&] { return bench_gemm(context, *threads); }); });
     for (const char* name : {"lane", "ledger", "net", "interference"}) {

@@ -3,7 +3,6 @@
 
 #include "node/cli/config_command.hpp"
 
-#include <CLI/CLI.hpp>
 #include <cstdio>
 #include <cstdlib>
 
@@ -47,7 +46,7 @@ base::result<node_config> load_node_config(const std::optional<std::filesystem::
     return config;
 }
 
-void add_config_command(CLI::App& app, cli_context& context) {
+void add_config_command(cli_command& app, cli_context& context) {
     struct options {
         std::string file;
         bool origin = false;

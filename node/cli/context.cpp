@@ -4,7 +4,6 @@
 #include <signal.h>
 #include <unistd.h>
 
-#include <CLI/CLI.hpp>
 #include <boost/json/serialize.hpp>
 #include <cstdio>
 #include <cstdlib>
@@ -69,16 +68,13 @@ void cli_context::run(const std::function<base::result<void>()>& body) {
     if (const auto done = body(); !done) fail(done.error());
 }
 
-void refuse_command(CLI::App& parent, cli_context& context, const std::string& name,
+void refuse_command(cli_command& parent, cli_context& context, const std::string& name,
                     const std::string& has) {
-    auto* command = parent.add_subcommand(name)->group("");
-    // Without fall-through its arguments are its own, and the refusal names the command.
-    command->allow_extras()->fallthrough(false);
-    command->callback(
-        [&context, path = (parent.get_parent() ? parent.get_name() + " " : "") + name, has] {
-            context.fail(exit_code::usage, "`tequio " + path + "` is not in this version" +
-                                               (has.empty() ? "" : " (has: " + has + ")"));
-        });
+    auto* command = parent.add_subcommand(name, "")->hide()->swallow_arguments();
+    command->callback([&context, path = command->path(), has] {
+        context.fail(exit_code::usage, "`tequio " + path + "` is not in this version" +
+                                           (has.empty() ? "" : " (has: " + has + ")"));
+    });
 }
 
 exit_code exit_code_of(const base::error& error) {

@@ -9,10 +9,6 @@
 
 #include "base/result.hpp"
 
-namespace CLI {
-class App;
-}
-
 namespace tequio::node {
 
 /// Exit codes of the program.

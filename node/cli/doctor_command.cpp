@@ -3,7 +3,6 @@
 
 #include <unistd.h>
 
-#include <CLI/CLI.hpp>
 #include <boost/json.hpp>
 #include <cstdio>
 
@@ -84,7 +83,7 @@ base::result<void> doctor(cli_context& context) {
 
 }  // namespace
 
-void add_doctor_command(CLI::App& app, cli_context& context) {
+void add_doctor_command(cli_command& app, cli_context& context) {
     app.add_subcommand("doctor", "self-test: exactness, protection, reachability")
         ->callback([&context] { context.run([&] { return doctor(context); }); });
 }

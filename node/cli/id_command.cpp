@@ -1,7 +1,6 @@
 // `tequio id [export|import]` and `id submitter [export|import]`: who this node and this person
 // are.
 
-#include <CLI/CLI.hpp>
 #include <cstdio>
 
 #include "node/cli/commands.hpp"
@@ -59,7 +58,7 @@ base::result<void> import_key(cli_context& context, const key_place& place,
 }
 
 /// `export` and `import FILE` below `parent`, for the key that `place` names when the command runs.
-void add_transfer(CLI::App& parent, cli_context& context, std::function<key_place()> place) {
+void add_transfer(cli_command& parent, cli_context& context, std::function<key_place()> place) {
     parent.add_subcommand("export", "print the secret key, for a backup")
         ->callback(
             [&context, place] { context.run([&] { return export_key(context, place()); }); });
@@ -76,24 +75,23 @@ void add_transfer(CLI::App& parent, cli_context& context, std::function<key_plac
 
 }  // namespace
 
-void add_id_command(CLI::App& app, cli_context& context) {
+void add_id_command(cli_command& app, cli_context& context) {
     auto* id = app.add_subcommand("id", "this node's identity, or the submitter's key");
     id->require_subcommand(0, 1);
     add_transfer(*id, context, [&context] {
         return key_place{"identity", p2p::identity_file(context.data_dir)};
     });
-    id->add_subcommand("rotate", "")->group("")->callback([&context] {
+    id->add_subcommand("rotate", "")->hide()->callback([&context] {
         context.fail(exit_code::usage, "`tequio id rotate` is not in this version");
     });
     auto* submitter = id->add_subcommand("submitter", "the key that signs your tasks");
     submitter->require_subcommand(0, 1);
     add_transfer(*submitter, context, [] { return key_place{"submitter", submitter_file()}; });
     submitter->callback([&context, submitter] {
-        if (submitter->get_subcommands().empty())
-            context.run([&] { return print_submitter(context); });
+        if (!submitter->subcommand_chosen()) context.run([&] { return print_submitter(context); });
     });
     id->callback([&context, id] {
-        if (id->get_subcommands().empty()) context.run([&] { return print_identity(context); });
+        if (!id->subcommand_chosen()) context.run([&] { return print_identity(context); });
     });
 }
 

@@ -1,6 +1,5 @@
 // `tequio job fetch ID --out DIR`: the trained model as a Hugging Face style folder.
 
-#include <CLI/CLI.hpp>
 #include <boost/json.hpp>
 #include <cstdio>
 
@@ -74,7 +73,7 @@ base::result<void> fetch(cli_context& context, const fetch_options& o) {
 
 }  // namespace
 
-void add_job_fetch_command(CLI::App& job, cli_context& context) {
+void add_job_fetch_command(cli_command& job, cli_context& context) {
     auto o = std::make_shared<fetch_options>();
     auto* command = job.add_subcommand("fetch", "write the trained model to a folder");
     command->add_option("ID", o->id, "task id, or its first digits")->required();

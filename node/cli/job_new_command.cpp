@@ -1,7 +1,6 @@
 // `tequio job new DIR`: a commented job file, sized so that this machine alone needs under five
 // minutes.
 
-#include <CLI/CLI.hpp>
 #include <boost/json.hpp>
 #include <cstdio>
 
@@ -107,11 +106,11 @@ base::result<void> make_job(cli_context& context, const new_options& o) {
 
 }  // namespace
 
-void add_job_new_command(CLI::App& job, cli_context& context) {
+void add_job_new_command(cli_command& job, cli_context& context) {
     auto o = std::make_shared<new_options>();
     auto* command = job.add_subcommand("new", "write a commented job.toml sized for this machine");
     command->add_option("DIR", o->folder, "folder to write it to")->required();
-    command->add_option("--example", o->example, "text")->capture_default_str();
+    command->add_option("--example", o->example, "text")->show_default();
     command->callback([&context, o] { context.run([&] { return make_job(context, *o); }); });
 }
 

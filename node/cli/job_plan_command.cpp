@@ -1,6 +1,5 @@
 // `tequio job plan JOB.toml`: what a job will take, before anything is signed or published.
 
-#include <CLI/CLI.hpp>
 #include <boost/json.hpp>
 #include <cstdio>
 
@@ -120,14 +119,14 @@ base::result<void> show_plan(cli_context& context, const plan_options& o) {
 
 }  // namespace
 
-void add_job_plan_command(CLI::App& job, cli_context& context) {
+void add_job_plan_command(cli_command& job, cli_context& context) {
     auto o = std::make_shared<plan_options>();
     auto* command = job.add_subcommand("plan", "what a job will take; nothing is published");
     command->add_option("JOB.toml", o->file, "job file")->required();
-    command->add_option("--threads", o->threads, "compute threads")->check(CLI::Range(1, 1024));
+    command->add_option("--threads", o->threads, "compute threads")->range(1, 1024);
     command->add_option("--nodes", o->nodes, "nodes of the crew, for the network's share")
-        ->check(CLI::Range(1, 65536))
-        ->capture_default_str();
+        ->range(1, 65536)
+        ->show_default();
     command->callback([&context, o] { context.run([&] { return show_plan(context, *o); }); });
 }
 

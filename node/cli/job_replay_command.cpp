@@ -3,7 +3,6 @@
 #include <fcntl.h>
 #include <unistd.h>
 
-#include <CLI/CLI.hpp>
 #include <boost/json.hpp>
 #include <cstdio>
 
@@ -298,13 +297,13 @@ base::result<void> replay_whole(cli_context& context, const replay_command_optio
 
 }  // namespace
 
-void add_job_replay_command(CLI::App& job, cli_context& context) {
+void add_job_replay_command(cli_command& job, cli_context& context) {
     auto o = std::make_shared<replay_command_options>();
     auto* command =
         job.add_subcommand("replay", "recompute a job here and compare it with its chronicle");
     command->add_option("JOB", o->what, "task id (or its first digits), task file, or job.toml")
         ->required();
-    command->add_option("--threads", o->threads, "compute threads")->check(CLI::Range(1, 1024));
+    command->add_option("--threads", o->threads, "compute threads")->range(1, 1024);
     command->add_option("--slices", o->slices, "slices of a lane");
     command->add_option("--rounds", o->rounds, "A..B: only these, both included");
     command->add_option("--data", o->data, "the job's token file");

@@ -1,6 +1,5 @@
 // `tequio job sample DIR --prompt TEXT`: text from a trained model.
 
-#include <CLI/CLI.hpp>
 #include <boost/json.hpp>
 #include <cstdio>
 
@@ -90,20 +89,19 @@ base::result<void> sample_model(cli_context& context, const sample_command_optio
 
 }  // namespace
 
-void add_job_sample_command(CLI::App& job, cli_context& context) {
+void add_job_sample_command(cli_command& job, cli_context& context) {
     auto o = std::make_shared<sample_command_options>();
     auto* command = job.add_subcommand("sample", "write text with a trained model");
     command->add_option("DIR", o->folder, "model folder")->required();
     command->add_option("--prompt", o->prompt, "how the text begins")->required();
     command->add_option("--tokens", o->sample.tokens, "how many to write")
-        ->check(CLI::Range(1, 1000000))
-        ->capture_default_str();
-    command->add_option("--seed", o->sample.seed, "another seed, another text")
-        ->capture_default_str();
+        ->range(1, 1000000)
+        ->show_default();
+    command->add_option("--seed", o->sample.seed, "another seed, another text")->show_default();
     command->add_option("--temperature", o->sample.temperature, "0: always the likeliest")
-        ->check(CLI::Range(0.0, 100.0))
-        ->capture_default_str();
-    command->add_option("--threads", o->threads, "compute threads")->check(CLI::Range(1, 1024));
+        ->range(0.0, 100.0)
+        ->show_default();
+    command->add_option("--threads", o->threads, "compute threads")->range(1, 1024);
     command->callback([&context, o] { context.run([&] { return sample_model(context, *o); }); });
 }
 

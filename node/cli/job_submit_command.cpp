@@ -2,7 +2,6 @@
 
 #include <unistd.h>
 
-#include <CLI/CLI.hpp>
 #include <boost/json.hpp>
 #include <chrono>
 #include <cstdio>
@@ -107,18 +106,17 @@ base::result<void> submit(cli_context& context, const submit_options& options) {
 
 }  // namespace
 
-void add_job_submit_command(CLI::App& job, cli_context& context) {
+void add_job_submit_command(cli_command& job, cli_context& context) {
     auto o = std::make_shared<submit_options>();
     auto* command = job.add_subcommand("submit", "sign a job and publish it to the swarm");
     command->add_option("JOB.toml", o->file, "the job file")->required();
     command
         ->add_option("--wait", o->wait,
                      "stay until the job ends; --wait=seeded: until this machine may be closed")
-        ->expected(0, 1)
-        ->default_str("done")
-        ->check(CLI::IsMember({"done", "seeded"}));
+        ->may_stand_alone("done")
+        ->one_of({"done", "seeded"});
     command->callback([&context, o, command] {
-        if (command->count("--wait") != 0 && o->wait.empty()) o->wait = "done";
+        if (command->given("--wait") && o->wait.empty()) o->wait = "done";
         context.run([&] { return submit(context, *o); });
     });
 }

@@ -1,6 +1,5 @@
 // `tequio job list|show|watch|cancel|leave`: what the daemon knows about jobs.
 
-#include <CLI/CLI.hpp>
 #include <boost/json.hpp>
 #include <chrono>
 #include <cstdio>
@@ -114,7 +113,7 @@ base::result<void> leave(cli_context& context, const std::string& id) {
 
 using id_command = base::result<void> (*)(cli_context&, const std::string&);
 
-void add_with_id(CLI::App& job, cli_context& context, const char* name, const char* help,
+void add_with_id(cli_command& job, cli_context& context, const char* name, const char* help,
                  id_command run) {
     auto id = std::make_shared<std::string>();
     auto* command = job.add_subcommand(name, help);
@@ -124,7 +123,7 @@ void add_with_id(CLI::App& job, cli_context& context, const char* name, const ch
 
 }  // namespace
 
-void add_job_view_commands(CLI::App& job, cli_context& context) {
+void add_job_view_commands(cli_command& job, cli_context& context) {
     job.add_subcommand("list", "the jobs at this node")->callback([&context] {
         context.run([&] { return list(context); });
     });

@@ -1,7 +1,6 @@
 // `tequio ledger show|verify`: what this node's ledger says, and whether it was tampered with.
 // Needs no daemon; one may be writing meanwhile.
 
-#include <CLI/CLI.hpp>
 #include <cstdio>
 
 #include "ledger/show.hpp"
@@ -67,7 +66,7 @@ base::result<void> verify(cli_context& context, const std::string& file) {
 
 }  // namespace
 
-void add_ledger_command(CLI::App& app, cli_context& context) {
+void add_ledger_command(cli_command& app, cli_context& context) {
     auto& ledger = *app.add_subcommand("ledger", "who did what: read and verify the ledger");
     ledger.require_subcommand(1);
 
@@ -77,7 +76,7 @@ void add_ledger_command(CLI::App& app, cli_context& context) {
     list->add_option("--round", o->round, "of this round only");
     list->add_option("--lane", o->lane, "of this lane only");
     list->add_option("--limit", o->limit, "at most so many entries")
-        ->check(CLI::Range(std::uint64_t{1}, std::uint64_t{1} << 32));
+        ->range(std::uint64_t{1}, std::uint64_t{1} << 32);
     list->callback([&context, o] { context.run([&] { return show(context, *o); }); });
 
     auto file = std::make_shared<std::string>();

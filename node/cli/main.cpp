@@ -1,6 +1,5 @@
 // The program: a table of commands. Each command lives in a file of its own.
 
-#include <CLI/CLI.hpp>
 #include <cstdio>
 #include <exception>
 
@@ -10,7 +9,7 @@ namespace {
 
 using namespace tequio::node;
 
-void add_commands(CLI::App& app, cli_context& context) {
+void add_commands(cli_command& app, cli_context& context) {
     add_node_command(app, context);
     add_id_command(app, context);
     add_swarm_command(app, context);
@@ -41,28 +40,21 @@ int run(int argc, char** argv) {
     cli_context context;
     context.data_dir = default_data_dir();
     context.no_color = std::getenv("NO_COLOR") != nullptr;
-    CLI::App app{
+    cli_parser parser(
         "Tequio: idle machines train one neural network together, to the same bits as one "
-        "machine."};
-    app.set_version_flag("--version", TEQUIO_VERSION);
+        "machine.",
+        TEQUIO_VERSION);
+    auto& app = parser.root();
     app.add_option("--data-dir", context.data_dir,
                    "where keys, blobs and ledger lie (TEQUIO_DATA_DIR)");
     app.add_flag("--json", context.json, "results and errors as JSON");
     app.add_flag("--quiet", context.quiet, "no messages");
     app.add_flag("--no-color", context.no_color, "no colour (NO_COLOR)");
-    app.fallthrough();
-    app.require_subcommand(1);
     add_commands(app, context);
-    try {
-        app.parse(argc, argv);
-    } catch (const CLI::ParseError& e) {
-        // CLI11 reports by throwing; this is the border where its exceptions end.
-        if (e.get_exit_code() == 0) return app.exit(e);
-        const auto unknown = app.remaining(true);
-        const bool no_command = dynamic_cast<const CLI::RequiredError*>(&e) && !unknown.empty();
-        context.fail(exit_code::usage,
-                     (no_command ? "no command \"" + unknown.front() + "\"" : e.what()) +
-                         "; `tequio --help` lists what there is");
+    const auto read = parser.parse(argc, argv);
+    if (read.ended) return 0;
+    if (!read.wrong.empty()) {
+        context.fail(exit_code::usage, read.wrong + "; `tequio --help` lists what there is");
     }
     return static_cast<int>(context.code);
 }

@@ -1,14 +1,12 @@
 // `tequio node`: the daemon in the foreground.
 
-#include <CLI/CLI.hpp>
-
 #include "node/cli/commands.hpp"
 #include "node/cli/config_command.hpp"
 #include "node/io/daemon.hpp"
 
 namespace tequio::node {
 
-void add_node_command(CLI::App& app, cli_context& context) {
+void add_node_command(cli_command& app, cli_context& context) {
     struct options {
         std::string listen, api, config;
         std::vector<std::string> peers;
@@ -21,7 +19,7 @@ void add_node_command(CLI::App& app, cli_context& context) {
     command->add_option("--api", o->api, "HOST:PORT for the API over TCP");
     command->add_option("--config", o->config, "another configuration file than the default one");
     command->add_option("--threads", o->threads, "compute threads, instead of limits.idle.threads")
-        ->check(CLI::Range(1, 1024));
+        ->range(1, 1024);
     command->callback([&context, o] {
         context.run([&]() -> base::result<void> {
             if (!o->api.empty()) {

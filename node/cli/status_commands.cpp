@@ -1,6 +1,5 @@
 // `tequio status|peers|pause|resume|drain`: the daemon as its owner sees it.
 
-#include <CLI/CLI.hpp>
 #include <boost/json.hpp>
 #include <cstdio>
 
@@ -93,7 +92,7 @@ base::result<void> pause(cli_context& context, const std::string& span) {
 
 }  // namespace
 
-void add_status_commands(CLI::App& app, cli_context& context) {
+void add_status_commands(cli_command& app, cli_context& context) {
     app.add_subcommand("status", "what the node does, why, since when")->callback([&context] {
         context.run([&] { return status(context); });
     });

@@ -1,6 +1,5 @@
 // `tequio swarm new|invite|join|list|leave`: who may meet whom.
 
-#include <CLI/CLI.hpp>
 #include <boost/json.hpp>
 #include <cstdio>
 
@@ -82,7 +81,7 @@ base::result<void> invite(cli_context& context, const swarm_options& o) {
 
 }  // namespace
 
-void add_swarm_command(CLI::App& app, cli_context& context) {
+void add_swarm_command(cli_command& app, cli_context& context) {
     auto o = std::make_shared<swarm_options>();
     auto* swarm = app.add_subcommand("swarm", "found, join and leave swarms");
     swarm->require_subcommand(1);

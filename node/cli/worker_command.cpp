@@ -2,21 +2,18 @@
 
 #include "node/worker/worker_main.hpp"
 
-#include <CLI/CLI.hpp>
-
 #include "node/cli/commands.hpp"
 
 namespace tequio::node {
 
-void add_worker_command(CLI::App& app, cli_context& context) {
+void add_worker_command(cli_command& app, cli_context& context) {
     struct options {
         worker_settings settings;
         bool usual_priority = false;
     };
     auto o = std::make_shared<options>();
-    auto* command = app.add_subcommand("worker", "")->group("");
-    command->add_option("--threads", o->settings.threads, "")
-        ->check(CLI::Range(1u, worker_threads_max));
+    auto* command = app.add_subcommand("worker", "")->hide();
+    command->add_option("--threads", o->settings.threads, "")->range(1u, worker_threads_max);
     command->add_option("--memory", o->settings.memory_bytes, "");
     command->add_flag("--usual-priority", o->usual_priority, "");
     command->callback([&context, o] {
