@@ -4,6 +4,7 @@
 /// products to measure.
 
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <string_view>
 
@@ -46,6 +47,13 @@ enum class product_form {
     tn,  ///< (k, m) and (k, n)
 };
 
+/// How much of a product was compared with the definition, and whether it has its bits.
+struct product_check {
+    bool same = true;
+    std::size_t rows = 0;     ///< whole rows of C compared
+    std::size_t columns = 0;  ///< whole columns of C compared
+};
+
 /// One matrix product (m, n) over k, over and over, for a caller with a clock.
 class product_bench {
 public:
@@ -57,8 +65,14 @@ public:
 
     /// Computes the product with the kernels in use.
     void once();
-    /// True if the last product has the bits of the definition. Cost: the plain loop.
-    bool exact() const;
+    /// Compares the last product with the definition, bit for bit: all rows if that takes at most
+    /// `multiply_adds_max` multiply-adds, else the first, the last and scattered rows and columns
+    /// of about that cost. Cost: some nanoseconds each.
+    product_check check(std::uint64_t multiply_adds_max) const;
+    /// The operands, dense and stored as the form says, for another implementation to
+    /// compute the same product. Valid while the object lives.
+    const float* left() const;
+    const float* right() const;
     /// Operations of one product: 2 m n k.
     double flops() const;
 

@@ -1,20 +1,17 @@
-// `tequio bench train|gemm`: how fast this machine computes, beside its reference in the same run.
+// `tequio bench`: how fast this machine computes, beside its reference in the same run.
 
 #include <algorithm>
 #include <boost/json.hpp>
 #include <cstdio>
 
+#include "node/cli/bench_gemm.hpp"
 #include "node/cli/commands.hpp"
 #include "node/cli/measure.hpp"
 #include "node/worker/compute_pool.hpp"
-#include "training/arithmetic.hpp"
 #include "training/exactness.hpp"
 
 namespace tequio::node {
 namespace {
-
-namespace json = boost::json;
-using training::product_form;
 
 constexpr auto presets = "tiny-1m, small-10m, gpt2-124m";
 
@@ -65,71 +62,6 @@ base::result<void> bench_train(cli_context& context, const train_options& o) {
     return {};
 }
 
-struct gemm_case {
-    std::size_t m, n, k;
-    product_form form;
-};
-
-const char* form_name(product_form form) {
-    return form == product_form::nn ? "nn" : form == product_form::nt ? "nt" : "tn";
-}
-
-/// The products of a step of small-10m and tiny-1m, and a square.
-const std::vector<gemm_case> gemm_cases{
-    {2048, 1152, 384, product_form::nn}, {2048, 1536, 384, product_form::nn},
-    {2048, 384, 1536, product_form::nn}, {2048, 384, 1536, product_form::nt},
-    {384, 1536, 2048, product_form::tn}, {2048, 512, 128, product_form::nn},
-    {128, 512, 2048, product_form::tn},  {1024, 1024, 1024, product_form::nn},
-};
-
-struct gemm_row {
-    gemm_case what;
-    std::string target;
-    double gflops = 0;
-    bool exact = false;
-};
-
-gemm_row measure_row(const gemm_case& c, const std::string& target, training::executor& run) {
-    const training::kernel_choice choice(target);
-    training::product_bench product(c.form, c.m, c.n, c.k, run);
-    const double gflops = measure_product(product, 3, std::chrono::milliseconds(200));
-    return {c, target, gflops, product.exact()};
-}
-
-json::object as_json(const gemm_row& row) {
-    // No OpenBLAS in the program: tests/bench/gemm_bench measures against it.
-    return {{"m", row.what.m},
-            {"n", row.what.n},
-            {"k", row.what.k},
-            {"trans", form_name(row.what.form)},
-            {"target", row.target},
-            {"gflops", row.gflops},
-            {"openblas_gflops", nullptr},
-            {"ratio", nullptr},
-            {"exact", row.exact}};
-}
-
-base::result<void> bench_gemm(cli_context& context, unsigned threads) {
-    compute_pool pool(threads);
-    json::array rows;
-    bool all_exact = true;
-    if (!context.json) std::printf("    m     n     k trans  target   GFLOP/s  exact\n");
-    for (const auto& c : gemm_cases) {
-        for (const auto& target : training::exact_targets()) {
-            const auto row = measure_row(c, target, pool);
-            all_exact = all_exact && row.exact;
-            rows.push_back(as_json(row));
-            if (context.json) continue;
-            std::printf("%5zu %5zu %5zu %5s %7s %9.1f %6s\n", c.m, c.n, c.k, form_name(c.form),
-                        target.c_str(), row.gflops, row.exact ? "yes" : "NO");
-        }
-    }
-    if (context.json) context.print_json("bench-gemm", {{"threads", threads}, {"rows", rows}});
-    if (all_exact) return {};
-    return ends_with(exit_code::verification_failed,
-                     "a kernel of this machine differs from its definition; run `tequio doctor`");
-}
-
 }  // namespace
 
 void add_bench_command(cli_command& app, cli_context& context) {
@@ -142,11 +74,11 @@ void add_bench_command(cli_command& app, cli_context& context) {
     train->add_option("--batch", o->batch, "sequences a step")->range(1, 4096);
     train->add_option("--context", o->context, "tokens a sequence")->range(1, 65536);
     train->callback([&context, o] { context.run([&] { return bench_train(context, *o); }); });
-    auto threads = std::make_shared<unsigned>(usable_threads());
-    auto* gemm = bench->add_subcommand("gemm", "matrix products, compared with their definition");
-    gemm->add_option("--threads", *threads, "compute threads")->range(1, 1024);
-    gemm->callback(
-        [&context, threads] { context.run([&] { return bench_gemm(context, *threads); }); });
+    auto g = std::make_shared<gemm_bench_options>(gemm_bench_options{.threads = usable_threads()});
+    auto* gemm = bench->add_subcommand("gemm", "matrix products beside OpenBLAS's");
+    gemm->add_option("--threads", g->threads, "compute threads")->range(1, 1024);
+    gemm->add_flag("--thin", g->thin, "products of few rows (1 to 16) instead of a step's");
+    gemm->callback([&context, g] { context.run([&] { return bench_gemm(context, *g); }); });
     for (const char* name : {"lane", "ledger", "net", "interference"}) {
         refuse_command(*bench, context, name, "train, gemm");
     }

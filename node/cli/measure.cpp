@@ -3,7 +3,7 @@
 #include <sched.h>
 
 #include <algorithm>
-#include <vector>
+#include <array>
 
 #include "training/arithmetic.hpp"
 
@@ -68,20 +68,35 @@ training::bench_preset preset_of(const training::recipe& r) {
 double measure_gemm_peak(training::executor& run, unsigned repeats) {
     constexpr std::size_t side = 2048;
     training::product_bench product(training::product_form::nn, side, side, side, run);
-    product.once();
-    return measure_product(product, repeats, std::chrono::milliseconds(0));
+    const std::array<std::function<void()>, 1> bodies{[&] { product.once(); }};
+    const auto seconds = measure_in_turn(bodies, repeats, std::chrono::microseconds(0));
+    return product.flops() / seconds.front() / 1e9;
 }
 
-double measure_product(training::product_bench& product, unsigned repeats,
-                       std::chrono::milliseconds time_min) {
-    std::vector<double> seconds;
-    const auto start = clock::now();
-    while (seconds.size() < repeats || clock::now() - start < time_min) {
-        const auto begin = clock::now();
-        product.once();
-        seconds.push_back(seconds_since(begin));
+std::vector<double> measure_in_turn(std::span<const std::function<void()>> bodies, unsigned samples,
+                                    std::chrono::microseconds sample_time) {
+    // Longer than idle threads of OpenBLAS (node/cli/openblas.hpp) or of ours go on spinning.
+    constexpr std::chrono::microseconds settle_time{2500};
+    std::vector<std::vector<double>> seconds(bodies.size());
+    for (unsigned sample = 0; sample < samples; ++sample) {
+        for (std::size_t i = 0; i < bodies.size(); ++i) {
+            std::uint64_t warm_up = 0;
+            const auto settle = clock::now();
+            while (warm_up == 0 || clock::now() - settle < settle_time) {
+                bodies[i]();
+                ++warm_up;
+            }
+            const double one = seconds_since(settle) / static_cast<double>(warm_up);
+            const double wanted = std::chrono::duration<double>(sample_time).count();
+            const auto calls = std::max<std::uint64_t>(1, static_cast<std::uint64_t>(wanted / one));
+            const auto start = clock::now();
+            for (std::uint64_t call = 0; call < calls; ++call) bodies[i]();
+            seconds[i].push_back(seconds_since(start) / static_cast<double>(calls));
+        }
     }
-    return product.flops() / median(std::move(seconds)) / 1e9;
+    std::vector<double> out;
+    for (auto& values : seconds) out.push_back(median(std::move(values)));
+    return out;
 }
 
 }  // namespace tequio::node

@@ -4,6 +4,9 @@
 /// calling process at its own priority.
 
 #include <chrono>
+#include <functional>
+#include <span>
+#include <vector>
 
 #include "base/result.hpp"
 #include "training/arithmetic.hpp"
@@ -44,8 +47,11 @@ training::bench_preset preset_of(const training::recipe& r);
 /// `repeats` after one that warms up.
 double measure_gemm_peak(training::executor& run, unsigned repeats = 5);
 
-/// GFLOP/s of a product: median of at least `repeats` and as many as `time_min` holds.
-double measure_product(training::product_bench& product, unsigned repeats,
-                       std::chrono::milliseconds time_min);
+/// Seconds of one call of each body: medians of `samples` samples, taken in turn so that a change
+/// of the machine's pace meets all alike. A sample is as many calls as fill `sample_time`, at least
+/// one; untimed calls go before it, which warm caches and outlast the other body's spinning
+/// threads. `samples` >= 1.
+std::vector<double> measure_in_turn(std::span<const std::function<void()>> bodies, unsigned samples,
+                                    std::chrono::microseconds sample_time);
 
 }  // namespace tequio::node

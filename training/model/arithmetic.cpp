@@ -35,6 +35,23 @@ std::vector<float> operand(std::size_t size, std::uint32_t x) {
     return out;
 }
 
+bool same_bits(float x, float y) {
+    return std::bit_cast<std::uint32_t>(x) == std::bit_cast<std::uint32_t>(y);
+}
+
+/// The first, the last and up to `count` in all of [0, n), scattered so that every place in a tile
+/// has its turn; n > 0.
+std::vector<std::size_t> sample(std::size_t n, std::size_t count) {
+    std::vector<std::size_t> out{0};
+    if (n > 1) out.push_back(n - 1);
+    std::uint32_t x = 3;
+    while (out.size() < std::min(n, count)) {
+        x = x * 1664525u + 1013904223u;
+        out.push_back(x % n);
+    }
+    return out;
+}
+
 }  // namespace
 
 void prepare_compute_thread() {
@@ -71,6 +88,24 @@ struct product_bench::parts {
     numerics::matrix_in right() const {
         return {b.data(), options.form == numerics::gemm_form::nt ? shape.k : shape.n};
     }
+    bool row_is_same(std::size_t i) const {
+        auto row = left();
+        row.data += options.form == numerics::gemm_form::tn ? i : i * row.stride;
+        std::vector<float> plain(shape.n);
+        numerics::gemm_reference(options, {1, shape.n, shape.k}, row, right(),
+                                 {plain.data(), shape.n});
+        return std::equal(plain.begin(), plain.end(), c.begin() + i * shape.n, same_bits);
+    }
+    bool column_is_same(std::size_t j) const {
+        auto column = right();
+        column.data += options.form == numerics::gemm_form::nt ? j * column.stride : j;
+        std::vector<float> plain(shape.m);
+        numerics::gemm_reference(options, {shape.m, 1, shape.k}, left(), column, {plain.data(), 1});
+        for (std::size_t i = 0; i < shape.m; ++i) {
+            if (!same_bits(plain[i], c[i * shape.n + j])) return false;
+        }
+        return true;
+    }
 };
 
 product_bench::product_bench(product_form form, std::size_t m, std::size_t n, std::size_t k,
@@ -94,13 +129,31 @@ void product_bench::once() {
                    p.run);
 }
 
-bool product_bench::exact() const {
+product_check product_bench::check(std::uint64_t multiply_adds_max) const {
     const auto& p = *parts_;
-    std::vector<float> plain(p.c.size());
-    numerics::gemm_reference(p.options, p.shape, p.left(), p.right(), {plain.data(), p.shape.n});
-    return std::equal(plain.begin(), plain.end(), p.c.begin(), [](float x, float y) {
-        return std::bit_cast<std::uint32_t>(x) == std::bit_cast<std::uint32_t>(y);
-    });
+    const auto row_cost = std::max<std::size_t>(1, p.shape.n * p.shape.k);
+    const auto column_cost = std::max<std::size_t>(1, p.shape.m * p.shape.k);
+    product_check out;
+    if (p.shape.m <= multiply_adds_max / row_cost) {
+        out.rows = p.shape.m;
+        for (std::size_t i = 0; i < p.shape.m; ++i) out.same = out.same && p.row_is_same(i);
+        return out;
+    }
+    const auto rows = sample(p.shape.m, multiply_adds_max / 2 / row_cost);
+    const auto columns = sample(p.shape.n, multiply_adds_max / 2 / column_cost);
+    for (const std::size_t i : rows) out.same = out.same && p.row_is_same(i);
+    for (const std::size_t j : columns) out.same = out.same && p.column_is_same(j);
+    out.rows = rows.size();
+    out.columns = columns.size();
+    return out;
+}
+
+const float* product_bench::left() const {
+    return parts_->a.data();
+}
+
+const float* product_bench::right() const {
+    return parts_->b.data();
 }
 
 double product_bench::flops() const {
