@@ -4,6 +4,7 @@
 /// split outputs, never sums (NUMERICS.md, ground rule 5), so the executor never decides a bit.
 
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <type_traits>
 
@@ -27,6 +28,13 @@ private:
     void (*call_)(void*, std::size_t, unsigned);
 };
 
+/// What a kernel is called and what its definition costs, for measurements.
+struct kernel_note {
+    const char* name;
+    std::uint64_t flops;  ///< a fused multiply-add counts as two
+    std::uint64_t bytes;  ///< of its arrays, each read or written once; 0 where flops set the pace
+};
+
 /// Runs tasks. Each thread of an implementation has called `numerics::set_float_environment`.
 class executor {
 public:
@@ -37,6 +45,9 @@ public:
     /// all have returned. `thread` is in [0, threads()); no two running calls share it. Not
     /// reentrant.
     virtual void run(std::size_t tasks, task_ref body) = 0;
+    /// Told by the caller of `run` that what follows, up to the next note, is this kernel. An
+    /// executor that measures overrides it; kernels themselves read no clock.
+    virtual void note(const kernel_note&) {}
 };
 
 /// One thread: the caller's.

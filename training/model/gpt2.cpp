@@ -40,6 +40,7 @@ void gpt2::product(const float* x, const float* weight, const float* bias, bool 
                    std::size_t rows, std::size_t in, std::size_t out) {
     const numerics::gemm_options options{
         .form = gemm_form::nn, .accumulate = false, .flush = flush, .bias = bias};
+    run_.note({"linear forward", 2 * rows * in * out, 0});
     numerics::gemm(options, {rows, out, in}, {x, in}, {weight, out}, {y, out}, workspace_, run_);
 }
 
@@ -48,10 +49,12 @@ void gpt2::product_backward(const product_gradients& g, std::size_t rows, std::s
     numerics::column_sums({g.dy, out}, rows, out, !first, g.dbias, run_);
     const numerics::gemm_options to_weight{
         .form = gemm_form::tn, .accumulate = !first, .flush = false, .bias = nullptr};
+    run_.note({"linear to weight", 2 * rows * in * out, 0});
     numerics::gemm(to_weight, {in, out, rows}, {g.x, in}, {g.dy, out}, {g.dweight, out}, workspace_,
                    run_);
     const numerics::gemm_options to_input{
         .form = gemm_form::nt, .accumulate = false, .flush = g.flush_dx, .bias = nullptr};
+    run_.note({"linear to input", 2 * rows * in * out, 0});
     numerics::gemm(to_input, {rows, in, out}, {g.dy, out}, {g.weight, out}, {g.dx, in}, workspace_,
                    run_);
 }
@@ -113,14 +116,17 @@ void gpt2::head(const float* p, const batch_view& batch, float scale, std::span<
     for (std::size_t row = 0; row < tokens; row += plan_.head_rows) {
         const auto rows = std::min<std::size_t>(plan_.head_rows, tokens - row);
         const float* x = at(plan_.ln_f) + row * d;
+        run_.note({"head logits", 2 * rows * v * d, 0});
         numerics::gemm({.form = gemm_form::nt}, {rows, v, d}, {x, d}, {wte, d}, {logits, v},
                        workspace_, run_);
         numerics::cross_entropy(logits, v, batch.targets.subspan(row, rows), v, scale,
                                 losses.data() + row, gradients != nullptr, run_);
         if (gradients == nullptr) continue;
+        run_.note({"head to input", 2 * rows * v * d, 0});
         numerics::gemm({.form = gemm_form::nn}, {rows, d, v}, {logits, v}, {wte, d},
                        {at(plan_.product) + row * d, d}, workspace_, run_);
         const bool starts = gradients->first && row == 0;
+        run_.note({"head to weight", 2 * rows * v * d, 0});
         numerics::gemm({.form = gemm_form::tn, .accumulate = !starts}, {v, d, rows}, {logits, v},
                        {x, d}, {gradients->flat + tensors_.wte, d}, workspace_, run_);
     }

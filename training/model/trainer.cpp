@@ -57,6 +57,7 @@ batch_view trainer::next_batch(std::uint64_t first, std::uint64_t sequences,
     const batch_span batch{std::span(tokens_).first(tokens_.empty() ? 0 : count),
                            std::span(inputs_).first(sequences * config_.model.inputs),
                            std::span(targets_).first(count)};
+    run_.note({"reading the batch", 0, 0});
     source(first, batch);
     return {batch.tokens, batch.inputs, batch.targets, config_.model.context};
 }

@@ -60,6 +60,7 @@ void adamw_range(const adamw_scalars& scalars, bool decay, float* weight, const 
 
 void adamw_update(const adamw_scalars& scalars, bool decay, float* weight, const float* gradient,
                   float* first, float* second, std::size_t n, executor& run) {
+    run.note({"adamw", 17 * n, 28 * n});
     for_pieces(n, element_grain, run, [&](std::size_t begin, std::size_t end) {
         adamw_range(scalars, decay, weight + begin, gradient + begin, first + begin, second + begin,
                     end - begin);

@@ -241,6 +241,11 @@ void backward_head(const head_work& work, const head_gradients& h) {
     }
 }
 
+/// Operations of one product over all pairs of a query and a key that it sees.
+std::size_t pair_flops(const attention_shape& shape) {
+    return shape.sequences * shape.heads * shape.time * (shape.time + 1) * shape.head_width;
+}
+
 /// Calls body(work, first token, first column, first saved value) for each head, spread over
 /// threads.
 template <class Body>
@@ -269,6 +274,7 @@ void attention_forward(const attention_shape& shape, const attention_inputs& in,
     if (active_target() == simd_target::reference) {
         return attention_forward_reference(shape, in, out, saved);
     }
+    run.note({"attention forward", 2 * pair_flops(shape), 0});
     for_each_head(
         shape, in.stride, workspace, run,
         [&](const head_work& work, std::size_t token, std::size_t column, std::size_t place) {
@@ -285,6 +291,7 @@ void attention_backward(const attention_shape& shape, const attention_inputs& in
     if (active_target() == simd_target::reference) {
         return attention_backward_reference(shape, in, out, dout, saved, gradients);
     }
+    run.note({"attention backward", 5 * pair_flops(shape), 0});
     for_each_head(
         shape, in.stride, workspace, run,
         [&](const head_work& work, std::size_t token, std::size_t column, std::size_t place) {

@@ -73,6 +73,7 @@ void flush_range(const float* x, float* out, std::size_t n) {
 }  // namespace
 
 void add(const float* x, const float* y, float* out, std::size_t n, executor& run) {
+    run.note({"add", n, 12 * n});
     for_pieces(n, element_grain, run, [&](std::size_t begin, std::size_t end) {
         add_range(x + begin, y + begin, out + begin, end - begin);
     });
@@ -85,6 +86,7 @@ void add_bias(const float* x, const float* bias, float* out, std::size_t rows, s
 
 void add_bias_residual(const float* x, const float* bias, const float* residual, float* out,
                        std::size_t rows, std::size_t columns, executor& run) {
+    run.note({"bias and residual", 2 * rows * columns, 12 * rows * columns});
     for_pieces(rows, row_grain(columns), run, [&](std::size_t begin, std::size_t end) {
         for (std::size_t i = begin; i < end; ++i) {
             const std::size_t at = i * columns;

@@ -10,6 +10,7 @@ namespace tequio::training::numerics {
 
 void embed(std::span<const std::uint32_t> tokens, std::size_t time, const float* table,
            const float* positions, float* out, std::size_t width, executor& run) {
+    run.note({"embed", tokens.size() * width, 12 * tokens.size() * width});
     for_pieces(tokens.size(), row_grain(width), run, [&](std::size_t begin, std::size_t end) {
         for (std::size_t p = begin; p < end; ++p) {
             const float* row = table + tokens[p] * width;
@@ -26,6 +27,7 @@ void embed(std::span<const std::uint32_t> tokens, std::size_t time, const float*
 
 void embed_backward(std::span<const std::uint32_t> tokens, const float* dx, float* dtable,
                     std::size_t width, executor& run) {
+    run.note({"embed backward", tokens.size() * width, 12 * tokens.size() * width});
     for_pieces(width, column_grain, run, [&](std::size_t begin, std::size_t end) {
         for (std::size_t p = 0; p < tokens.size(); ++p) {
             float* __restrict row = dtable + tokens[p] * width;
@@ -37,6 +39,7 @@ void embed_backward(std::span<const std::uint32_t> tokens, const float* dx, floa
 
 void position_backward(const float* dx, std::size_t tokens, std::size_t time, float* dpositions,
                        std::size_t width, executor& run) {
+    run.note({"embed backward", tokens * width, 8 * tokens * width});
     for_pieces(width, column_grain, run, [&](std::size_t begin, std::size_t end) {
         for (std::size_t p = 0; p < tokens; ++p) {
             float* __restrict row = dpositions + p % time * width;

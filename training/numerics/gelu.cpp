@@ -51,6 +51,9 @@ namespace tequio::training::numerics {
 
 namespace {
 
+/// Operations an element: 6 around an exponential of 22, a division among them.
+constexpr std::size_t gelu_flops = 28;
+
 void gelu_range(const float* x, float* out, std::size_t n) {
     TEQUIO_RETURN_VECTOR(gelu_range(x, out, n));
     gelu_forward_reference(x, out, n);
@@ -69,6 +72,7 @@ void gelu_backward_range(const float* x, const float* dout, float* dx, std::size
 }  // namespace
 
 void gelu_forward(const float* x, float* out, std::size_t n, executor& run) {
+    run.note({"gelu forward", gelu_flops * n, 8 * n});
     for_pieces(n, element_grain, run, [&](std::size_t begin, std::size_t end) {
         gelu_range(x + begin, out + begin, end - begin);
     });
@@ -76,6 +80,7 @@ void gelu_forward(const float* x, float* out, std::size_t n, executor& run) {
 
 void bias_gelu_forward(const float* x, const float* bias, float* pre, float* out, std::size_t rows,
                        std::size_t columns, executor& run) {
+    run.note({"bias and gelu forward", (gelu_flops + 1) * rows * columns, 12 * rows * columns});
     for_pieces(rows, row_grain(columns), run, [&](std::size_t begin, std::size_t end) {
         for (std::size_t i = begin; i < end; ++i) {
             bias_gelu_row(x + i * columns, bias, pre + i * columns, out + i * columns, columns);
@@ -84,6 +89,7 @@ void bias_gelu_forward(const float* x, const float* bias, float* pre, float* out
 }
 
 void gelu_backward(const float* x, const float* dout, float* dx, std::size_t n, executor& run) {
+    run.note({"gelu backward", (gelu_flops + 11) * n, 12 * n});
     for_pieces(n, element_grain, run, [&](std::size_t begin, std::size_t end) {
         gelu_backward_range(x + begin, dout + begin, dx + begin, end - begin);
     });

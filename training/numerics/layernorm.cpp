@@ -183,6 +183,7 @@ void parameter_columns(const float* x, const float* mean, const float* inverse_d
 void layernorm_forward(const float* x, const float* gain, const float* offset, float* out,
                        float* mean, float* inverse_deviation, std::size_t rows, std::size_t width,
                        executor& run) {
+    run.note({"layernorm forward", 8 * rows * width, 8 * rows * width});
     for_pieces(rows, row_grain(width), run, [&](std::size_t begin, std::size_t end) {
         for (std::size_t i = begin; i < end; ++i) {
             layernorm_row(x + i * width, gain, offset, out + i * width, mean + i,
@@ -194,6 +195,7 @@ void layernorm_forward(const float* x, const float* gain, const float* offset, f
 void layernorm_backward(const float* x, const float* gain, const float* mean,
                         const float* inverse_deviation, const float* dout, const float* residual,
                         float* dx, std::size_t rows, std::size_t width, executor& run) {
+    run.note({"layernorm backward", 14 * rows * width, 16 * rows * width});
     for_pieces(rows, row_grain(width), run, [&](std::size_t begin, std::size_t end) {
         for (std::size_t i = begin; i < end; ++i) {
             layernorm_backward_row(
@@ -207,6 +209,7 @@ void layernorm_parameter_gradients(const float* x, const float* mean,
                                    const float* inverse_deviation, const float* dout, float* dgain,
                                    float* doffset, std::size_t rows, std::size_t width,
                                    bool accumulate, executor& run) {
+    run.note({"layernorm gain and offset", 5 * rows * width, 8 * rows * width});
     if (active_target() == simd_target::reference) {
         return layernorm_parameter_gradients_reference(x, mean, inverse_deviation, dout, dgain,
                                                        doffset, rows, width, accumulate);

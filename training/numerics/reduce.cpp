@@ -149,6 +149,7 @@ float dot(std::span<const float> x, std::span<const float> y) {
 }
 
 double square_sum(std::span<const float> x, executor& run) {
+    run.note({"gradient norm", 2 * x.size(), 4 * x.size()});
     // Chunk sums are kept for a group of chunks and added in order.
     constexpr std::size_t group = 64;
     std::array<double, group> chunks;
@@ -169,6 +170,7 @@ double square_sum(std::span<const float> x, executor& run) {
 
 void column_sums(matrix_in x, std::size_t rows, std::size_t columns, bool accumulate, float* out,
                  executor& run) {
+    run.note({"bias gradients", rows * columns, 4 * rows * columns});
     for_pieces(columns, column_grain, run, [&](std::size_t begin, std::size_t end) {
         if (!accumulate) std::fill(out + begin, out + end, 0.0F);
         sum_columns(x, rows, begin, end, out);
@@ -176,6 +178,7 @@ void column_sums(matrix_in x, std::size_t rows, std::size_t columns, bool accumu
 }
 
 bool all_finite(std::span<const float> x, executor& run) {
+    run.note({"finiteness", 0, 4 * x.size()});
     std::atomic<bool> all{true};
     for_pieces(x.size(), element_grain, run, [&](std::size_t begin, std::size_t end) {
         if (!finite_range(x.data() + begin, end - begin)) all.store(false);
