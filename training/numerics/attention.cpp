@@ -5,94 +5,275 @@
 #include <hwy/foreach_target.h>
 #include <hwy/highway.h>
 
+#include <algorithm>
+
+#include "base/ensure.hpp"
 #include "training/numerics/attention.hpp"
-#include "training/numerics/gemm_serial.hpp"
+#include "training/numerics/attention_tiles_inl.hpp"
 #include "training/numerics/reduce.hpp"
 #include "training/numerics/split.hpp"
 #include "training/numerics/vector_math_inl.hpp"
+
+#ifndef TEQUIO_ATTENTION_HEADS
+#define TEQUIO_ATTENTION_HEADS
+namespace tequio::training::numerics {
+namespace {
+
+constexpr std::size_t rounded(std::size_t n, std::size_t step) {
+    return (n + step - 1) / step * step;
+}
+
+/// Query rows computed at a time; both divide a panel. Forward, their scores stay in the first
+/// cache; backward, a strip is also how far sums over queries go between two visits of memory.
+constexpr std::size_t backward_strip = 64;
+constexpr std::size_t forward_strip_most = 64;
+constexpr std::size_t forward_scores = 8192;
+static_assert(panel_length % backward_strip == 0 && panel_length % forward_strip_most == 0);
+
+std::size_t forward_strip(std::size_t time) {
+    std::size_t strip = forward_strip_most;
+    while (strip > 8 && strip * time > forward_scores) strip /= 2;
+    return strip;
+}
+
+/// Offsets, in floats, into a thread's part of the workspace; each a multiple of a vector. `row` is
+/// a row of scores, `padded` a row of a head.
+struct layout {
+    explicit layout(const attention_shape& shape)
+        : single(shape.time <= panel_length && shape.group == 1),
+          row(rounded(shape.time, 32) + 16),
+          padded(rounded(shape.head_width, 16)),
+          gradients(backward_strip * row),
+          turned_keys(gradients + backward_strip * row),
+          turned_values(turned_keys + rounded(shape.time, 32) * padded),
+          keys(turned_values + rounded(shape.time, 32) * padded),
+          values(keys),
+          queries(keys + shape.time * padded),
+          douts(queries + backward_strip * padded),
+          key_sums(douts + backward_strip * padded),
+          value_sums(key_sums + shape.time * padded),
+          key_totals(value_sums + shape.time * padded),
+          value_totals(key_totals + shape.time * padded),
+          size(value_totals + shape.time * padded) {}
+    bool single;  ///< sums over queries have one panel
+    std::size_t row, padded;
+    std::size_t gradients, turned_keys, turned_values, keys, values, queries, douts, key_sums,
+        value_sums, key_totals, value_totals, size;
+};
+
+/// One head of one sequence, each array at its first element.
+struct forward_head_arrays {
+    const float *q, *k, *v;
+    std::size_t stride;  ///< of q, k and v
+    float* out;
+    std::size_t width;  ///< stride of out
+    float *row_max, *inverse_sum;
+};
+
+struct backward_head_arrays {
+    forward_head_arrays forward;
+    const float* dout;
+    float *dq, *dk, *dv;
+    std::size_t gradient_stride;
+};
+
+}  // namespace
+}  // namespace tequio::training::numerics
+#endif
 
 #if TEQUIO_VECTOR_TARGET
 HWY_BEFORE_NAMESPACE();
 namespace tequio::training::numerics::HWY_NAMESPACE {
 
-/// The first n lanes, all of them from n = lanes on (Highway's own looks at the low 8 bits of n
-/// only).
+/// The first n lanes, n < 256 (Highway looks at the low 8 bits only).
 HWY_INLINE hn::Mask<float_tag> first_lanes(std::size_t n) {
     return hn::FirstN(float_tag(), n < lanes ? n : lanes);
 }
 
-/// Zeros from n (rounded up to the 32 elements that the last sum covered) to `filled`.
-void clear_rest(float* row, std::size_t n, std::size_t filled) {
-    for (std::size_t i = round_up(n, 32); i < filled; ++i) row[i] = 0.0F;
+/// The largest of row[0..n), never -0.
+HWY_INLINE float largest(const float* row, std::size_t n) {
+    const float_tag d;
+    const auto larger = [](vector a, vector m)
+                            HWY_ATTR { return hn::IfThenElse(hn::Gt(a, m), a, m); };
+    vector m = hn::Set(d, row[0]);
+    vector other = m;
+    std::size_t i = 0;
+    for (; i + 2 * lanes <= n; i += 2 * lanes) {
+        m = larger(hn::LoadU(d, row + i), m);
+        other = larger(hn::LoadU(d, row + i + lanes), other);
+    }
+    for (; i < n; i += lanes) {
+        const vector s = hn::LoadU(d, row + i);
+        other = hn::IfThenElse(hn::And(first_lanes(n - i), hn::Gt(s, other)), s, other);
+    }
+    return fold_largest(d, larger(other, m)) + 0.0F;
 }
 
-/// row[0..n): scores in, e out, +0 up to `filled`. Rows have room for round_up(n, 32).
-void softmax_row(float* row, std::size_t n, std::size_t filled, float scale, float* row_max,
-                 float* inverse_sum) {
-    const float_tag d;
-    const vector factor = hn::Set(d, scale);
-    vector m = hn::Set(d, row[0] * scale);
-    for (std::size_t i = 0; i < n; i += lanes) {
-        const vector s = hn::Mul(hn::LoadU(d, row + i), factor);
-        hn::StoreU(s, d, row + i);
-        m = hn::IfThenElse(hn::And(first_lanes(n - i), hn::Gt(s, m)), s, m);
+/// Zeros behind a row of n, as far as the products read it. What `softmax_row` covered, the next
+/// multiple of 32, is zero already.
+HWY_INLINE void clear_rest(float* row, std::size_t n) {
+    for (std::size_t i = rounded(n, 32); i < n + tile_rows; i += lanes) {
+        hn::StoreU(hn::Zero(float_tag()), float_tag(), row + i);
     }
-    HWY_ALIGN float buffer[lanes];
-    hn::Store(m, d, buffer);
-    float best = buffer[0];
-    for (std::size_t j = 1; j < lanes; ++j) best = buffer[j] > best ? buffer[j] : best;
-    best = best + 0.0F;
-    const vector top = hn::Set(d, best);
+}
+
+/// row[0..n): scaled scores in, e out; returns 1 / sum(e).
+HWY_INLINE float softmax_row(float* row, std::size_t n, float row_max) {
+    const float_tag d;
+    const vector top = hn::Set(d, row_max);
     partial_sums sums;
-    for (std::size_t i = 0; i < n; i += 32) {
+    std::size_t i = 0;
+    for (; i + 32 <= n; i += 32) {
 #pragma GCC unroll 8
         for (std::size_t v = 0; v < partial_sums::count; ++v) {
-            const std::size_t at = i + v * lanes;
-            const vector s = hn::LoadU(d, row + at);
-            const vector e =
-                hn::IfThenElseZero(first_lanes(at < n ? n - at : 0), softmax_exp(hn::Sub(s, top)));
-            hn::StoreU(e, d, row + at);
+            float* place = row + i + v * lanes;
+            const vector e = softmax_exp(hn::Sub(hn::LoadU(d, place), top));
+            hn::StoreU(e, d, place);
             sums.s[v] = hn::Add(sums.s[v], e);
         }
     }
-    clear_rest(row, n, filled);
-    *row_max = best;
-    *inverse_sum = 1.0F / sums.fold();
-}
-
-/// p[0..n): scores in, probabilities out; g[0..n): dout . v in, gradient by the raw score out; both
-/// +0 up to `filled`.
-void softmax_backward_row(float* p, float* g, std::size_t n, std::size_t filled, float scale,
-                          float row_max, float inverse_sum, float row_dot) {
-    const float_tag d;
-    const vector factor = hn::Set(d, scale);
-    const vector top = hn::Set(d, row_max);
-    const vector inverse = hn::Set(d, inverse_sum);
-    const vector centre = hn::Set(d, row_dot);
-    for (std::size_t i = 0; i < round_up(n, 32); i += lanes) {
-        const auto inside = first_lanes(i < n ? n - i : 0);
-        const vector s = hn::Mul(hn::LoadU(d, p + i), factor);
-        const vector q = hn::Mul(softmax_exp(hn::Sub(s, top)), inverse);
-        const vector slope = hn::Mul(hn::Mul(q, hn::Sub(hn::LoadU(d, g + i), centre)), factor);
-        hn::StoreU(hn::IfThenElseZero(inside, q), d, p + i);
-        hn::StoreU(hn::IfThenElseZero(inside, flushed(slope)), d, g + i);
+    for (std::size_t v = 0; i < n && v < partial_sums::count; ++v) {
+        const std::size_t at = i + v * lanes;
+        const auto inside = first_lanes(at < n ? n - at : 0);
+        const vector e =
+            hn::IfThenElseZero(inside, softmax_exp(hn::Sub(hn::LoadU(d, row + at), top)));
+        hn::StoreU(e, d, row + at);
+        sums.s[v] = hn::Add(sums.s[v], e);
     }
-    clear_rest(p, n, filled);
-    clear_rest(g, n, filled);
+    clear_rest(row, n);
+    return 1.0F / sums.fold();
 }
 
-/// out = flush(x * factor).
-void scale_row(const float* x, float factor, float* out, std::size_t n) {
-    const vector f = hn::Set(float_tag(), factor);
-    map(
-        n, out, [f](vector a) HWY_ATTR { return flushed(hn::Mul(a, f)); }, x);
+/// What a row of probabilities and slopes needs beside its scores.
+struct row_scalars {
+    float row_max, inverse_sum, dot, scale;
+};
+
+/// p[0..n): scaled scores in, probabilities out; g[0..n): dout . v in, gradient by the raw score
+/// out.
+HWY_INLINE void softmax_backward_row(float* p, float* g, std::size_t n, const row_scalars& s) {
+    const float_tag d;
+    const vector top = hn::Set(d, s.row_max);
+    const vector inverse = hn::Set(d, s.inverse_sum);
+    const vector centre = hn::Set(d, s.dot);
+    const vector factor = hn::Set(d, s.scale);
+    const auto probability = [&](std::size_t i) HWY_ATTR {
+        return hn::Mul(softmax_exp(hn::Sub(hn::LoadU(d, p + i), top)), inverse);
+    };
+    const auto slope = [&](vector q, std::size_t i) HWY_ATTR {
+        return flushed(hn::Mul(hn::Mul(q, hn::Sub(hn::LoadU(d, g + i), centre)), factor));
+    };
+    std::size_t i = 0;
+    for (; i + lanes <= n; i += lanes) {
+        const vector q = probability(i);
+        hn::StoreU(slope(q, i), d, g + i);
+        hn::StoreU(q, d, p + i);
+    }
+    for (; i < n + tile_rows; i += lanes) {
+        const auto inside = first_lanes(i < n ? n - i : 0);
+        const vector q = probability(i);
+        hn::StoreU(hn::IfThenElseZero(inside, slope(q, i)), d, g + i);
+        hn::StoreU(hn::IfThenElseZero(inside, q), d, p + i);
+    }
 }
 
-/// total = total + acc, then acc = +0.
-void close_panel(float* acc, float* total, std::size_t n) {
-    map(
-        n, total, [](vector a, vector b) HWY_ATTR { return hn::Add(a, b); }, total, acc);
-    for (std::size_t i = 0; i < n; ++i) acc[i] = 0.0F;
+void forward_head(const attention_shape& shape, const layout& at, float* part,
+                  const forward_head_arrays& h) {
+    const std::size_t width = shape.head_width;
+    const float scale = attention_scale(width);
+    const std::size_t strip = forward_strip(shape.time);
+    const matrix_out scores{part, at.row};
+    for (std::size_t begin = 0; begin < shape.time; begin += strip) {
+        const std::size_t end = std::min(shape.time, begin + strip);
+        lower_products(begin, end, width, {h.q + begin * h.stride, h.stride}, part + at.turned_keys,
+                       scale, scores);
+        for (std::size_t t = begin; t < end; ++t) {
+            h.row_max[t] = largest(scores.data + (t - begin) * at.row, t + 1);
+        }
+        for (std::size_t t = begin; t < end; ++t) {
+            h.inverse_sum[t] = softmax_row(scores.data + (t - begin) * at.row, t + 1, h.row_max[t]);
+        }
+        mix_rows(begin, end, width, at.padded, {scores.data, at.row}, part + at.values,
+                 h.inverse_sum + begin, {h.out + begin * h.width, h.width});
+    }
+}
+
+/// Keys and values of a head, laid out for `forward_head` of every query head that shares them.
+void prepare_forward(const attention_shape& shape, const layout& at, float* part,
+                     const forward_head_arrays& h) {
+    turn_rows({h.k, h.stride}, shape.time, shape.head_width, part + at.turned_keys);
+    copy_rows({h.v, h.stride}, shape.time, shape.head_width, at.padded, part + at.values);
+}
+
+/// total = total + acc; opens: total starts at +0.
+void close_panel(const float* acc, float* total, std::size_t n, bool opens) {
+    const float_tag d;
+    for (std::size_t i = 0; i < n; i += lanes) {
+        const vector old = opens ? hn::Zero(d) : hn::LoadU(d, total + i);
+        hn::StoreU(hn::Add(old, hn::LoadU(d, acc + i)), d, total + i);
+    }
+}
+
+/// opens: the first query head of those that share the keys and values.
+void backward_head(const attention_shape& shape, const layout& at, float* part, bool opens,
+                   const backward_head_arrays& b) {
+    const auto& h = b.forward;
+    const std::size_t width = shape.head_width;
+    const float scale = attention_scale(width);
+    const matrix_out p{part, at.row};
+    const matrix_out g{part + at.gradients, at.row};
+    float* queries = part + at.queries;
+    float* douts = part + at.douts;
+    for (std::size_t begin = 0; begin < shape.time; begin += backward_strip) {
+        const std::size_t end = std::min(shape.time, begin + backward_strip);
+        copy_rows({h.q + begin * h.stride, h.stride}, end - begin, width, at.padded, queries);
+        copy_rows({b.dout + begin * h.width, h.width}, end - begin, width, at.padded, douts);
+        lower_products(begin, end, width, {queries, at.padded}, part + at.turned_keys, scale, p);
+        lower_products(begin, end, width, {douts, at.padded}, part + at.turned_values, 1.0F, g);
+        for (std::size_t t = begin; t < end; ++t) {
+            const std::size_t row = (t - begin) * at.row;
+            const float row_dot = reduce(
+                width, [](vector s, vector x, vector y) HWY_ATTR { return hn::MulAdd(x, y, s); },
+                b.dout + t * h.width, h.out + t * h.width);
+            softmax_backward_row(p.data + row, g.data + row, t + 1,
+                                 {h.row_max[t], h.inverse_sum[t], row_dot, scale});
+        }
+        mix_rows(begin, end, width, at.padded, {g.data, at.row}, part + at.keys, nullptr,
+                 {b.dq + begin * b.gradient_stride, b.gradient_stride});
+        // Sums over queries go on where the strip before left them, until their panel is full.
+        if (begin % panel_length == 0) {
+            std::fill(part + at.key_sums, part + at.key_totals, 0.0F);
+        }
+        add_outer(begin, end, at.padded, {g.data, at.row}, queries, part + at.key_sums);
+        add_outer(begin, end, at.padded, {p.data, at.row}, douts, part + at.value_sums);
+        if (!at.single && (end % panel_length == 0 || end == shape.time)) {
+            close_panel(part + at.key_sums, part + at.key_totals, 2 * shape.time * at.padded,
+                        opens && begin < panel_length);
+        }
+    }
+}
+
+void prepare_backward(const attention_shape& shape, const layout& at, float* part,
+                      const backward_head_arrays& b) {
+    const auto& h = b.forward;
+    turn_rows({h.k, h.stride}, shape.time, shape.head_width, part + at.turned_keys);
+    turn_rows({h.v, h.stride}, shape.time, shape.head_width, part + at.turned_values);
+    copy_rows({h.k, h.stride}, shape.time, shape.head_width, at.padded, part + at.keys);
+}
+
+/// Writes the sums over all query heads that share the keys and values.
+void finish_backward(const attention_shape& shape, const layout& at, const float* part,
+                     const backward_head_arrays& b) {
+    const auto write = [&](const float* total, float* out) HWY_ATTR {
+        for (std::size_t t = 0; t < shape.time; ++t) {
+            map(
+                shape.head_width, out + t * b.gradient_stride,
+                [](vector x) HWY_ATTR { return flushed(x); }, total + t * at.padded);
+        }
+    };
+    // A single panel's sum needs no total: flushing hides that +0 was not added to it.
+    write(part + (at.single ? at.key_sums : at.key_totals), b.dk);
+    write(part + (at.single ? at.value_sums : at.value_totals), b.dv);
 }
 
 }  // namespace tequio::training::numerics::HWY_NAMESPACE
@@ -105,140 +286,25 @@ namespace tequio::training::numerics {
 namespace {
 
 // The reference target never comes here: attention_forward and _backward turn to the references.
-void softmax_row(float* row, std::size_t n, std::size_t filled, float scale, float* row_max,
-                 float* inverse_sum) {
-    TEQUIO_RETURN_VECTOR(softmax_row(row, n, filled, scale, row_max, inverse_sum));
+void prepare_forward(const attention_shape& shape, const layout& at, float* part,
+                     const forward_head_arrays& h) {
+    TEQUIO_RETURN_VECTOR(prepare_forward(shape, at, part, h));
 }
-void softmax_backward_row(float* p, float* g, std::size_t n, std::size_t filled, float scale,
-                          float row_max, float inverse_sum, float row_dot) {
-    TEQUIO_RETURN_VECTOR(
-        softmax_backward_row(p, g, n, filled, scale, row_max, inverse_sum, row_dot));
+void forward_head(const attention_shape& shape, const layout& at, float* part,
+                  const forward_head_arrays& h) {
+    TEQUIO_RETURN_VECTOR(forward_head(shape, at, part, h));
 }
-void scale_row(const float* x, float factor, float* out, std::size_t n) {
-    TEQUIO_RETURN_VECTOR(scale_row(x, factor, out, n));
+void prepare_backward(const attention_shape& shape, const layout& at, float* part,
+                      const backward_head_arrays& b) {
+    TEQUIO_RETURN_VECTOR(prepare_backward(shape, at, part, b));
 }
-void close_panel(float* acc, float* total, std::size_t n) {
-    TEQUIO_RETURN_VECTOR(close_panel(acc, total, n));
+void backward_head(const attention_shape& shape, const layout& at, float* part, bool opens,
+                   const backward_head_arrays& b) {
+    TEQUIO_RETURN_VECTOR(backward_head(shape, at, part, opens, b));
 }
-
-/// Query rows computed at a time; divides a panel. With 64, the causal half is 5/8 of the whole at
-/// 256 positions, and packing a strip costs little.
-constexpr std::size_t strip = 64;
-static_assert(panel_length % strip == 0);
-
-/// Offsets, in floats, into a thread's part of the workspace.
-struct layout {
-    explicit layout(const attention_shape& shape)
-        : row(round_up(shape.time, 32) + 16),
-          head(shape.time * shape.head_width),
-          scores(0),
-          gradients(strip * row),
-          packed_keys(gradients + strip * row),
-          packed_values(packed_keys + round_up(packed_floats(shape.time, shape.head_width), 16)),
-          packed_rows(packed_values + round_up(packed_floats(shape.time, shape.head_width), 16)),
-          result(packed_rows + round_up(packed_floats(shape.head_width, shape.time), 16)),
-          accumulators(result + round_up(strip * shape.head_width, 16)),
-          scratch(accumulators + 4 * round_up(head, 16)),
-          size(scratch + serial_gemm_floats(
-                             {shape.time, std::max(shape.time, shape.head_width), panel_length})) {}
-    std::size_t row, head;
-    std::size_t scores, gradients, packed_keys, packed_values, packed_rows, result, accumulators,
-        scratch, size;
-};
-
-/// One head of one sequence.
-struct head_work {
-    const attention_shape& shape;
-    const layout& at;
-    float* part;  ///< this thread's workspace
-    std::size_t width, stride;
-    float scale;
-
-    matrix_out scores() const { return {part + at.scores, at.row}; }
-    matrix_out slopes() const { return {part + at.gradients, at.row}; }
-    float* scratch() const { return part + at.scratch; }
-};
-
-matrix_in read(matrix_out m) {
-    return {m.data, m.stride};
-}
-
-void forward_head(const head_work& work, const float* q, const float* k, const float* v, float* out,
-                  float* row_max, float* inverse_sum) {
-    const std::size_t time = work.shape.time;
-    const std::size_t head_width = work.shape.head_width;
-    const packed_matrix keys = pack_matrix(gemm_form::nt, time, head_width, {k, work.stride},
-                                           work.part + work.at.packed_keys);
-    const packed_matrix values = pack_matrix(gemm_form::nn, head_width, time, {v, work.stride},
-                                             work.part + work.at.packed_rows);
-    const matrix_out e = work.scores();
-    const matrix_out result{work.part + work.at.result, head_width};
-    for (std::size_t begin = 0; begin < time; begin += strip) {
-        const std::size_t end = std::min(time, begin + strip);
-        const std::size_t rows = end - begin;
-        gemm_packed({}, {rows, end, head_width}, {q + begin * work.stride, work.stride}, keys, e,
-                    work.scratch());
-        for (std::size_t r = 0; r < rows; ++r) {
-            softmax_row(e.data + r * e.stride, begin + r + 1, end, work.scale, row_max + begin + r,
-                        inverse_sum + begin + r);
-        }
-        gemm_packed({}, {rows, head_width, end}, read(e), values, result, work.scratch());
-        for (std::size_t r = 0; r < rows; ++r) {
-            scale_row(result.data + r * head_width, inverse_sum[begin + r],
-                      out + (begin + r) * work.width, head_width);
-        }
-    }
-}
-
-/// What backward of one head reads and writes, each at its first row.
-struct head_gradients {
-    const float *q, *k, *v, *out, *dout, *row_max, *inverse_sum;
-    float *dq, *dk, *dv;
-    std::size_t stride;
-};
-
-void backward_head(const head_work& work, const head_gradients& h) {
-    const std::size_t time = work.shape.time;
-    const std::size_t head_width = work.shape.head_width;
-    const packed_matrix keys = pack_matrix(gemm_form::nt, time, head_width, {h.k, work.stride},
-                                           work.part + work.at.packed_keys);
-    const packed_matrix values = pack_matrix(gemm_form::nt, time, head_width, {h.v, work.stride},
-                                             work.part + work.at.packed_values);
-    const packed_matrix key_rows = pack_matrix(gemm_form::nn, head_width, time, {h.k, work.stride},
-                                               work.part + work.at.packed_rows);
-    const matrix_out p = work.scores();
-    const matrix_out g = work.slopes();
-    const std::size_t head = round_up(work.at.head, 16);
-    float* acc = work.part + work.at.accumulators;
-    float* total = acc + 2 * head;
-    std::fill(acc, acc + 4 * head, 0.0F);
-    for (std::size_t begin = 0; begin < time; begin += strip) {
-        const std::size_t end = std::min(time, begin + strip);
-        const std::size_t rows = end - begin;
-        const matrix_in q{h.q + begin * work.stride, work.stride};
-        const matrix_in dy{h.dout + begin * work.width, work.width};
-        gemm_packed({}, {rows, end, head_width}, q, keys, p, work.scratch());
-        gemm_packed({}, {rows, end, head_width}, dy, values, g, work.scratch());
-        for (std::size_t r = 0; r < rows; ++r) {
-            const std::size_t t = begin + r;
-            const float row_dot =
-                dot({h.dout + t * work.width, head_width}, {h.out + t * work.width, head_width});
-            softmax_backward_row(p.data + r * p.stride, g.data + r * g.stride, t + 1, end,
-                                 work.scale, h.row_max[t], h.inverse_sum[t], row_dot);
-        }
-        gemm_packed({.flush = true}, {rows, head_width, end}, read(g), key_rows,
-                    {h.dq + begin * h.stride, h.stride}, work.scratch());
-        // Sums over queries go on where the strip before left them, until their panel is full.
-        const serial_gemm_options go_on{.form = gemm_form::tn, .resume = true};
-        gemm_serial(go_on, {end, head_width, rows}, read(g), q, {acc, head_width}, work.scratch());
-        gemm_serial(go_on, {end, head_width, rows}, read(p), dy, {acc + head, head_width},
-                    work.scratch());
-        if (end % panel_length == 0 || end == time) close_panel(acc, total, 2 * head);
-    }
-    for (std::size_t t = 0; t < time; ++t) {
-        scale_row(total + t * head_width, 1.0F, h.dk + t * h.stride, head_width);
-        scale_row(total + head + t * head_width, 1.0F, h.dv + t * h.stride, head_width);
-    }
+void finish_backward(const attention_shape& shape, const layout& at, const float* part,
+                     const backward_head_arrays& b) {
+    TEQUIO_RETURN_VECTOR(finish_backward(shape, at, part, b));
 }
 
 /// Operations of one product over all pairs of a query and a key that it sees.
@@ -246,24 +312,48 @@ std::size_t pair_flops(const attention_shape& shape) {
     return shape.sequences * shape.heads * shape.time * (shape.time + 1) * shape.head_width;
 }
 
-/// Calls body(work, first token, first column, first saved value) for each head, spread over
-/// threads.
+/// Where a query head and the key and value head that it uses start.
+struct head_place {
+    std::size_t token;       ///< first of the sequence
+    std::size_t own_column;  ///< of the query head in q and out
+    std::size_t column;      ///< of the key and value head
+    std::size_t saved;       ///< in row_max and inverse_sum
+};
+
+/// Calls body(part of the workspace, layout, place of the first query head, query heads) for each
+/// key and value head, spread over threads.
 template <class Body>
-void for_each_head(const attention_shape& shape, std::size_t stride, std::span<std::byte> workspace,
-                   executor& run, Body body) {
+void for_each_head(const attention_shape& shape, std::span<std::byte> workspace, executor& run,
+                   Body body) {
+    base::ensure(shape.group > 0 && shape.heads % shape.group == 0,
+                 "query heads share keys and values evenly");
     const layout at(shape);
-    const std::size_t floats = round_up(at.size, 16);
-    const float scale = attention_scale(shape.head_width);
-    run.run(shape.sequences * shape.heads, [&](std::size_t task, unsigned thread) {
-        const head_work work{.shape = shape,
-                             .at = at,
-                             .part = aligned_part(workspace, floats, thread),
-                             .width = shape.heads * shape.head_width,
-                             .stride = stride,
-                             .scale = scale};
-        body(work, task / shape.heads * shape.time, task % shape.heads * shape.head_width,
-             task * shape.time);
+    const std::size_t floats = rounded(at.size, 16);
+    const std::size_t shared = shape.heads / shape.group;
+    run.run(shape.sequences * shared, [&](std::size_t task, unsigned thread) {
+        const std::size_t head = task % shared * shape.group;
+        body(at, aligned_part(workspace, floats, thread),
+             head_place{task / shared * shape.time, head * shape.head_width,
+                        task % shared * shape.head_width,
+                        (task / shared * shape.heads + head) * shape.time});
     });
+}
+
+/// The arrays of the `index`-th query head of those that share keys and values.
+forward_head_arrays arrays_of(const attention_shape& shape, const attention_inputs& in,
+                              const attention_saved& saved, float* out, const head_place& place,
+                              std::size_t index) {
+    const std::size_t width = shape.heads * shape.head_width;
+    const std::size_t own = place.own_column + index * shape.head_width;
+    const std::size_t row = place.token * in.stride;
+    return {.q = in.q + row + own,
+            .k = in.k + row + place.column,
+            .v = in.v + row + place.column,
+            .stride = in.stride,
+            .out = out + place.token * width + own,
+            .width = width,
+            .row_max = saved.row_max + place.saved + index * shape.time,
+            .inverse_sum = saved.inverse_sum + place.saved + index * shape.time};
 }
 
 }  // namespace
@@ -275,13 +365,13 @@ void attention_forward(const attention_shape& shape, const attention_inputs& in,
         return attention_forward_reference(shape, in, out, saved);
     }
     run.note({"attention forward", 2 * pair_flops(shape), 0});
-    for_each_head(
-        shape, in.stride, workspace, run,
-        [&](const head_work& work, std::size_t token, std::size_t column, std::size_t place) {
-            const std::size_t at = token * in.stride + column;
-            forward_head(work, in.q + at, in.k + at, in.v + at, out + token * work.width + column,
-                         saved.row_max + place, saved.inverse_sum + place);
-        });
+    for_each_head(shape, workspace, run,
+                  [&](const layout& at, float* part, const head_place& place) {
+                      prepare_forward(shape, at, part, arrays_of(shape, in, saved, out, place, 0));
+                      for (std::size_t i = 0; i < shape.group; ++i) {
+                          forward_head(shape, at, part, arrays_of(shape, in, saved, out, place, i));
+                      }
+                  });
 }
 
 void attention_backward(const attention_shape& shape, const attention_inputs& in, const float* out,
@@ -292,28 +382,30 @@ void attention_backward(const attention_shape& shape, const attention_inputs& in
         return attention_backward_reference(shape, in, out, dout, saved, gradients);
     }
     run.note({"attention backward", 5 * pair_flops(shape), 0});
-    for_each_head(
-        shape, in.stride, workspace, run,
-        [&](const head_work& work, std::size_t token, std::size_t column, std::size_t place) {
-            const std::size_t at = token * in.stride + column;
-            const std::size_t at_out = token * work.width + column;
-            const std::size_t to = token * gradients.stride + column;
-            backward_head(work, {.q = in.q + at,
-                                 .k = in.k + at,
-                                 .v = in.v + at,
-                                 .out = out + at_out,
-                                 .dout = dout + at_out,
-                                 .row_max = saved.row_max + place,
-                                 .inverse_sum = saved.inverse_sum + place,
-                                 .dq = gradients.dq + to,
-                                 .dk = gradients.dk + to,
-                                 .dv = gradients.dv + to,
-                                 .stride = gradients.stride});
-        });
+    const auto head = [&](const head_place& place, std::size_t index) {
+        // Backward reads `out`, and writes nothing through the pointer that forward writes through.
+        const auto forward = arrays_of(shape, in, saved, const_cast<float*>(out), place, index);
+        const std::size_t row = place.token * gradients.stride;
+        const std::size_t own = place.own_column + index * shape.head_width;
+        return backward_head_arrays{.forward = forward,
+                                    .dout = dout + (forward.out - out),
+                                    .dq = gradients.dq + row + own,
+                                    .dk = gradients.dk + row + place.column,
+                                    .dv = gradients.dv + row + place.column,
+                                    .gradient_stride = gradients.stride};
+    };
+    for_each_head(shape, workspace, run,
+                  [&](const layout& at, float* part, const head_place& place) {
+                      prepare_backward(shape, at, part, head(place, 0));
+                      for (std::size_t i = 0; i < shape.group; ++i) {
+                          backward_head(shape, at, part, i == 0, head(place, i));
+                      }
+                      finish_backward(shape, at, part, head(place, 0));
+                  });
 }
 
 std::size_t attention_workspace_bytes(const attention_shape& shape, unsigned threads) {
-    return threads * round_up(layout(shape).size, 16) * sizeof(float) + part_alignment;
+    return threads * rounded(layout(shape).size, 16) * sizeof(float) + part_alignment;
 }
 
 }  // namespace tequio::training::numerics

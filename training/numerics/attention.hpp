@@ -10,10 +10,12 @@
 namespace tequio::training::numerics {
 
 /// Rows of q, k, v, out and their gradients are tokens, sequence-major: token t of sequence s is
-/// row s * time + t. Head h takes columns [h * head_width, (h + 1) * head_width). head_width <=
-/// 256.
+/// row s * time + t. Head h takes columns [h * head_width, (h + 1) * head_width) of q and out;
+/// with `group` query heads sharing a head of keys and values (Ainslie et al. 2023), head h / group
+/// of k and v. head_width <= 256.
 struct attention_shape {
     std::size_t sequences, time, heads, head_width;
+    std::size_t group = 1;  ///< divides heads
 };
 
 /// q, k and v share a row stride in floats: for GPT-2's joined (tokens, 3 * width) projection
@@ -52,8 +54,9 @@ void attention_forward_reference(const attention_shape& shape, const attention_i
 /// g[t, j] = flush((p * (dout[t] . v[j] - D[t])) * scale), +0 for j > t;
 /// dq[t] = flush(sum over j of g[t, j] * k[j]); dk[j] = flush(sum over t of g[t, j] * q[t]);
 /// dv[j] = flush(sum over t of p[t, j] * dout[t]). Sums by the matrix rule, panels of 256 by
-/// absolute position over the whole sequence (j > t counts as p = g = +0). dout, out: as forward's
-/// out.
+/// absolute position over the whole sequence (j > t counts as p = g = +0); the sums of query heads
+/// that share keys and values follow one another, ascending, each with panels of its own. dout,
+/// out: as forward's out.
 void attention_backward(const attention_shape& shape, const attention_inputs& in, const float* out,
                         const float* dout, const attention_saved& saved,
                         const attention_gradients& gradients, std::span<std::byte> workspace,

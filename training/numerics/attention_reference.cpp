@@ -15,19 +15,29 @@ float attention_scale(std::size_t head_width) {
 
 namespace {
 
-/// One head of one sequence: where its rows start.
+/// One query head of one sequence: where its rows start, and those of its keys and values.
 struct head_place {
-    std::size_t in, out, saved;
+    std::size_t query, key, out, saved;
+    std::size_t dquery, dkey;  ///< in the gradients
+    bool first, last;          ///< of the heads that share these keys and values
 };
 
 template <class Body>
-void for_each_head(const attention_shape& shape, std::size_t stride, Body body) {
+void for_each_head(const attention_shape& shape, std::size_t stride, std::size_t gradient_stride,
+                   Body body) {
     for (std::size_t s = 0; s < shape.sequences; ++s) {
         for (std::size_t h = 0; h < shape.heads; ++h) {
             const std::size_t column = h * shape.head_width;
-            body(head_place{s * shape.time * stride + column,
-                            s * shape.time * shape.heads * shape.head_width + column,
-                            (s * shape.heads + h) * shape.time});
+            const std::size_t key_column = h / shape.group * shape.head_width;
+            const std::size_t token = s * shape.time;
+            body(head_place{.query = token * stride + column,
+                            .key = token * stride + key_column,
+                            .out = token * shape.heads * shape.head_width + column,
+                            .saved = (s * shape.heads + h) * shape.time,
+                            .dquery = token * gradient_stride + column,
+                            .dkey = token * gradient_stride + key_column,
+                            .first = h % shape.group == 0,
+                            .last = (h + 1) % shape.group == 0});
         }
     }
 }
@@ -47,9 +57,9 @@ void attention_forward_reference(const attention_shape& shape, const attention_i
     const std::size_t time = shape.time;
     const std::size_t width = shape.heads * shape.head_width;
     const float scale = attention_scale(shape.head_width);
-    for_each_head(shape, in.stride, [&](const head_place& at) {
+    for_each_head(shape, in.stride, 0, [&](const head_place& at) {
         std::vector<float> e =
-            all_pairs(shape, {in.q + at.in, in.stride}, {in.k + at.in, in.stride});
+            all_pairs(shape, {in.q + at.query, in.stride}, {in.k + at.key, in.stride});
         std::vector<float> inverse(time);
         for (std::size_t t = 0; t < time; ++t) {
             float* row = e.data() + t * time;
@@ -65,7 +75,7 @@ void attention_forward_reference(const attention_shape& shape, const attention_i
             saved.inverse_sum[at.saved + t] = inverse[t];
         }
         gemm_reference({}, {time, shape.head_width, time}, {e.data(), time},
-                       {in.v + at.in, in.stride}, {out + at.out, width});
+                       {in.v + at.key, in.stride}, {out + at.out, width});
         for (std::size_t t = 0; t < time; ++t) {
             for (std::size_t j = 0; j < shape.head_width; ++j) {
                 float& cell = out[at.out + t * width + j];
@@ -81,10 +91,10 @@ void attention_backward_reference(const attention_shape& shape, const attention_
     const std::size_t time = shape.time;
     const std::size_t width = shape.heads * shape.head_width;
     const float scale = attention_scale(shape.head_width);
-    for_each_head(shape, in.stride, [&](const head_place& at) {
-        const matrix_in q{in.q + at.in, in.stride};
-        const matrix_in k{in.k + at.in, in.stride};
-        const matrix_in v{in.v + at.in, in.stride};
+    for_each_head(shape, in.stride, gradients.stride, [&](const head_place& at) {
+        const matrix_in q{in.q + at.query, in.stride};
+        const matrix_in k{in.k + at.key, in.stride};
+        const matrix_in v{in.v + at.key, in.stride};
         const matrix_in dy{dout + at.out, width};
         std::vector<float> p = all_pairs(shape, q, k);
         std::vector<float> g = all_pairs(shape, dy, v);
@@ -104,17 +114,16 @@ void attention_backward_reference(const attention_shape& shape, const attention_
                 g_cell = flush((p_cell * (g_cell - d)) * scale);
             }
         }
-        // The gradients may have a stride that differs from the inputs'; heads start at the same
-        // column, sequences at the same token.
-        const std::size_t token = at.saved / (shape.heads * time) * time;
-        const std::size_t start = token * gradients.stride + (at.in - token * in.stride);
         const gemm_shape square{time, shape.head_width, time};
         gemm_reference({.flush = true}, square, {g.data(), time}, k,
-                       {gradients.dq + start, gradients.stride});
-        gemm_reference({.form = gemm_form::tn, .flush = true}, square, {g.data(), time}, q,
-                       {gradients.dk + start, gradients.stride});
-        gemm_reference({.form = gemm_form::tn, .flush = true}, square, {p.data(), time}, dy,
-                       {gradients.dv + start, gradients.stride});
+                       {gradients.dq + at.dquery, gradients.stride});
+        // Flushed when the last head that shares them has been added.
+        const gemm_options to_keys{
+            .form = gemm_form::tn, .accumulate = !at.first, .flush = at.last};
+        gemm_reference(to_keys, square, {g.data(), time}, q,
+                       {gradients.dk + at.dkey, gradients.stride});
+        gemm_reference(to_keys, square, {p.data(), time}, dy,
+                       {gradients.dv + at.dkey, gradients.stride});
     });
 }
 

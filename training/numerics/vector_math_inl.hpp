@@ -159,6 +159,19 @@ private:
     }
 };
 
+/// The largest lane by compare and select.
+template <class Tag>
+HWY_INLINE float fold_largest(Tag d, hn::Vec<Tag> v) {
+    const auto larger = [](auto a, auto b) HWY_ATTR { return hn::IfThenElse(hn::Gt(a, b), a, b); };
+    if constexpr (hn::MaxLanes(Tag()) > 4) {
+        const hn::Half<Tag> half;
+        return fold_largest(half, larger(hn::LowerHalf(half, v), hn::UpperHalf(half, v)));
+    } else {
+        const auto pair = larger(v, hn::Shuffle1032(v));
+        return hn::GetLane(larger(pair, hn::Shuffle2301(pair)));
+    }
+}
+
 /// out[i] = f(in[i]...) for i < n, a vector at a time; the tail through buffers filled up with
 /// zeros.
 template <class F, class... In>

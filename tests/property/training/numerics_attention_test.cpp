@@ -11,28 +11,30 @@ namespace {
 void check_shape(base::rng& rng, const numerics::attention_shape& shape, hostile kind,
                  bool tiny = false) {
     const std::size_t width = shape.heads * shape.head_width;
+    const std::size_t shared = width / shape.group;
     const std::size_t tokens = shape.sequences * shape.time;
-    const std::size_t stride = 3 * width;
+    const std::size_t stride = width + 2 * shared;
     auto qkv = hostile_numbers(kind, rng, tokens * stride);
     auto dout = hostile_numbers(tiny ? hostile::underflowing : hostile::mixed, rng, tokens * width);
     for (std::size_t i = 0; tiny && i < qkv.size(); ++i) {
-        if (i % stride >= 2 * width) qkv[i] = hostile_number(hostile::underflowing, rng, i);
+        if (i % stride >= width + shared) qkv[i] = hostile_number(hostile::underflowing, rng, i);
     }
     for (float& x : qkv) x = numerics::flush(x);
     for (float& x : dout) x = numerics::flush(x);
-    const numerics::attention_inputs in{qkv.data(), qkv.data() + width, qkv.data() + 2 * width,
-                                        stride};
+    const numerics::attention_inputs in{qkv.data(), qkv.data() + width,
+                                        qkv.data() + width + shared, stride};
     const std::size_t rows = tokens * shape.heads;
     std::vector<float> out(tokens * width), top(rows), inverse(rows), gradients(tokens * stride);
     const auto parts = [&](float* data) {
-        return numerics::attention_gradients{data, data + width, data + 2 * width, stride};
+        return numerics::attention_gradients{data, data + width, data + width + shared, stride};
     };
     numerics::attention_forward_reference(shape, in, out.data(), {top.data(), inverse.data()});
     numerics::attention_backward_reference(shape, in, out.data(), dout.data(),
                                            {top.data(), inverse.data()}, parts(gradients.data()));
     const std::string name = std::to_string(shape.sequences) + " x " + std::to_string(shape.time) +
                              " x " + std::to_string(shape.heads) + " x " +
-                             std::to_string(shape.head_width);
+                             std::to_string(shape.head_width) + " / " +
+                             std::to_string(shape.group);
     everywhere([&](training::executor& run) {
         fenced found(out.size(), 1), found_top(rows, 0), found_inverse(rows, 2),
             found_gradients(gradients.size(), 3);
@@ -73,6 +75,14 @@ BOOST_AUTO_TEST_CASE(underflowing_gradients_match_the_reference) {
     for (const std::size_t time : {5U, 40U, 70U}) {
         check_shape(rng, {1, time, 2, 24}, hostile::grid, true);
     }
+}
+
+BOOST_AUTO_TEST_CASE(heads_that_share_keys_and_values_match_the_reference) {
+    base::rng rng = numerics_rng("attention_groups");
+    check_shape(rng, {2, 50, 6, 16, 3}, hostile::mixed);
+    check_shape(rng, {1, 33, 4, 40, 4}, hostile::plain);
+    check_shape(rng, {1, 270, 4, 24, 2}, hostile::plain);
+    check_shape(rng, {2, 40, 2, 24, 2}, hostile::grid, true);
 }
 
 BOOST_AUTO_TEST_CASE(sequences_beyond_a_panel_match_the_reference) {
