@@ -33,6 +33,8 @@ struct replay_command_options {
     std::string out;
     bool force = false;
     std::uint64_t slices = 1;
+    std::vector<std::string> research_words;
+    training::research_options research;
 };
 
 /// What is replayed, wherever it came from.
@@ -209,6 +211,24 @@ base::result<void> write_model(const replay_command_options& o, const replay_job
     return {};
 }
 
+/// A study is no job: it has no chronicle to be compared with, its state no other process could go
+/// on from, and nothing of it is kept where a replay of the job would find it.
+base::result<void> check_research(const cli_context& context, replay_command_options& o) {
+    auto read = training::parse_research(o.research_words);
+    if (!read) return ends_with(exit_code::usage, read.error().message());
+    o.research = *read;
+    if (!o.research.any()) return {};
+    if (!o.what.ends_with(".toml") || !o.chronicle.empty() || !o.rounds.empty()) {
+        return ends_with(exit_code::usage,
+                         "--research is for a job.toml, without --chronicle and --rounds: its "
+                         "arithmetic is no task's");
+    }
+    std::string words;
+    for (const auto& word : o.research_words) words += (words.empty() ? "" : ", ") + word;
+    context.say("research: " + words + "; what is computed is not the job's result");
+    return {};
+}
+
 base::result<void> check_outputs(const replay_command_options& o) {
     std::error_code ec;
     if (o.slices != 1) {
@@ -232,7 +252,12 @@ base::result<std::unique_ptr<job_replay>> open_replay(const cli_context& context
     options.worker.low_priority = false;  // somebody waits for it
     const auto id = training::recipe_id_of(job.recipe).hex();
     options.folder = context.data_dir / "replay" / id;
+    if (o.research.any()) {
+        options.folder = context.data_dir / "study" / std::to_string(::getpid());
+        options.deaths_max = 1;  // what lanes carry is gone with their process
+    }
     if (!o.work_dir.empty()) options.folder = o.work_dir;
+    options.worker.research = o.research;
     options.keep_going = [&display](const replay_progress& at) {
         display.show(at);
         return !interrupted();
@@ -275,8 +300,9 @@ base::result<void> compute_rounds(job_replay& replay, const round_range& range,
     return {};
 }
 
-base::result<void> replay_whole(cli_context& context, const replay_command_options& o) {
+base::result<void> replay_whole(cli_context& context, replay_command_options& o) {
     TEQUIO_CHECK(check_outputs(o));
+    TEQUIO_CHECK(check_research(context, o));
     TEQUIO_TRY(const auto job, find_job(context, o));
     TEQUIO_TRY(const auto range, parse_rounds(o.rounds, job.recipe.train.rounds));
     catch_interrupts();
@@ -311,6 +337,9 @@ void add_job_replay_command(cli_command& job, cli_context& context) {
     command->add_option("--write-chronicle", o->chronicle_out, "write what was computed");
     command->add_option("--work-dir", o->work_dir, "where finished parts are kept meanwhile");
     command->add_option("--out", o->out, "write the model to this folder");
+    command->add_option("--research", o->research_words,
+                        "a study with other arithmetic: inner_state=carried, panel=N, "
+                        "softmax=online; may be repeated");
     command->add_flag("--force", o->force, "overwrite a model that is there");
     command->callback([&context, o] { context.run([&] { return replay_whole(context, *o); }); });
 }

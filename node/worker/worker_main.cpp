@@ -29,6 +29,7 @@ void warm_up() {
 
 base::result<void> serve(const worker_settings& settings) {
     TEQUIO_CHECK(training::probe_arithmetic());
+    training::set_research(settings.research);
     TEQUIO_TRY(auto gate_map, memory_map::of(worker_gate_descriptor, sizeof(thread_gate),
                                              memory_map::access::read_write));
     ::close(worker_gate_descriptor);

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "base/result.hpp"
+#include "training/research.hpp"
 
 namespace tequio::node {
 
@@ -18,6 +19,7 @@ struct worker_settings {
     unsigned threads = 1;
     std::uint64_t memory_bytes = 0;  ///< see `sandbox_limits`
     bool low_priority = true;        ///< false for measurements that its user waits for
+    training::research_options research;  ///< of `job replay --research`; a daemon sets none
 };
 
 /// More threads than this are a mistake (guess).

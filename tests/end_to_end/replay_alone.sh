@@ -50,6 +50,17 @@ ends 2 replay --out "$folder/model"
 says "--force"
 ends 4 "$tequio" job sample "$folder/nothing" --prompt x
 
+# A study has other bits, the same ones each time; it is no task's, and leaves nothing behind.
+for study in inner_state=carried panel=64 softmax=online; do
+    studied=$(replay --research "$study" --threads 1 --json | json_text state_digest)
+    [[ -n $studied && $studied != "$digest" ]] || die "$study changed nothing"
+    same "digests of $study" "$studied" "$(replay --research "$study" --threads 2 --json | json_text state_digest)"
+done
+[[ ! -e $folder/data/study ]] || [[ -z $(ls "$folder/data/study") ]] || die "finished studies left files behind"
+ends 2 replay --research panel=64 --chronicle "$folder/chronicle"
+ends 2 replay --research panel=100
+says '--research: found "panel=100"'
+
 # What cannot be meant.
 ends 2 replay --rounds 3..2
 ends 2 replay --slices 2

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <atomic>
 #include <cmath>
+#include <map>
 #include <string>
 #include <utility>
 
@@ -16,6 +17,7 @@
 #include "training/numerics/environment.hpp"
 #include "training/numerics/gemm.hpp"
 #include "training/numerics/reduce.hpp"
+#include "training/research.hpp"
 
 namespace tequio::training {
 namespace {
@@ -119,6 +121,15 @@ struct engine::parts {
                                                                    const keep_going& go_on,
                                                                    lane_result& result);
     base::result<void> encode(state_view state, lane_result& result);
+
+    /// `research_options::carry_inner_state`: what each lane ended its last round with.
+    struct inner_state {
+        base::round_index next;
+        std::vector<float> first, second;
+    };
+    std::map<base::lane_index, inner_state> carried;
+    base::result<void> take_inner_state(base::round_index round, base::lane_index lane);
+    void keep_inner_state(base::round_index round, base::lane_index lane);
 };
 
 engine::engine(std::unique_ptr<parts> p) : parts_(std::move(p)) {}
@@ -137,7 +148,7 @@ base::result<std::unique_ptr<engine>> engine::create(const recipe& r, dataset_vi
                                              "to larger machines");
     }
     auto p = std::make_unique<parts>(
-        parts{r, std::move(layout), std::move(data), run, bytes, nullptr, {}, {}});
+        parts{r, std::move(layout), std::move(data), run, bytes, nullptr, {}, {}, {}});
     p->sequence.resize(r.model.context + 1);
     p->validation_losses.resize(validation_windows_max * r.model.context);
     TEQUIO_TRY(p->work, trainer::create(trainer_config_of(r, options), p->layout, run));
@@ -166,11 +177,18 @@ base::result<std::variant<std::monostate, diverged>> engine::parts::run_steps(
     std::vector<base::digest> leaves;
     double losses = 0;
     std::variant<std::monostate, diverged> end;
+    auto train = r.train;
+    std::uint64_t steps_before = 0;
+    if (active_research().carry_inner_state && round.value > 0) {
+        train.inner.ramp_steps = 0;
+        steps_before = round.value * train.inner_steps;
+    }
     for (std::uint64_t step = 0; step < r.train.inner_steps; ++step) {
         const auto sequences = source(
             [&](std::uint64_t index) { return data.training_start(round, lane, step, index); });
-        TEQUIO_TRY(auto done, work->step(step + 1, inner_learning_rate(r.train, round.value, step),
-                                         sequences, [&] { return go_on(step); }));
+        TEQUIO_TRY(auto done, work->step(steps_before + step + 1,
+                                         inner_learning_rate(train, round.value, step), sequences,
+                                         [&] { return go_on(step); }));
         if (done.not_finite) {
             end = diverged{step, std::move(*done.not_finite)};
             break;
@@ -184,6 +202,27 @@ base::result<std::variant<std::monostate, diverged>> engine::parts::run_steps(
     result.trace = base::merkle_root(leaves);
     result.loss = losses / static_cast<double>(r.train.inner_steps);
     return end;
+}
+
+base::result<void> engine::parts::take_inner_state(base::round_index round, base::lane_index lane) {
+    if (!active_research().carry_inner_state || round.value == 0) return {};
+    const auto it = carried.find(lane);
+    if (it == carried.end() || it->second.next != round) {
+        return fail(errc::out_of_memory, "the inner state of lane " + std::to_string(lane.value) +
+                                             " is gone with the process that held it; start the "
+                                             "study again");
+    }
+    std::copy(it->second.first.begin(), it->second.first.end(), work->first_moments().begin());
+    std::copy(it->second.second.begin(), it->second.second.end(), work->second_moments().begin());
+    return {};
+}
+
+void engine::parts::keep_inner_state(base::round_index round, base::lane_index lane) {
+    if (!active_research().carry_inner_state) return;
+    auto& kept = carried[lane];
+    kept.next = {round.value + 1};
+    kept.first.assign(work->first_moments().begin(), work->first_moments().end());
+    kept.second.assign(work->second_moments().begin(), work->second_moments().end());
 }
 
 base::result<void> engine::parts::encode(state_view state, lane_result& result) {
@@ -213,7 +252,9 @@ base::result<lane_result> engine::run_lane(state_view state, base::round_index r
     TEQUIO_CHECK(check_environment(p.run));
     lane_result result;
     p.work->begin(state.parameters);
+    TEQUIO_CHECK(p.take_inner_state(round, lane));
     TEQUIO_TRY(auto end, p.run_steps(round, lane, go_on, result));
+    p.keep_inner_state(round, lane);
     if (auto* d = std::get_if<diverged>(&end)) {
         result.outcome = std::move(*d);
         result.loss = 0;

@@ -72,6 +72,9 @@ public:
 
     /// (padded_size): the parameters now.
     std::span<const float> parameters() const { return memory_.floats(plan_.parameters); }
+    /// (padded_size) each: AdamW's moments now.
+    std::span<float> first_moments() { return memory_.floats(plan_.first); }
+    std::span<float> second_moments() { return memory_.floats(plan_.second); }
     /// (padded_size): the last step's gradients before clipping; free to be overwritten between
     /// steps.
     std::span<float> gradients() const { return memory_.floats(plan_.gradients); }

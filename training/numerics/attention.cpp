@@ -12,6 +12,7 @@
 #include "training/numerics/attention_tiles_inl.hpp"
 #include "training/numerics/reduce.hpp"
 #include "training/numerics/split.hpp"
+#include "training/numerics/study.hpp"
 #include "training/numerics/vector_math_inl.hpp"
 
 #ifndef TEQUIO_ATTENTION_HEADS
@@ -361,6 +362,7 @@ forward_head_arrays arrays_of(const attention_shape& shape, const attention_inpu
 void attention_forward(const attention_shape& shape, const attention_inputs& in, float* out,
                        const attention_saved& saved, std::span<std::byte> workspace,
                        executor& run) {
+    if (active_study().online_softmax) return study_attention_forward(shape, in, out, saved, run);
     if (active_target() == simd_target::reference) {
         return attention_forward_reference(shape, in, out, saved);
     }

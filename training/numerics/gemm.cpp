@@ -4,6 +4,7 @@
 
 #include "training/numerics/gemm_serial.hpp"
 #include "training/numerics/split.hpp"
+#include "training/numerics/study.hpp"
 
 namespace tequio::training::numerics {
 
@@ -53,6 +54,7 @@ matrix_in columns_of_b(gemm_form form, matrix_in b, std::size_t column) {
 
 void gemm(const gemm_options& options, gemm_shape shape, matrix_in a, matrix_in b, matrix_out c,
           std::span<std::byte> workspace, executor& run) {
+    if (active_study().panel != panel_length) return study_gemm(options, shape, a, b, c, run);
     const serial_gemm_options serial{options.form, options.accumulate, options.flush, false,
                                      options.bias};
     const std::size_t floats = serial_gemm_floats(shape);
