@@ -19,6 +19,7 @@ struct job_cost {
     std::uint64_t validation_flops = 0;   ///< forward only: a third of training's count
     double total_flops = 0;  ///< all lanes of all rounds, and every validation; no checks
     std::uint64_t data_bytes = 0;
+    std::uint64_t init_bytes = 0;          ///< weights to start from; 0 when they are drawn
     std::uint64_t state_bytes = 0;         ///< parameters and momentum, padded
     std::uint64_t contribution_bytes = 0;  ///< of one lane; a mean has the same size
 };
@@ -39,9 +40,9 @@ struct round_traffic {
 /// `nodes` >= 1; alone, nothing travels.
 round_traffic round_traffic_of(const recipe& r, std::uint64_t nodes);
 
-/// Disk that a member needs at the job's worst moment: data, all rounds' means, two rounds of
-/// contributions, the states that `keep` asks for and the last two (DESIGN.md section 11).
-/// Saturates at 2^63.
+/// Disk that a member needs at the job's worst moment: data, weights to start from, all rounds'
+/// means, two rounds of contributions, the states that `keep` asks for and the last two (DESIGN.md
+/// section 11). Saturates at 2^63.
 std::uint64_t disk_bytes_needed(const recipe& r, const keep_config& keep);
 
 }  // namespace tequio::training

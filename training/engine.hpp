@@ -53,11 +53,15 @@ struct engine_options {
 /// its contribution. Not thread-safe: one caller, which uses the executor's threads inside.
 class engine {
 public:
-    /// `data` views bytes that outlive the engine, as does `run`. `r` passed `check_recipe`.
+    /// `data` and `init` view bytes that outlive the engine, as does `run`. `r` passed
+    /// `check_recipe`. `init`: the blob that `r.model.init` names, already verified against its
+    /// root; empty when the recipe draws its weights.
     /// Errors: `errc::out_of_memory`, saying how much is needed and allowed; `errc::bad_recipe` for
-    /// a micro_batch that would change the bits.
+    /// a micro_batch that would change the bits; `errc::bad_data` when `init` has not the length
+    /// that the recipe says, or a value that is not finite (naming the tensor).
     static base::result<std::unique_ptr<engine>> create(const recipe& r, dataset_view data,
-                                                        executor& run, engine_options options = {});
+                                                        executor& run, engine_options options = {},
+                                                        base::byte_view init = {});
     ~engine();
     engine(const engine&) = delete;
     engine& operator=(const engine&) = delete;
@@ -71,9 +75,10 @@ public:
     static std::uint64_t memory_bytes_for(const recipe& r, unsigned threads,
                                           engine_options options = {});
 
-    /// S(0): each tensor as its family says (`tensor_spec`): drawn from a normal distribution or
-    /// constant; velocity 0. Element i of tensor k (in name order) is draw i of (round 0, lane 0,
-    /// step k) of the stream "initialisation".
+    /// S(0), velocity 0. With `init`: its float32 values (little-endian, all tensors by name,
+    /// without padding), |x| < 2^-126 as +0. Else each tensor as its family says (`tensor_spec`):
+    /// drawn from a normal distribution or constant; element i of tensor k (in name order) is draw
+    /// i of (round 0, lane 0, step k) of the stream "initialisation".
     void initial_state(state_span out) const;
 
     /// Asked before every micro-batch with the number of finished inner steps (or, in validation,

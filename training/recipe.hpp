@@ -11,6 +11,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/blob.hpp"
 #include "base/ids.hpp"
@@ -151,6 +152,10 @@ std::optional<std::uint64_t> parameter_count(const model_config& model);
 
 /// Tokens whose loss a lane counts: inner_steps * batch * context.
 std::uint64_t lane_tokens(const recipe& r);
+
+/// The blobs that computing needs, in this order: the data, then the weights to start from if
+/// `model.init` names some.
+std::vector<base::blob_ref> recipe_blobs(const recipe& r);
 
 /// Size of the data blob that `data` says a model has. Saturates at 2^64-1.
 std::uint64_t data_blob_bytes(const model_config& model, const data_config& data);

@@ -8,6 +8,7 @@
 /// by anyone and change nothing.
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -27,6 +28,8 @@ inline constexpr std::size_t task_name_max_bytes = 64;
 inline constexpr std::size_t task_purpose_max_bytes = 1024;
 inline constexpr std::size_t task_license_max_bytes = 128;
 inline constexpr std::size_t task_accept_max = 256;
+/// Tokenizers of 2024's largest vocabularies take about 20 MiB.
+inline constexpr std::uint64_t task_companion_size_max_bytes = std::uint64_t{64} << 20;
 /// A task lives at most this long (guess: longer jobs are extended).
 inline constexpr std::int64_t task_life_max_seconds = 366LL * 24 * 3600;
 /// How far ahead of this node's clock a task may have been made.
@@ -66,6 +69,9 @@ struct task {
     base::unix_time deadline;
     std::string nonce;      ///< 32 hex digits
     std::string exactness;  ///< identity of the arithmetic: profile, ':', 64 hex digits
+    /// A file that belongs into the trained model's folder and determines no bit: the
+    /// tokenizer.json of a language model. 1 byte to `task_companion_size_max_bytes`.
+    std::optional<base::blob_ref> companion;
     trust_config trust;
     keep_config keep;
     recipe work;
@@ -77,6 +83,10 @@ std::string task_text(const task& t);
 /// Checks every field against its bounds. Errors: `errc::bad_task`, or those of `check_recipe`.
 base::result<void> check_task(const task& t);
 base::task_id task_id_of(const task& t);
+/// The blobs that a node must hold before it takes part: those of the recipe, then the companion.
+std::vector<base::blob_ref> task_blobs(const task& t);
+/// Their sizes in sum.
+std::uint64_t task_blob_bytes(const task& t);
 base::task_id task_id_of(const base::signed_note& note);
 /// The note of `t`, signed. Errors as `check_task`; ensures that `submitter` is the key in `t`.
 base::result<base::signed_note> sign_task(const task& t, const base::signing_key& submitter);
@@ -102,7 +112,7 @@ struct task_policy {
     std::vector<base::public_key> blocked;
     std::vector<std::string> licenses;  ///< of data and model, exact text; empty: any
     std::uint64_t max_parameters = recipe_limits::parameters;
-    std::uint64_t max_data_bytes = std::uint64_t{1} << 40;
+    std::uint64_t max_data_bytes = std::uint64_t{1} << 40;  ///< of all `task_blobs` together
 };
 
 /// Whether a valid task may be taken up here and now, weighed before anything is fetched.

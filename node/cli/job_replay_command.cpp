@@ -26,7 +26,7 @@ struct replay_command_options {
     std::string what;
     unsigned threads = usable_threads();
     std::string rounds;
-    std::string data;
+    std::vector<std::string> data;
     std::string work_dir;
     std::string chronicle;
     std::string chronicle_out;
@@ -41,7 +41,7 @@ struct replay_command_options {
 struct replay_job {
     training::recipe recipe;
     training::run_card card;
-    unique_fd tokens;
+    std::vector<unique_fd> blobs;            ///< of the recipe
     std::vector<chronicle_entry> chronicle;  ///< to compare with; may be shorter than the job
     bool has_chronicle = false;
 };
@@ -66,18 +66,33 @@ base::result<unique_fd> open_file(const std::filesystem::path& path) {
     return fd;
 }
 
-/// Tokens of a task: where --data says, in the data folder, or beside the task file.
-base::result<unique_fd> find_tokens(const cli_context& context, const replay_command_options& o,
-                                    const base::blob_ref& ref) {
-    if (!o.data.empty()) return open_file(o.data);
+/// A blob of a recipe: among the files that --data names, in the data folder, or beside the task
+/// file. The worker compares its bytes with its name.
+base::result<unique_fd> find_blob(const cli_context& context, const replay_command_options& o,
+                                  const base::blob_ref& ref) {
+    std::error_code ec;
+    for (const auto& path : o.data) {
+        const auto size = std::filesystem::file_size(path, ec);
+        if (ec) return open_file(path);
+        if (size == ref.size) return open_file(path);
+    }
     if (auto stored = open_archived_blob(context.data_dir, ref)) return std::move(stored->file);
     const auto beside = std::filesystem::path(o.what).parent_path() /
                         (ref.root.hex() + "-" + std::to_string(ref.size));
     if (auto file = open_file(beside)) return file;
     return ends_with(exit_code::not_found,
-                     "the tokens of this job are not in " + context.data_dir.string() +
-                         "; take part in the job with this data dir, or give the token file "
-                         "with --data");
+                     "the job's blob " + ref.text() + " is not in " + context.data_dir.string() +
+                         "; take part in the job with this data dir, or give the file with "
+                         "--data");
+}
+
+base::result<void> find_blobs(const cli_context& context, const replay_command_options& o,
+                              replay_job& job) {
+    for (const auto& ref : training::recipe_blobs(job.recipe)) {
+        TEQUIO_TRY(auto file, find_blob(context, o, ref));
+        job.blobs.push_back(std::move(file));
+    }
+    return {};
 }
 
 base::result<replay_job> read_job_file(const replay_command_options& o) {
@@ -88,7 +103,11 @@ base::result<replay_job> read_job_file(const replay_command_options& o) {
     job.card.purpose = input.file.purpose;
     job.card.data_license = input.file.data_license;
     job.card.model_license = input.file.model_license;
-    TEQUIO_TRY(job.tokens, make_sealed_file("tequio-tokens", input.data.tokens));
+    const auto blobs = input.blobs();
+    for (std::size_t i = 0; i < training::recipe_blobs(job.recipe).size(); ++i) {
+        TEQUIO_TRY(auto file, make_sealed_file("tequio-blob", blobs[i].bytes));
+        job.blobs.push_back(std::move(file));
+    }
     return job;
 }
 
@@ -98,7 +117,7 @@ base::result<replay_job> read_task_file(const cli_context& context,
     TEQUIO_TRY(const auto task, training::parse_task(text));
     replay_job job;
     describe(job, task);
-    TEQUIO_TRY(job.tokens, find_tokens(context, o, job.recipe.data.tokens));
+    TEQUIO_CHECK(find_blobs(context, o, job));
     TEQUIO_TRY(auto known, find_archived_job(context.data_dir, job.card.task.hex()));
     if (known) job.chronicle = std::move(known->chronicle);
     job.has_chronicle = known.has_value();
@@ -117,7 +136,7 @@ base::result<replay_job> read_known_job(const cli_context& context,
     describe(job, known->task);
     job.chronicle = std::move(known->chronicle);
     job.has_chronicle = true;
-    TEQUIO_TRY(job.tokens, find_tokens(context, o, job.recipe.data.tokens));
+    TEQUIO_CHECK(find_blobs(context, o, job));
     return job;
 }
 
@@ -245,8 +264,7 @@ base::result<void> check_outputs(const replay_command_options& o) {
 
 base::result<std::unique_ptr<job_replay>> open_replay(const cli_context& context,
                                                       const replay_command_options& o,
-                                                      const replay_job& job,
-                                                      replay_display& display) {
+                                                      replay_job& job, replay_display& display) {
     replay_options options;
     options.worker.threads = o.threads;
     options.worker.low_priority = false;  // somebody waits for it
@@ -266,7 +284,7 @@ base::result<std::unique_ptr<job_replay>> open_replay(const cli_context& context
         context.say("worker: " + std::to_string(ready.threads) + " threads, " + ready.simd +
                     ", sandbox: " + ready.sandbox);
     };
-    auto replay = job_replay::open(job.recipe, job.tokens.get(), std::move(options));
+    auto replay = job_replay::open(job.recipe, std::move(job.blobs), std::move(options));
     if (replay) return replay;
     if (replay.error().is(training::errc::refused_by_policy)) {
         return ends_with(exit_code::refused, replay.error().message());
@@ -303,7 +321,7 @@ base::result<void> compute_rounds(job_replay& replay, const round_range& range,
 base::result<void> replay_whole(cli_context& context, replay_command_options& o) {
     TEQUIO_CHECK(check_outputs(o));
     TEQUIO_CHECK(check_research(context, o));
-    TEQUIO_TRY(const auto job, find_job(context, o));
+    TEQUIO_TRY(auto job, find_job(context, o));
     TEQUIO_TRY(const auto range, parse_rounds(o.rounds, job.recipe.train.rounds));
     catch_interrupts();
     replay_display display(context, job.recipe);
@@ -332,7 +350,7 @@ void add_job_replay_command(cli_command& job, cli_context& context) {
     command->add_option("--threads", o->threads, "compute threads")->range(1, 1024);
     command->add_option("--slices", o->slices, "slices of a lane");
     command->add_option("--rounds", o->rounds, "A..B: only these, both included");
-    command->add_option("--data", o->data, "the job's token file");
+    command->add_option("--data", o->data, "files of the job: its data, weights to start from");
     command->add_option("--chronicle", o->chronicle, "compare with this file");
     command->add_option("--write-chronicle", o->chronicle_out, "write what was computed");
     command->add_option("--work-dir", o->work_dir, "where finished parts are kept meanwhile");

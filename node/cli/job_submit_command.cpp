@@ -36,25 +36,34 @@ std::string piece_body(const base::blob_piece& piece) {
     return std::string(base::as_text(out));
 }
 
-base::result<void> hand_over(cli_context& context, api_client& daemon, const base::blob_ref& ref,
-                             base::byte_view bytes) {
-    const auto leaves = base::blob_leaves(bytes);
-    for (std::uint64_t i = 0; i < ref.pieces(); ++i) {
-        if (interrupted())
-            return ends_with(exit_code::interrupted, "interrupted; nothing was submitted");
-        const auto part = bytes.subspan(i * base::piece_size_bytes, ref.piece_size(i));
-        const base::blob_piece piece{i, {part.begin(), part.end()}, base::merkle_path(leaves, i)};
-        TEQUIO_TRY(const auto answer,
-                   daemon.request("PUT", "/api/v1/blobs/" + ref.text() + "/" + std::to_string(i),
-                                  piece_body(piece)));
-        (void)answer;
-        if (context.may_draw(STDERR_FILENO) && !context.quiet) {
-            std::fprintf(stderr, "\rhanding the data to the node: %llu of %llu pieces ",
-                         static_cast<unsigned long long>(i + 1),
-                         static_cast<unsigned long long>(ref.pieces()));
+base::result<void> hand_over(cli_context& context, api_client& daemon,
+                             std::span<const input_blob> blobs) {
+    std::uint64_t pieces = 0;
+    std::uint64_t handed = 0;
+    const bool draws = context.may_draw(STDERR_FILENO) && !context.quiet;
+    for (const auto& blob : blobs) pieces += blob.ref.pieces();
+    for (const auto& [ref, bytes] : blobs) {
+        const auto leaves = base::blob_leaves(bytes);
+        for (std::uint64_t i = 0; i < ref.pieces(); ++i) {
+            if (interrupted())
+                return ends_with(exit_code::interrupted, "interrupted; nothing was submitted");
+            const auto part = bytes.subspan(i * base::piece_size_bytes, ref.piece_size(i));
+            const base::blob_piece piece{
+                i, {part.begin(), part.end()}, base::merkle_path(leaves, i)};
+            TEQUIO_TRY(
+                const auto answer,
+                daemon.request("PUT", "/api/v1/blobs/" + ref.text() + "/" + std::to_string(i),
+                               piece_body(piece)));
+            (void)answer;
+            ++handed;
+            if (draws) {
+                std::fprintf(stderr, "\rhanding the data to the node: %llu of %llu pieces ",
+                             static_cast<unsigned long long>(handed),
+                             static_cast<unsigned long long>(pieces));
+            }
         }
     }
-    if (context.may_draw(STDERR_FILENO) && !context.quiet) std::fprintf(stderr, "\n");
+    if (draws) std::fprintf(stderr, "\n");
     return {};
 }
 
@@ -86,7 +95,7 @@ base::result<void> submit(cli_context& context, const submit_options& options) {
     context.say("Whoever takes part can read the data (" +
                 base::human_size(input.data.config.tokens.size) + ") and the trained weights" +
                 (task.readers == "everyone" ? "; this job asks everyone." : "."));
-    TEQUIO_CHECK(hand_over(context, daemon, input.data.config.tokens, input.data.tokens));
+    TEQUIO_CHECK(hand_over(context, daemon, input.blobs()));
     TEQUIO_TRY(const auto answer, daemon.request_json("POST", "/api/v1/jobs", note.encode()));
     const auto id = training::task_id_of(note).hex();
     if (context.json) {

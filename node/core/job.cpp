@@ -117,6 +117,17 @@ training::crew_view view_without_crew(const held_job& j) {
     return v;
 }
 
+/// Of the task's blobs together, how many pieces there are and how many are here.
+void count_pieces(const held_job& j, const p2p::network& network, job_view& v) {
+    for (const auto& ref : training::task_blobs(*j.task)) {
+        v.pieces += ref.pieces();
+        if (!j.missing.contains(ref)) v.pieces_here += ref.pieces();
+    }
+    for (const auto& t : network.transfers()) {
+        if (j.missing.contains(t.ref)) v.pieces_here += t.pieces_done;
+    }
+}
+
 }  // namespace
 
 job_view view_of(const held_job& j, const p2p::network& network) {
@@ -133,12 +144,7 @@ job_view view_of(const held_job& j, const p2p::network& network) {
         v.crew.reason = j.ended_reason;
     }
     v.data_here = j.phase != job_phase::fetching;
-    const auto& data = j.task->work.data.tokens;
-    v.pieces = data.pieces();
-    v.pieces_here = v.data_here ? v.pieces : 0;
-    for (const auto& t : network.transfers()) {
-        if (t.ref == data) v.pieces_here = t.pieces_done;
-    }
+    count_pieces(j, network, v);
     // A node speaks in the crew once it holds task and data, and follows the chronicle from then
     // on.
     v.data_copies = v.data_here ? 1 : 0;

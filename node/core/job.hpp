@@ -29,9 +29,10 @@ struct held_job {
     base::unix_time accepted_at;
     bool left = false;
 
-    bool data_missing =
-        true;  ///< until the blob store has confirmed the tokens, or the job is over
-    base::time_point data_retry = base::time_point::max();  ///< when to look for the data again
+    /// Of the task's blobs those that the blob store has not confirmed yet; none once the job is
+    /// over.
+    std::set<base::blob_ref> missing;
+    base::time_point data_retry = base::time_point::max();  ///< when to look for them again
     std::set<base::blob_ref> wanted;                        ///< blobs the crew waits for
     std::map<base::blob_ref, std::vector<base::node_id>> holders;
     std::set<base::blob_ref> deliver;  ///< of those: hand the bytes over

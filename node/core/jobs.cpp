@@ -41,6 +41,8 @@ held_job& node_logic::state::add_job(training::task task, std::string note,
     j.task = std::make_shared<const training::task>(std::move(task));
     j.note = std::move(note);
     j.accepted_at = accepted;
+    const auto blobs = training::task_blobs(*j.task);
+    j.missing.insert(blobs.begin(), blobs.end());
     j.round_at = at_.now;
     return j;
 }
@@ -107,13 +109,13 @@ void node_logic::state::restore_job(const std::string& hex, const node_memory& m
     if (is_open(j)) {
         look_for_data(j);
     } else {
-        j.data_missing = false;
+        j.missing.clear();
     }
 }
 
 void node_logic::state::look_for_data(held_job& j) {
     j.data_retry = base::time_point::max();
-    out_->push_back(look_up_blob{j.task->work.data.tokens});
+    for (const auto& ref : j.missing) out_->push_back(look_up_blob{ref});
 }
 
 void node_logic::state::start_crew(held_job& j, training::crew_memory memory) {
@@ -232,9 +234,7 @@ void node_logic::state::drop_for_twins(held_job& j) {
 
 void node_logic::state::blob_is_gone(const base::blob_ref& ref, const std::string& reason) {
     for (auto& [id, j] : jobs_) {
-        if (j.data_missing && j.task->work.data.tokens == ref) {
-            j.data_retry = at_.now + data_retry_after;
-        }
+        if (j.missing.contains(ref)) j.data_retry = at_.now + data_retry_after;
         if (j.wanted.erase(ref) != 0) {
             j.deliver.erase(ref);
             j.holders.erase(ref);
@@ -259,13 +259,13 @@ void node_logic::state::end_job(held_job& j, training::job_state as, std::string
 }
 
 void node_logic::state::stop_fetching_data(held_job& j) {
-    if (!std::exchange(j.data_missing, false)) return;
     j.data_retry = base::time_point::max();
-    const auto& tokens = j.task->work.data.tokens;
-    const bool wanted = std::any_of(jobs_.begin(), jobs_.end(), [&](const auto& item) {
-        return item.second.data_missing && item.second.task->work.data.tokens == tokens;
-    });
-    if (!wanted) (void)tell_network(p2p::cancel_fetch{tokens});
+    for (const auto& ref : std::exchange(j.missing, {})) {
+        const bool wanted = std::any_of(jobs_.begin(), jobs_.end(), [&](const auto& item) {
+            return item.second.missing.contains(ref);
+        });
+        if (!wanted) (void)tell_network(p2p::cancel_fetch{ref});
+    }
 }
 
 void node_logic::state::crew_finished(held_job& j, const training::job_finished& finished) {

@@ -96,7 +96,7 @@ void node_logic::state::carry_out(p2p::peer_up& up) {
     send(up.node, topic::introduction, self_.certificate(p2p::key_role::message).encode());
     tell_desk(ledger::peer_reachable{up.node});
     for (auto& [id, j] : jobs_) {
-        if (j.data_missing) look_for_data(j);
+        if (!j.missing.empty()) look_for_data(j);
     }
 }
 
@@ -196,7 +196,7 @@ void node_logic::state::on(blob_looked_up& e) {
     }
     std::vector<base::node_id> holders;
     for (const auto& [id, j] : jobs_) {
-        if (j.data_missing && j.task->work.data.tokens == e.ref) holders = linked_nodes();
+        if (j.missing.contains(e.ref)) holders = linked_nodes();
         if (const auto it = j.holders.find(e.ref); it != j.holders.end()) {
             holders.insert(holders.end(), it->second.begin(), it->second.end());
         }
@@ -214,8 +214,7 @@ void node_logic::state::on(blob_looked_up& e) {
 
 void node_logic::state::on(blob_confirmed& e) {
     for (auto& [id, j] : jobs_) {
-        if (j.data_missing && j.task->work.data.tokens == e.ref) {
-            j.data_missing = false;
+        if (j.missing.erase(e.ref) != 0 && j.missing.empty()) {
             j.data_retry = base::time_point::max();
             if (j.phase == job_phase::fetching) start_crew(j, {});
         }

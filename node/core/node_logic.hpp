@@ -115,7 +115,7 @@ struct begin_compute {
 struct stop_compute {
     base::task_id task;
 };
-/// The job's data is whole: a worker may be started for it. `close_compute` ends that.
+/// The task's blobs are whole: a worker may be started for it. `close_compute` ends that.
 struct open_compute {
     base::task_id task;
     std::shared_ptr<const training::task> what;
@@ -168,7 +168,7 @@ struct job_view {
     std::shared_ptr<const training::task> task;
     training::crew_view crew;  ///< state, reason and progress; set for jobs without a crew too
     bool data_here = false;
-    std::uint64_t pieces_here = 0;  ///< of the data, while it arrives
+    std::uint64_t pieces_here = 0;  ///< of the task's blobs, while they arrive
     std::uint64_t pieces = 0;
     std::uint64_t data_copies = 0;  ///< nodes known to hold everything, this one included
     bool safe_to_leave = false;
@@ -204,7 +204,7 @@ public:
 
     // What people ask for. Errors are sentences for them; the state is then unchanged.
 
-    /// Takes up a task of this node's own user and spreads it. Its data is in the blob store.
+    /// Takes up a task of this node's own user and spreads it. Its blobs are in the blob store.
     base::result<base::task_id> submit(moment at, std::string_view note, node_effects& out);
     /// Applies and spreads a submitter's cancellation note.
     base::result<void> cancel(moment at, std::string_view note, node_effects& out);

@@ -1,6 +1,7 @@
 // The API's routes under /api/v1/: JSON views of the node, and the commands of its owner. Who can
 // open the socket is the owner, so nothing here asks for more.
 
+#include <algorithm>
 #include <boost/json.hpp>
 
 #include "base/text.hpp"
@@ -215,14 +216,16 @@ void get_piece(daemon_loop& daemon, const base::blob_ref& ref, std::uint64_t ind
 void submit(daemon_loop& daemon, const api_request& request, respond_with respond) {
     auto task = training::parse_task(request.body);
     if (!task) return respond(refused(task.error()));
-    const auto data = task->work.data.tokens;
-    daemon.storage().run([&daemon, data, note = request.body,
+    daemon.storage().run([&daemon, blobs = training::task_blobs(*task), note = request.body,
                           respond = std::move(respond)]() -> storage_thread::continuation {
-        const bool here = daemon.blobs().has(data);
-        return [&daemon, here, note, respond] {
-            if (!here)
-                return respond(
-                    refused(400, "the task's data is not at this node; hand it over first"));
+        const auto missing = std::find_if(
+            blobs.begin(), blobs.end(), [&](const auto& ref) { return !daemon.blobs().has(ref); });
+        const auto lacks = missing == blobs.end() ? std::string() : missing->text();
+        return [&daemon, lacks, note, respond] {
+            if (!lacks.empty()) {
+                return respond(refused(
+                    400, "the task's blob " + lacks + " is not at this node; hand it over first"));
+            }
             node_effects effects;
             const auto id = daemon.logic().submit(daemon.now(), note, effects);
             daemon.carry_out(std::move(effects), [id, respond] {

@@ -73,7 +73,7 @@ struct job_workers::one_job {
     std::shared_ptr<const training::task> task;
     std::unique_ptr<compute_worker> worker;
     std::unique_ptr<state_memory> state;
-    unique_fd tokens;
+    std::vector<unique_fd> blobs;  ///< of the recipe, in the order of `recipe_blobs`
     /// Watches the worker's descriptor, which the worker owns.
     std::unique_ptr<asio::posix::stream_descriptor> watched;
     bool opened = false;
@@ -166,10 +166,12 @@ void job_workers::prepare(one_job& j) {
         if (!state) return give_up(state.error());
         j.state = std::make_unique<state_memory>(std::move(*state));
     }
-    if (!j.tokens) {
-        auto file = blobs_.open_file(j.task->work.data.tokens);
-        if (!file) return give_up(file.error());
-        j.tokens = std::move(*file);
+    if (j.blobs.empty()) {
+        for (const auto& ref : training::recipe_blobs(j.task->work)) {
+            auto file = blobs_.open_file(ref);
+            if (!file) return j.blobs.clear(), give_up(file.error());
+            j.blobs.push_back(std::move(*file));
+        }
     }
     if (!j.worker) {
         compute_worker_options o;
@@ -186,7 +188,7 @@ void job_workers::prepare(one_job& j) {
                 j, fail(errc::compute_failed, "the worker process keeps ending; see the log"));
         }
         if (const auto started = j.worker->start(); !started) return give_up(started.error());
-        j.worker->open_job(training::recipe_text(j.task->work), j.tokens.get(), *j.state);
+        j.worker->open_job(training::recipe_text(j.task->work), j.blobs, *j.state);
         watch(j);
     }
     if (j.opened) start_item(j);

@@ -13,7 +13,7 @@
 namespace tequio::node {
 
 /// Most descriptors that one message carries.
-inline constexpr std::size_t channel_descriptors_max = 2;
+inline constexpr std::size_t channel_descriptors_max = 3;
 
 /// A message as it arrived; its descriptors belong to the receiver.
 struct channel_message {

@@ -197,13 +197,18 @@ void compute_worker::flush() {
     watch(link_.fd(), EPOLLIN | (unsent_.empty() ? 0u : static_cast<unsigned>(EPOLLOUT)), false);
 }
 
-void compute_worker::open_job(std::string recipe_text, int tokens, const state_memory& state) {
+void compute_worker::open_job(std::string recipe_text, std::span<const unique_fd> blobs,
+                              const state_memory& state) {
     base::ensure(!busy(), "a job is opened while an item is in hand");
     std::vector<unique_fd> descriptors;
-    descriptors.emplace_back(::fcntl(tokens, F_DUPFD_CLOEXEC, 0));
-    descriptors.emplace_back(::fcntl(state.fd(), F_DUPFD_CLOEXEC, 0));
-    base::ensure(descriptors[0] && descriptors[1], "descriptors can be copied");
-    send(worker_open_job{std::move(recipe_text)}, std::move(descriptors));
+    const auto add = [&](int fd) {
+        descriptors.emplace_back(::fcntl(fd, F_DUPFD_CLOEXEC, 0));
+        base::ensure(static_cast<bool>(descriptors.back()), "descriptors can be copied");
+    };
+    add(state.fd());
+    for (const auto& blob : blobs) add(blob.get());
+    send(worker_open_job{std::move(recipe_text), static_cast<std::uint32_t>(blobs.size())},
+         std::move(descriptors));
 }
 
 std::uint64_t compute_worker::begin(compute_item item, open_input inputs) {

@@ -8,6 +8,7 @@
 #include <deque>
 #include <functional>
 #include <memory>
+#include <span>
 #include <string>
 #include <variant>
 #include <vector>
@@ -86,9 +87,11 @@ public:
     /// false on time-out or when a signal handler ran.
     bool wait(int timeout_ms);
 
-    /// Opens a job: the recipe's canonical text, its tokens, its state. Answered by
+    /// Opens a job: the recipe's canonical text, its blobs in the order of
+    /// `training::recipe_blobs` (1..worker_blobs_max; copied), its state. Answered by
     /// `worker_job_opened` or `worker_job_refused`.
-    void open_job(std::string recipe_text, int tokens, const state_memory& state);
+    void open_job(std::string recipe_text, std::span<const unique_fd> blobs,
+                  const state_memory& state);
     /// Begins an item and returns its id. Ensures that none is in hand. `inputs` may be empty when
     /// the item has none. Ended by `worker_finished`, `worker_item_failed` or `worker_exited`.
     std::uint64_t begin(compute_item item, open_input inputs = {});

@@ -85,7 +85,7 @@ struct job_replay::parts {
     training::recipe recipe;
     std::string recipe_text;
     training::state_layout layout;
-    unique_fd tokens;
+    std::vector<unique_fd> blobs;
     replay_options options;
     unique_fd lock;
     compute_worker worker;
@@ -96,12 +96,12 @@ struct job_replay::parts {
     std::uint64_t tokens_before = 0;  ///< of finished items
     int deaths = 0;                   ///< since the last finished item
 
-    parts(const training::recipe& r, unique_fd tokens_file, replay_options o, unique_fd lock_file,
-          state_memory memory)
+    parts(const training::recipe& r, std::vector<unique_fd> recipe_blobs, replay_options o,
+          unique_fd lock_file, state_memory memory)
         : recipe(r),
           recipe_text(training::recipe_text(r)),
           layout(training::layout_of(r.model)),
-          tokens(std::move(tokens_file)),
+          blobs(std::move(recipe_blobs)),
           options(std::move(o)),
           lock(std::move(lock_file)),
           worker(options.worker),
@@ -174,7 +174,7 @@ base::result<std::optional<worker_exited>> job_replay::parts::open_job() {
         if (!event) continue;
         if (const auto* ready = std::get_if<worker_ready>(&*event)) {
             if (options.on_ready) options.on_ready(*ready);
-            worker.open_job(recipe_text, tokens.get(), state);
+            worker.open_job(recipe_text, blobs, state);
         } else if (const auto* refused = std::get_if<worker_job_refused>(&*event)) {
             return base::fail(errc::refused_by_policy, refused->reason);
         } else if (auto* end = std::get_if<worker_exited>(&*event)) {
@@ -411,14 +411,13 @@ void job_replay::parts::remove_states_but(std::uint64_t round) {
 job_replay::job_replay(std::unique_ptr<parts> p) : parts_(std::move(p)) {}
 job_replay::~job_replay() = default;
 
-base::result<std::unique_ptr<job_replay>> job_replay::open(const training::recipe& r, int tokens,
+base::result<std::unique_ptr<job_replay>> job_replay::open(const training::recipe& r,
+                                                           std::vector<unique_fd> blobs,
                                                            replay_options options) {
     TEQUIO_TRY(auto lock, lock_folder(options.folder));
     TEQUIO_TRY(auto memory, state_memory::create(training::recipe_id_of(r),
                                                  training::layout_of(r.model).padded_size));
-    unique_fd copy(::fcntl(tokens, F_DUPFD_CLOEXEC, 0));
-    if (!copy) return base::fail(base::errc::io_failure, "the token file cannot be kept open");
-    auto p = std::make_unique<parts>(r, std::move(copy), std::move(options), std::move(lock),
+    auto p = std::make_unique<parts>(r, std::move(blobs), std::move(options), std::move(lock),
                                      std::move(memory));
     TEQUIO_CHECK(p->take_up_folder());
     TEQUIO_CHECK(p->start_worker());

@@ -46,10 +46,12 @@ struct replay_options {
 /// One job being computed. Not thread-safe.
 class job_replay {
 public:
-    /// Starts a worker, opens the job, and takes up what the folder holds. `tokens` is a descriptor
-    /// of the token blob, and is copied. Errors: `base::errc::io_failure`, also when another replay
-    /// uses the folder; `training::errc::out_of_memory` or `bad_data` when the worker refuses.
-    static base::result<std::unique_ptr<job_replay>> open(const training::recipe& r, int tokens,
+    /// Starts a worker, opens the job, and takes up what the folder holds. `blobs`: those of the
+    /// recipe, in the order of `training::recipe_blobs`. Errors: `base::errc::io_failure`, also
+    /// when another replay uses the folder; `training::errc::out_of_memory` or `bad_data` when the
+    /// worker refuses.
+    static base::result<std::unique_ptr<job_replay>> open(const training::recipe& r,
+                                                          std::vector<unique_fd> blobs,
                                                           replay_options options);
     ~job_replay();
     job_replay(const job_replay&) = delete;

@@ -27,6 +27,29 @@ base::result<void> verify_input(const item_input& input, std::uint32_t index) {
                                                   "; fetch it again");
 }
 
+base::result<std::vector<memory_map>> map_blobs(const training::recipe& r,
+                                                std::span<const unique_fd> files) {
+    const auto refs = training::recipe_blobs(r);
+    if (files.size() != refs.size()) {
+        return base::fail(errc::bad_data, "found " + std::to_string(files.size()) +
+                                              " blobs, the recipe has " +
+                                              std::to_string(refs.size()));
+    }
+    std::vector<memory_map> out;
+    for (std::size_t i = 0; i < refs.size(); ++i) {
+        TEQUIO_TRY(auto map,
+                   memory_map::of(files[i].get(), refs[i].size, memory_map::access::read));
+        if (base::blob_ref_of(map.bytes()) != refs[i]) {
+            return base::fail(
+                errc::bad_data,
+                std::string(i == 0 ? "the data is" : "the weights to start from are") +
+                    " not the recipe's " + refs[i].text());
+        }
+        out.push_back(std::move(map));
+    }
+    return out;
+}
+
 }  // namespace
 
 std::uint64_t job_memory_bytes(const training::recipe& r, unsigned threads, std::uint32_t kept) {
@@ -38,13 +61,13 @@ std::uint64_t job_memory_bytes(const training::recipe& r, unsigned threads, std:
     return saturating_add(bytes, 2 * cost.contribution_bytes);
 }
 
-job_runner::job_runner(training::recipe r, memory_map tokens, state_memory state,
+job_runner::job_runner(training::recipe r, std::vector<memory_map> blobs, state_memory state,
                        compute_pool& pool)
-    : recipe_(std::move(r)), tokens_(std::move(tokens)), state_(std::move(state)), pool_(pool) {}
+    : recipe_(std::move(r)), blobs_(std::move(blobs)), state_(std::move(state)), pool_(pool) {}
 
 base::result<std::unique_ptr<job_runner>> job_runner::open(std::string_view recipe_text,
-                                                           unique_fd tokens, unique_fd state,
-                                                           compute_pool& pool,
+                                                           std::span<const unique_fd> files,
+                                                           unique_fd state, compute_pool& pool,
                                                            std::uint64_t memory_max_bytes) {
     TEQUIO_TRY(auto recipe, training::parse_recipe(recipe_text));
     const auto layout = training::layout_of(recipe.model);
@@ -57,19 +80,17 @@ base::result<std::unique_ptr<job_runner>> job_runner::open(std::string_view reci
                               base::human_size(memory_max_bytes) +
                               " are allowed here; raise limits.idle.memory to take part");
     }
-    const auto& blob = recipe.data.tokens;
-    TEQUIO_TRY(auto map, memory_map::of(tokens.get(), blob.size, memory_map::access::read));
-    if (base::blob_ref_of(map.bytes()) != blob) {
-        return base::fail(errc::bad_data, "the tokens are not the recipe's " + blob.text());
-    }
+    TEQUIO_TRY(auto blobs, map_blobs(recipe, files));
     if (const auto held = memory.held();
         held && training::state_digest(layout, memory.view()) != held->digest) {
         memory.clear();
     }
     std::unique_ptr<job_runner> out(
-        new job_runner(std::move(recipe), std::move(map), std::move(memory), pool));
-    TEQUIO_TRY(auto data, training::dataset_view::open(out->tokens_.bytes(), out->recipe_));
-    TEQUIO_TRY(out->engine_, training::engine::create(out->recipe_, std::move(data), pool));
+        new job_runner(std::move(recipe), std::move(blobs), std::move(memory), pool));
+    TEQUIO_TRY(auto data, training::dataset_view::open(out->blobs_[0].bytes(), out->recipe_));
+    const auto init = out->recipe_.model.init ? out->blobs_[1].bytes() : base::byte_view{};
+    TEQUIO_TRY(out->engine_,
+               training::engine::create(out->recipe_, std::move(data), pool, {}, init));
     out->memory_bytes_ = needed;
     return out;
 }

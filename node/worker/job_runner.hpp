@@ -1,10 +1,12 @@
 #pragma once
 
-/// One open job in the worker: recipe, tokens, state memory, engine; computes items.
+/// One open job in the worker: recipe, its blobs, state memory, engine; computes items.
 
 #include <functional>
 #include <memory>
 #include <optional>
+#include <span>
+#include <vector>
 
 #include "node/worker/compute_pool.hpp"
 #include "node/worker/protocol.hpp"
@@ -41,14 +43,14 @@ std::uint64_t job_memory_bytes(const training::recipe& r, unsigned threads,
 /// Not thread-safe; `pool` outlives it and is used by the caller's thread.
 class job_runner {
 public:
-    /// Parses the recipe, maps and verifies the tokens (one SHA-256 pass), maps the state memory
-    /// and compares the held state with its digest; a state that differs is cleared.
-    /// `memory_max_bytes`: refused above it, 0 for no limit.
+    /// Parses the recipe, maps and verifies its blobs (one SHA-256 pass), maps the state memory
+    /// and compares the held state with its digest; a state that differs is cleared. `blobs`: in
+    /// the order of `training::recipe_blobs`. `memory_max_bytes`: refused above it, 0 for no limit.
     /// Errors: those of `training::parse_recipe`, `dataset_view::open`, `engine::create`;
-    /// `training::errc::bad_data` when the tokens are not the recipe's.
+    /// `training::errc::bad_data` when a blob is not the recipe's.
     static base::result<std::unique_ptr<job_runner>> open(std::string_view recipe_text,
-                                                          unique_fd tokens, unique_fd state,
-                                                          compute_pool& pool,
+                                                          std::span<const unique_fd> blobs,
+                                                          unique_fd state, compute_pool& pool,
                                                           std::uint64_t memory_max_bytes);
 
     std::uint64_t memory_bytes() const { return memory_bytes_; }
@@ -61,7 +63,8 @@ public:
     base::result<item_result> run(const compute_item& item, const item_callbacks& callbacks);
 
 private:
-    job_runner(training::recipe r, memory_map tokens, state_memory state, compute_pool& pool);
+    job_runner(training::recipe r, std::vector<memory_map> blobs, state_memory state,
+               compute_pool& pool);
     base::result<item_result> compute(const compute_item& item, const item_callbacks& callbacks);
     base::result<item_result> prepare();
     base::result<item_result> run_lane(const compute_item& item, const item_callbacks& callbacks);
@@ -72,7 +75,7 @@ private:
     base::result<void> expect_round(const compute_item& item) const;
 
     training::recipe recipe_;
-    memory_map tokens_;
+    std::vector<memory_map> blobs_;  ///< in the order of `training::recipe_blobs`
     state_memory state_;
     compute_pool& pool_;
     std::unique_ptr<training::engine> engine_;

@@ -132,6 +132,10 @@ std::optional<compute_item> get_item(decoder& in) {
     return item;
 }
 
+bool blobs_fit(const worker_open_job& m) {
+    return m.blobs >= 1 && m.blobs <= worker_blobs_max;
+}
+
 void put_outcome(encoder& out, const compute_outcome& o) {
     out.digest(o.state_after).blob(o.blob).flag(o.divergence.has_value());
     if (o.divergence) out.u64(o.divergence->step).text(o.divergence->tensor, name_size_max);
@@ -157,7 +161,9 @@ compute_outcome get_outcome(decoder& in) {
 
 struct command_encoder {
     base::byte_vector operator()(const worker_open_job& m) const {
-        return encoder(message_type::open_job).text(m.recipe, recipe_text_size_max).finish();
+        base::ensure(blobs_fit(m), "a recipe has one blob or two");
+        encoder out(message_type::open_job);
+        return out.text(m.recipe, recipe_text_size_max).u32(m.blobs).finish();
     }
     base::byte_vector operator()(const worker_begin& m) const {
         base::ensure(inputs_fit(m.item), "an item has inputs that its kind does not take");
@@ -275,7 +281,10 @@ base::result<worker_command> decode_command(base::byte_view bytes) {
     decoder in(bytes);
     switch (static_cast<message_type>(in.u8())) {
         case message_type::open_job: {
-            worker_open_job m{in.text(recipe_text_size_max)};
+            worker_open_job m;
+            m.recipe = in.text(recipe_text_size_max);
+            m.blobs = in.u32();
+            if (!blobs_fit(m)) return malformed();
             return finish<worker_command>(in, std::move(m));
         }
         case message_type::begin: {
@@ -337,7 +346,7 @@ base::result<worker_report> decode_report(base::byte_view bytes) {
 }
 
 std::size_t descriptors_of(const worker_command& message) {
-    if (std::holds_alternative<worker_open_job>(message)) return 2;
+    if (const auto* open = std::get_if<worker_open_job>(&message)) return 1 + open->blobs;
     const auto* input = std::get_if<worker_input>(&message);
     return input != nullptr && !input->missing ? 1 : 0;
 }

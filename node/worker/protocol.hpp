@@ -17,13 +17,16 @@
 
 namespace tequio::node {
 
-inline constexpr std::uint32_t worker_protocol_version = 1;
+inline constexpr std::uint32_t worker_protocol_version = 2;
 /// No message is longer; below the default socket buffer, so that one always fits.
 inline constexpr std::size_t worker_message_size_max = 128 * 1024;
 inline constexpr std::size_t recipe_text_size_max = 64 * 1024;
 inline constexpr std::size_t worker_sentence_size_max = 4096;
 /// Inputs of one item: a sum of all lanes that a recipe may have.
 inline constexpr std::uint32_t worker_inputs_max = 65536;
+
+/// Blobs of a recipe: the data, and weights to start from.
+inline constexpr std::uint32_t worker_blobs_max = 2;
 
 /// What the worker computes. A check is a lane (or a validation) computed again.
 enum class compute_kind : std::uint8_t {
@@ -69,9 +72,11 @@ struct compute_outcome {
 
 // From the daemon.
 
-/// Descriptors: the tokens (read-only), the state memory. Replaces the job that was open.
+/// Descriptors: the state memory, then the recipe's blobs (read-only) in the order of
+/// `training::recipe_blobs`. Replaces the job that was open.
 struct worker_open_job {
-    std::string recipe;  ///< canonical text
+    std::string recipe;       ///< canonical text
+    std::uint32_t blobs = 1;  ///< 1..worker_blobs_max
     bool operator==(const worker_open_job&) const = default;
 };
 struct worker_begin {

@@ -62,8 +62,9 @@ base::result<void> worker_session::obey(command c) {
 
 void worker_session::open_job(const worker_open_job& message, std::vector<unique_fd> descriptors) {
     job_.reset();
-    auto opened = job_runner::open(message.recipe, std::move(descriptors[0]),
-                                   std::move(descriptors[1]), pool_, memory_bytes_);
+    const std::span blobs(descriptors.begin() + 1, descriptors.end());
+    auto opened =
+        job_runner::open(message.recipe, blobs, std::move(descriptors[0]), pool_, memory_bytes_);
     if (!opened) {
         report(worker_job_refused{opened.error().message()});
         return;

@@ -23,7 +23,8 @@ inline const base::signing_key& submitter_key() {
 /// A recipe, its data, and what one machine alone makes of it.
 struct sample_job {
     training::recipe work;
-    base::byte_vector tokens;
+    blob_map blobs;  ///< of its tasks
+    std::optional<base::blob_ref> companion;
     std::unique_ptr<lane_functions> functions;
     replayed alone;
 
@@ -36,14 +37,32 @@ struct sample_job {
         const std::vector<training::source_file> files{{"text", base::as_bytes(text)}};
         auto data = training::tokenise_bytes(files, 0.1, work.model.context);
         work.data = data->config;
-        tokens = std::move(data->tokens);
+        blobs[work.data.tokens] = std::move(data->tokens);
         work.train.lanes = lanes;
         work.train.rounds = rounds;
         work.train.inner_steps = 2;
         work.train.batch = work.train.micro_batch = 2;
+        learn();
+    }
+
+    /// Begins with weights, of as many bytes as the model's parameters need.
+    void begin_with_weights() {
+        base::byte_vector bytes(4 * *training::parameter_count(work.model));
+        for (std::size_t i = 0; i < bytes.size(); i += 4) bytes[i] = static_cast<std::uint8_t>(i);
+        work.model.init = add_blob(std::move(bytes));
+        learn();
+    }
+    base::blob_ref add_blob(base::byte_vector bytes) {
+        const auto ref = base::blob_ref_of(bytes);
+        blobs[ref] = std::move(bytes);
+        return ref;
+    }
+
+    /// What workers compute for the recipe as it is now, and what one machine alone makes of it.
+    void learn() {
         hash_job job;
-        job.lanes = lanes;
-        job.rounds = rounds;
+        job.lanes = work.train.lanes;
+        job.rounds = work.train.rounds;
         job.contribution_bytes = training::cost_of(work).contribution_bytes;
         functions = make_hash_functions(job);
         alone = replay(*functions);
@@ -58,6 +77,7 @@ struct sample_job {
         t.deadline = {t.created.seconds + 24 * 3600};
         t.nonce = base::sha256(name).hex().substr(0, 32);
         t.exactness = world_exactness;
+        t.companion = companion;
         t.work = work;
         return t;
     }
@@ -68,7 +88,7 @@ struct sample_job {
 inline base::task_id submit(node_world& world, std::size_t index, sample_job& job,
                             const training::task& task) {
     world.teach(job.work, *job.functions);
-    const auto id = world.submit(index, task, submitter_key(), job.tokens, job.alone);
+    const auto id = world.submit(index, task, submitter_key(), job.blobs, job.alone);
     BOOST_TEST_REQUIRE(id.has_value(), "not taken: " << id.error().message());
     return *id;
 }

@@ -267,7 +267,9 @@ base::result<computed> node_machine::compute(job_worker& worker, const training:
     auto& f = world_.functions_of(worker.task->work);
     auto& states = worker.states;
     const bool needs_state = item.kind != work_kind::prepare && item.kind != work_kind::sum;
-    if (!disk_.blobs.contains(worker.task->work.data.tokens)) return failed("no data");
+    for (const auto& ref : training::task_blobs(*worker.task)) {
+        if (!disk_.blobs.contains(ref)) return failed("blob " + ref.text() + " is not here");
+    }
     if (needs_state && std::find(states.begin(), states.end(), item.state) == states.end()) {
         return failed("the state is not in memory");
     }

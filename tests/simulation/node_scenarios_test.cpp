@@ -157,6 +157,43 @@ BOOST_AUTO_TEST_CASE(a_restarted_node_fetches_the_data_that_its_disk_lost) {
     finish_as_alone(world, 2, id, job, 240s);
 }
 
+BOOST_AUTO_TEST_CASE(a_node_takes_part_once_all_blobs_of_the_task_are_there) {
+    for (const std::uint64_t seed : {18, 19}) {
+        sample_job job(4, 4, 30'000);
+        job.work.model = {"gpt2", 2, 4, 128, 8, 256};
+        job.begin_with_weights();
+        job.companion = job.add_blob(base::byte_vector(300'000, 'c'));
+        BOOST_TEST_REQUIRE(job.blobs.size() == 3u);
+        BOOST_TEST_REQUIRE(job.work.model.init->pieces() > 5u);
+        node_world world(3, seed);
+        world.start_all();
+        const auto id = submit(world, 0, job, job.task(world));
+        const auto holds_all = [&](std::size_t i) {
+            return std::ranges::all_of(
+                job.blobs, [&](const auto& b) { return world.disk(i).blobs.contains(b.first); });
+        };
+        bool early = false;
+        world.between_events = [&] {
+            for (std::size_t i = 1; i < 3; ++i) {
+                if (world.alive(i) && !holds_all(i) && world.items_begun(i) > 0) early = true;
+            }
+        };
+        run_until(world, 60s, [&] { return world.items_begun(1) > 0 && world.items_begun(2) > 0; });
+        BOOST_TEST(!early);
+        world.between_events = {};
+        // What a disk lost of them is fetched again, whichever it is.
+        world.crash(1);
+        world.lose_blob(1, *job.work.model.init);
+        world.lose_blob(1, *job.companion);
+        world.start(1);
+        run_until(world, 30s, [&] { return holds_all(1); });
+        finish_as_alone(world, 3, id, job, 180s);
+        const auto view = world.job(1, id);
+        BOOST_TEST(view->pieces_here == view->pieces);
+        BOOST_TEST(view->pieces > 8u);
+    }
+}
+
 BOOST_AUTO_TEST_CASE(a_submitter_has_more_jobs_one_after_another_than_at_a_time) {
     sample_job job(1, 1);
     node_world world(2, 12);

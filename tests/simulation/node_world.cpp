@@ -97,12 +97,11 @@ void node_world::partition(std::set<std::size_t> left) {
 
 base::result<base::task_id> node_world::submit(std::size_t index, const training::task& task,
                                                const base::signing_key& submitter,
-                                               const base::byte_vector& data,
-                                               const replayed& alone) {
+                                               const blob_map& blobs, const replayed& alone) {
     const auto note = training::sign_task(task, submitter);
     if (!note) return note.error();
     observer_.expect(training::task_id_of(task), task, alone);
-    hosts_[index].disk.blobs[task.work.data.tokens] = data;
+    for (const auto& [ref, bytes] : blobs) hosts_[index].disk.blobs[ref] = bytes;
     base::result<base::task_id> out = base::task_id{};
     command(index, [&](node::node_logic& logic, node::node_effects& effects) {
         out = logic.submit(moment_of(index), note->encode(), effects);

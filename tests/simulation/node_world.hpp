@@ -19,6 +19,8 @@ namespace tequio::simulation {
 
 class node_machine;
 
+using blob_map = std::map<base::blob_ref, base::byte_vector>;
+
 inline constexpr std::string_view world_exactness =
     "exact/1:0000000000000000000000000000000000000000000000000000000000000000";
 
@@ -59,10 +61,10 @@ public:
     void partition(std::set<std::size_t> left);
     void heal() { left_.clear(); }
 
-    /// Puts the data into the node's store and submits the signed task there.
+    /// Puts the task's blobs into the node's store and submits the signed task there.
     base::result<base::task_id> submit(std::size_t index, const training::task& task,
-                                       const base::signing_key& submitter,
-                                       const base::byte_vector& data, const replayed& alone);
+                                       const base::signing_key& submitter, const blob_map& blobs,
+                                       const replayed& alone);
     void command(std::size_t index,
                  const std::function<void(node::node_logic&, node::node_effects&)>& ask);
     const node::node_logic& logic(std::size_t index) const;

@@ -97,6 +97,7 @@ struct engine::parts {
     state_layout layout;
     dataset_view data;
     executor& run;
+    base::byte_view init;  // empty: weights are drawn
     std::uint64_t memory_bytes;
     std::unique_ptr<trainer> work;
     std::vector<std::uint32_t> sequence;  // (context + 1)
@@ -136,9 +137,11 @@ engine::engine(std::unique_ptr<parts> p) : parts_(std::move(p)) {}
 engine::~engine() = default;
 
 base::result<std::unique_ptr<engine>> engine::create(const recipe& r, dataset_view data,
-                                                     executor& run, engine_options options) {
+                                                     executor& run, engine_options options,
+                                                     base::byte_view init) {
     TEQUIO_CHECK(check_micro_batch(r, options));
     auto layout = layout_of(r.model);
+    if (r.model.init || !init.empty()) TEQUIO_CHECK(check_weights(layout, init));
     const auto bytes = memory_of(r, layout, run.threads(), options);
     if (options.memory_max_bytes != 0 && bytes > options.memory_max_bytes) {
         return fail(errc::out_of_memory, "a lane needs " + base::human_size(bytes) +
@@ -148,7 +151,7 @@ base::result<std::unique_ptr<engine>> engine::create(const recipe& r, dataset_vi
                                              "to larger machines");
     }
     auto p = std::make_unique<parts>(
-        parts{r, std::move(layout), std::move(data), run, bytes, nullptr, {}, {}, {}});
+        parts{r, std::move(layout), std::move(data), run, init, bytes, nullptr, {}, {}, {}});
     p->sequence.resize(r.model.context + 1);
     p->validation_losses.resize(validation_windows_max * r.model.context);
     TEQUIO_TRY(p->work, trainer::create(trainer_config_of(r, options), p->layout, run));
@@ -169,6 +172,7 @@ std::uint64_t engine::memory_bytes_for(const recipe& r, unsigned threads, engine
 
 void engine::initial_state(state_span out) const {
     const auto& r = parts_->r;
+    if (r.model.init) return fill_from(parts_->layout, parts_->init, out);
     fill_initial(parts_->layout, r.train.seed, r.data.tokens.root, out, parts_->run);
 }
 

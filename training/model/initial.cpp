@@ -1,14 +1,27 @@
 #include "training/model/initial.hpp"
 
 #include <algorithm>
+#include <cstring>
 
 #include "base/ensure.hpp"
+#include "training/errc.hpp"
+#include "training/numerics/float_bits.hpp"
 #include "training/numerics/philox.hpp"
 
 namespace tequio::training {
 namespace {
 
 constexpr std::size_t chunk = 65536;
+
+/// Calls `use(tensor, bytes of it)` in order of name.
+template <class Use>
+void for_each_tensor(const state_layout& layout, base::byte_view weights, Use use) {
+    std::size_t at = 0;
+    for (const auto& t : layout.tensors) {
+        use(t, weights.subspan(at, t.size * sizeof(float)));
+        at += t.size * sizeof(float);
+    }
+}
 
 }  // namespace
 
@@ -35,6 +48,38 @@ void fill_initial(const state_layout& layout, std::uint64_t seed, const base::di
         };
         run.run((values.size() + chunk - 1) / chunk, body);
     }
+}
+
+base::result<void> check_weights(const state_layout& layout, base::byte_view weights) {
+    if (weights.size() != layout.parameters * sizeof(float)) {
+        return fail(errc::bad_data, "the weights to start from have " +
+                                        std::to_string(weights.size()) + " bytes, the model has " +
+                                        std::to_string(layout.parameters) + " parameters");
+    }
+    const tensor_spec* bad = nullptr;
+    for_each_tensor(layout, weights, [&](const tensor_spec& t, base::byte_view bytes) {
+        bool finite = true;
+        for (std::size_t i = 0; i < bytes.size(); i += sizeof(float)) {
+            float value = 0;
+            std::memcpy(&value, bytes.data() + i, sizeof value);
+            finite = finite && numerics::finite(value);
+        }
+        if (!finite && bad == nullptr) bad = &t;
+    });
+    if (bad == nullptr) return {};
+    return fail(errc::bad_data,
+                "the weights to start from: " + bad->name + " has a value that is not finite");
+}
+
+void fill_from(const state_layout& layout, base::byte_view weights, state_span out) {
+    base::ensure(weights.size() == layout.parameters * sizeof(float), "checked weights");
+    std::fill(out.parameters.begin(), out.parameters.end(), 0.0F);
+    std::fill(out.momentum.begin(), out.momentum.end(), 0.0F);
+    for_each_tensor(layout, weights, [&](const tensor_spec& t, base::byte_view bytes) {
+        const auto values = out.parameters.subspan(t.offset, t.size);
+        std::memcpy(values.data(), bytes.data(), bytes.size());
+        for (float& value : values) value = numerics::flush(value);
+    });
 }
 
 }  // namespace tequio::training

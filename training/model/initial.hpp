@@ -1,10 +1,12 @@
 #pragma once
 
-/// Initial weights; the rule stands at `engine::initial_state`.
+/// Initial weights; the rules stand at `engine::initial_state`.
 
 #include <cstdint>
 
+#include "base/bytes.hpp"
 #include "base/ids.hpp"
+#include "base/result.hpp"
 #include "training/executor.hpp"
 #include "training/state.hpp"
 
@@ -13,5 +15,12 @@ namespace tequio::training {
 /// Fills both arrays of `out`, padding included. `data`: root of the token blob.
 void fill_initial(const state_layout& layout, std::uint64_t seed, const base::digest& data,
                   state_span out, executor& run);
+
+/// Whether `weights` are the float32 values of a state of this layout: all tensors by name,
+/// little-endian, without padding. Errors: `errc::bad_data`, naming the lengths, or the first
+/// tensor with a value that is not finite.
+base::result<void> check_weights(const state_layout& layout, base::byte_view weights);
+/// Copies `weights`, which passed `check_weights`; |x| < 2^-126 becomes +0, padding and momentum 0.
+void fill_from(const state_layout& layout, base::byte_view weights, state_span out);
 
 }  // namespace tequio::training

@@ -36,6 +36,7 @@ job_cost cost_of(const recipe& r) {
         rounds * static_cast<double>(r.train.lanes) * static_cast<double>(out.lane_flops) +
         (rounds + 1) * static_cast<double>(out.validation_flops);
     out.data_bytes = r.data.tokens.size;
+    out.init_bytes = r.model.init ? r.model.init->size : 0;
     out.state_bytes = 2 * sizeof(float) * layout.padded_size;
     out.contribution_bytes = contribution_shape{layout.padded_size}.size_bytes();
     return out;
@@ -60,7 +61,7 @@ std::uint64_t disk_bytes_needed(const recipe& r, const keep_config& keep) {
     const auto every = std::max<std::uint64_t>(1, keep.state_every);
     const wide states = 2 + r.train.rounds / every;
     const wide contributions = wide{2} * r.train.lanes + r.train.rounds;  // and a mean a round
-    return saturate(wide{cost.data_bytes} + states * cost.state_bytes +
+    return saturate(wide{cost.data_bytes} + cost.init_bytes + states * cost.state_bytes +
                     contributions * cost.contribution_bytes);
 }
 

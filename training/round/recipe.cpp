@@ -174,6 +174,12 @@ std::uint64_t lane_tokens(const recipe& r) {
     return r.train.inner_steps * r.train.batch * r.model.context;
 }
 
+std::vector<base::blob_ref> recipe_blobs(const recipe& r) {
+    std::vector<base::blob_ref> out{r.data.tokens};
+    if (r.model.init) out.push_back(*r.model.init);
+    return out;
+}
+
 std::uint64_t data_blob_bytes(const model_config& m, const data_config& d) {
     const wide values = m.family == "mlp" ? m.inputs : 1;
     const wide unit = values * d.token_bytes + (m.family == "mlp" ? sizeof(std::uint32_t) : 0);

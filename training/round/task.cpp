@@ -77,6 +77,30 @@ base::result<void> check_exactness(const task& t) {
     return bad("exactness", quoted(t.exactness), t.work.train.numerics + ":, 64 hex digits");
 }
 
+std::string companion_text(const task& t) {
+    return t.companion ? t.companion->text() : "none";
+}
+
+void read_companion(line_reader& in, task& t) {
+    const auto text = in.value("companion");
+    if (in.failed() || text == "none") return;
+    const auto ref = base::parse_blob_ref(text);
+    if (!ref) return in.refuse("companion", "none, or 64 hexadecimal digits, ':', size in bytes");
+    t.companion = *ref;
+}
+
+base::result<void> check_companion(const task& t) {
+    if (!t.companion) return {};
+    if (t.work.model.family == "mlp") {
+        return bad("companion", t.companion->text(), "none: a model of examples has no tokenizer");
+    }
+    if (t.companion->size == 0 || t.companion->size > task_companion_size_max_bytes) {
+        return bad("companion", t.companion->text(),
+                   "a file of 1 to " + std::to_string(task_companion_size_max_bytes) + " bytes");
+    }
+    return {};
+}
+
 base::result<void> check_texts(const task& t) {
     if (!name_is_valid(t.name)) return bad("name", quoted(t.name), name_allowed);
     if (!purpose_is_valid(t.purpose)) return bad("purpose", quoted(t.purpose), purpose_allowed);
@@ -156,6 +180,7 @@ std::string task_text(const task& t) {
     out.value("deadline", base::to_rfc3339(t.deadline));
     out.value("nonce", t.nonce);
     out.value("exactness", t.exactness);
+    out.value("companion", companion_text(t));
     out.real("trust.check", t.trust.check);
     out.value("trust.settle", t.trust.settle);
     out.value("trust.crew_min", t.trust.crew_min);
@@ -174,12 +199,26 @@ base::result<void> check_task(const task& t) {
     TEQUIO_CHECK(check_recipe(t.work));
     TEQUIO_CHECK(check_texts(t));
     TEQUIO_CHECK(check_exactness(t));
+    TEQUIO_CHECK(check_companion(t));
     TEQUIO_CHECK(check_times(t));
     return check_lists(t);
 }
 
 base::task_id task_id_of(const task& t) {
     return base::id_of<base::task_id>(base::as_bytes(task_text(t)));
+}
+
+std::vector<base::blob_ref> task_blobs(const task& t) {
+    auto out = recipe_blobs(t.work);
+    if (t.companion) out.push_back(*t.companion);
+    return out;
+}
+
+std::uint64_t task_blob_bytes(const task& t) {
+    // At most three blobs of 1 TiB: no overflow.
+    std::uint64_t bytes = 0;
+    for (const auto& ref : task_blobs(t)) bytes += ref.size;
+    return bytes;
 }
 
 base::task_id task_id_of(const base::signed_note& note) {
@@ -214,6 +253,7 @@ base::result<task> parse_task(const base::signed_note& note) {
     t.deadline = read_time(in, "deadline");
     t.nonce = in.value("nonce");
     t.exactness = in.value("exactness");
+    read_companion(in, t);
     t.trust.check = in.real("trust.check");
     t.trust.settle = in.integer("trust.settle");
     t.trust.crew_min = in.integer("trust.crew_min");

@@ -33,10 +33,11 @@ base::result<void> check_policy(const task& t, const task_policy& policy) {
                       " parameters, accepted are at most " + std::to_string(policy.max_parameters) +
                       " (accept.max_parameters)");
     }
-    if (t.work.data.tokens.size > policy.max_data_bytes) {
-        return refuse("the data has " + std::to_string(t.work.data.tokens.size) +
-                      " bytes, there is room for " + std::to_string(policy.max_data_bytes) +
-                      " (limits.disk)");
+    if (task_blob_bytes(t) > policy.max_data_bytes) {
+        return refuse("the data" +
+                      std::string(t.work.model.init ? " and the weights to start from" : "") +
+                      " have " + std::to_string(task_blob_bytes(t)) + " bytes, there is room for " +
+                      std::to_string(policy.max_data_bytes) + " (limits.disk)");
     }
     return {};
 }

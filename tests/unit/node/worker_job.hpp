@@ -33,10 +33,16 @@ struct test_job {
         BOOST_REQUIRE(tequio::training::check_recipe(recipe).has_value());
     }
     std::string text() const { return tequio::training::recipe_text(recipe); }
-    tequio::node::unique_fd token_file() const {
-        auto file = tequio::node::make_sealed_file("tokens", data.tokens);
-        BOOST_REQUIRE(file.has_value());
-        return std::move(*file);
+    std::vector<tequio::node::unique_fd> blobs() const { return files_of({data.tokens}); }
+    static std::vector<tequio::node::unique_fd> files_of(
+        const std::vector<tequio::base::byte_vector>& contents) {
+        std::vector<tequio::node::unique_fd> out;
+        for (const auto& bytes : contents) {
+            auto file = tequio::node::make_sealed_file("blob", bytes);
+            BOOST_REQUIRE(file.has_value());
+            out.push_back(std::move(*file));
+        }
+        return out;
     }
     tequio::node::state_memory make_state() const {
         auto state = tequio::node::state_memory::create(

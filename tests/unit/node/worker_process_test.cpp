@@ -53,14 +53,14 @@ Event wait_for(compute_worker& worker) {
 struct open_worker {
     test_job job;
     state_memory state = job.make_state();
-    unique_fd tokens = job.token_file();
+    std::vector<unique_fd> blobs = job.blobs();
     compute_worker worker;
     worker_ready ready;
 
     explicit open_worker(compute_worker_options o = options()) : worker(std::move(o)) {
         BOOST_REQUIRE(worker.start());
         ready = wait_for<worker_ready>(worker);
-        worker.open_job(job.text(), tokens.get(), state);
+        worker.open_job(job.text(), blobs, state);
         wait_for<worker_job_opened>(worker);
     }
     worker_finished compute(compute_item item, open_input inputs = {}) {
@@ -184,39 +184,76 @@ BOOST_AUTO_TEST_CASE(wrong_missing_and_damaged_inputs_fail_the_item_and_not_the_
 }
 
 BOOST_AUTO_TEST_CASE(job_that_cannot_be_opened_is_refused_with_a_reason) {
-    const auto refusal = [](compute_worker_options o, std::string text, int tokens,
-                            const state_memory& state) {
+    const auto refusal = [](compute_worker_options o, std::string text,
+                            std::span<const unique_fd> blobs, const state_memory& state) {
         compute_worker worker(std::move(o));
         BOOST_REQUIRE(worker.start());
-        worker.open_job(std::move(text), tokens, state);
+        worker.open_job(std::move(text), blobs, state);
         return wait_for<worker_job_refused>(worker).reason;
     };
     test_job job;
     const auto state = job.make_state();
-    const auto tokens = job.token_file();
+    const auto blobs = job.blobs();
     auto small = options();
     small.memory_bytes = 100'000;
-    BOOST_TEST(refusal(small, job.text(), tokens.get(), state).find("of memory") !=
-               std::string::npos);
-    BOOST_TEST(!refusal(options(), "tequio/recipe/v1\n", tokens.get(), state).empty());
-    const auto shorter = make_sealed_file("tokens", base::byte_vector(100, 'x'));
-    BOOST_REQUIRE(shorter);
-    BOOST_TEST(!refusal(options(), job.text(), shorter->get(), state).empty());
+    BOOST_TEST(refusal(small, job.text(), blobs, state).find("of memory") != std::string::npos);
+    BOOST_TEST(!refusal(options(), "tequio/recipe/v1\n", blobs, state).empty());
+    const auto shorter = test_job::files_of({base::byte_vector(100, 'x')});
+    BOOST_TEST(!refusal(options(), job.text(), shorter, state).empty());
+    const auto more = test_job::files_of({job.data.tokens, job.data.tokens});
+    BOOST_TEST(refusal(options(), job.text(), more, state).find("2 blobs") != std::string::npos);
     auto bytes = job.data.tokens;
     bytes[17] ^= 1;
-    const auto other = make_sealed_file("tokens", bytes);
-    BOOST_REQUIRE(other);
-    BOOST_TEST(refusal(options(), job.text(), other->get(), state).find("not the recipe's") !=
+    const auto other = test_job::files_of({bytes});
+    BOOST_TEST(refusal(options(), job.text(), other, state).find("not the recipe's") !=
                std::string::npos);
     test_job bigger;
     bigger.recipe.train.seed = 99;
-    BOOST_TEST(!refusal(options(), bigger.text(), tokens.get(), state).empty());
+    BOOST_TEST(!refusal(options(), bigger.text(), blobs, state).empty());
+}
+
+BOOST_AUTO_TEST_CASE(weights_to_start_from_become_the_workers_first_state) {
+    test_job job;
+    const auto layout = training::layout_of(job.recipe.model);
+    std::vector<float> values(layout.padded_size);
+    base::byte_vector weights;
+    for (const auto& t : layout.tensors) {
+        const auto part = std::span(values).subspan(t.offset, t.size);
+        for (std::size_t i = 0; i < part.size(); ++i) part[i] = 0.001F * static_cast<float>(i % 97);
+        const auto bytes = training::float_bytes(part);
+        weights.insert(weights.end(), bytes.begin(), bytes.end());
+    }
+    job.recipe.model.init = base::blob_ref_of(weights);
+    const std::vector<float> momentum(layout.padded_size);
+    const auto expected = training::state_digest(layout, {values, momentum});
+    const auto prepared = [&](std::span<const unique_fd> blobs) {
+        const auto state = job.make_state();
+        compute_worker worker(options());
+        BOOST_REQUIRE(worker.start());
+        worker.open_job(job.text(), blobs, state);
+        wait_for<worker_job_opened>(worker);
+        worker.begin({});
+        return wait_for<worker_finished>(worker).outcome.state_after;
+    };
+    BOOST_TEST((prepared(test_job::files_of({job.data.tokens, weights})) == expected));
+    const auto refused = [&](std::span<const unique_fd> blobs) {
+        const auto state = job.make_state();
+        compute_worker worker(options());
+        BOOST_REQUIRE(worker.start());
+        worker.open_job(job.text(), blobs, state);
+        return wait_for<worker_job_refused>(worker).reason;
+    };
+    BOOST_TEST(refused(job.blobs()).find("1 blobs") != std::string::npos);
+    auto other = weights;
+    other[100] ^= 1;
+    BOOST_TEST(refused(test_job::files_of({job.data.tokens, other})).find("start from") !=
+               std::string::npos);
 }
 
 BOOST_AUTO_TEST_CASE(damaged_state_is_not_taken_up) {
     test_job job;
     auto state = job.make_state();
-    const auto tokens = job.token_file();
+    const auto blobs = job.blobs();
     {
         open_worker w;
         w.compute({});
@@ -227,7 +264,7 @@ BOOST_AUTO_TEST_CASE(damaged_state_is_not_taken_up) {
     const auto opened_holding = [&] {
         compute_worker worker(options());
         BOOST_REQUIRE(worker.start());
-        worker.open_job(job.text(), tokens.get(), state);
+        worker.open_job(job.text(), blobs, state);
         return wait_for<worker_job_opened>(worker).has_state;
     };
     BOOST_TEST(opened_holding());
@@ -263,10 +300,10 @@ BOOST_AUTO_TEST_CASE(long_lane_reports_progress_and_can_be_stopped_in_the_middle
     test_job job;
     job.recipe.train.inner_steps = 1'000'000;  // hours: it ends because it is stopped
     auto state = job.make_state();
-    const auto tokens = job.token_file();
+    const auto blobs = job.blobs();
     compute_worker worker(options(2));
     BOOST_REQUIRE(worker.start());
-    worker.open_job(job.text(), tokens.get(), state);
+    worker.open_job(job.text(), blobs, state);
     wait_for<worker_job_opened>(worker);
     worker.begin({});
     wait_for<worker_finished>(worker);
@@ -327,7 +364,7 @@ BOOST_AUTO_TEST_CASE(death_is_reported_and_leaves_no_zombie) {
     BOOST_TEST(!w.worker.running());
     BOOST_TEST(::kill(process, 0) == -1);
     BOOST_REQUIRE(w.worker.start());
-    w.worker.open_job(w.job.text(), w.tokens.get(), w.state);
+    w.worker.open_job(w.job.text(), w.blobs, w.state);
     const auto opened = wait_for<worker_job_opened>(w.worker);
     BOOST_TEST(opened.has_state);
     BOOST_TEST((opened.state == held->digest));
@@ -341,7 +378,7 @@ BOOST_AUTO_TEST_CASE(what_is_sent_to_a_dead_worker_goes_nowhere) {
         w.worker.wait(patience_ms);
         w.worker.take_events();
     }
-    w.worker.open_job(w.job.text(), w.tokens.get(), w.state);
+    w.worker.open_job(w.job.text(), w.blobs, w.state);
     w.worker.begin({});
     w.worker.stop_item();
     BOOST_TEST(!w.worker.busy());

@@ -19,7 +19,8 @@ base::digest digest_of(std::uint8_t fill) {
 
 std::vector<worker_command> every_command() {
     return {
-        worker_open_job{"tequio/recipe/v1\n[model]\n"},
+        worker_open_job{"tequio/recipe/v1\n[model]\n", 1},
+        worker_open_job{"tequio/recipe/v1\n[model]\n", worker_blobs_max},
         worker_begin{{7, compute_kind::lane, compute_engine::reference, {3}, {2}, 0}},
         worker_begin{{8, compute_kind::sum, compute_engine::fast, {3}, {0}, worker_inputs_max}},
         worker_begin{{9, compute_kind::apply, compute_engine::fast, {3}, {0}, 1}},

@@ -45,7 +45,7 @@ replay_options options(const scratch& folder, unsigned threads = 1) {
 }
 
 std::unique_ptr<job_replay> open(const test_job& job, replay_options o) {
-    auto replay = job_replay::open(job.recipe, job.token_file().get(), std::move(o));
+    auto replay = job_replay::open(job.recipe, job.blobs(), std::move(o));
     if (!replay) BOOST_FAIL(replay.error().message());
     return std::move(*replay);
 }
@@ -194,12 +194,12 @@ BOOST_AUTO_TEST_CASE(folder_of_another_recipe_or_in_use_is_refused) {
     other.recipe.train.seed = 2;
     scratch folder;
     const auto replay = open(job, options(folder));
-    const auto second = job_replay::open(job.recipe, job.token_file().get(), options(folder));
+    const auto second = job_replay::open(job.recipe, job.blobs(), options(folder));
     BOOST_REQUIRE(!second);
     BOOST_TEST(second.error().message().find("another replay") != std::string::npos);
     scratch owned;
     { open(job, options(owned)); }
-    const auto foreign = job_replay::open(other.recipe, job.token_file().get(), options(owned));
+    const auto foreign = job_replay::open(other.recipe, job.blobs(), options(owned));
     BOOST_REQUIRE(!foreign);
     BOOST_TEST(foreign.error().message().find("another recipe") != std::string::npos);
 }

@@ -49,6 +49,15 @@ BOOST_AUTO_TEST_CASE(disk_counts_data_states_means_and_contributions) {
                                                (2 * 8 + 40) * cost.contribution_bytes);
 }
 
+BOOST_AUTO_TEST_CASE(disk_counts_weights_to_start_from) {
+    auto r = example_recipe();
+    const auto without = disk_bytes_needed(r, {});
+    r.model.init = {base::sha256("weights"), 4 * 10844160};
+    BOOST_REQUIRE(check_recipe(r).has_value());
+    BOOST_TEST(cost_of(r).init_bytes == 4 * 10844160);
+    BOOST_TEST(disk_bytes_needed(r, {}) == without + 4 * 10844160);
+}
+
 BOOST_AUTO_TEST_CASE(largest_recipe_saturates_and_does_not_wrap) {
     auto r = example_recipe();
     r.model = {"gpt2", 1, 1, 1, 16, 256};

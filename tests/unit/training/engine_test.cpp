@@ -3,7 +3,9 @@
 #include <boost/test/unit_test.hpp>
 #include <cmath>
 #include <cstdlib>
+#include <cstring>
 #include <fstream>
+#include <limits>
 #include <sstream>
 
 #ifdef __SSE2__
@@ -12,8 +14,8 @@
 
 #include "base/blob.hpp"
 #include "base/text.hpp"
-#include "tests/unit/training/engine_fixture.hpp"
 #include "tests/support/thread_pool.hpp"
+#include "tests/unit/training/engine_fixture.hpp"
 #include "training/errc.hpp"
 #include "training/merge.hpp"
 #include "training/numerics/environment.hpp"
@@ -116,6 +118,50 @@ BOOST_AUTO_TEST_CASE(lane_agrees_with_the_golden_vector) {
             << found;
     }
     BOOST_TEST(found == vector_text("lane_gpt2.txt"));
+}
+
+BOOST_AUTO_TEST_CASE(weights_to_start_from_become_the_first_state) {
+    small_job job;
+    serial_executor one;
+    auto drawn = engine::create(job.r, job.view(), one).value();
+    owned_state first(drawn->layout());
+    drawn->initial_state(first.span());
+    base::byte_vector weights;
+    for (const auto& t : drawn->layout().tensors) {
+        const auto bytes = float_bytes(first.span().parameters.subspan(t.offset, t.size));
+        weights.insert(weights.end(), bytes.begin(), bytes.end());
+    }
+    job.r.model.init = base::blob_ref_of(weights);
+    BOOST_REQUIRE(check_recipe(job.r).has_value());
+    const auto begin = [&](base::byte_view init) {
+        return engine::create(job.r, job.view(), one, {}, init);
+    };
+    owned_state same(drawn->layout());
+    std::fill(same.parameters.begin(), same.parameters.end(), 7.0F);
+    begin(weights).value()->initial_state(same.span());
+    BOOST_TEST(state_digest(drawn->layout(), same.span()).hex() ==
+               state_digest(drawn->layout(), first.span()).hex());
+
+    const auto set = [&](std::size_t index, float value) {
+        std::memcpy(weights.data() + index * sizeof value, &value, sizeof value);
+    };
+    set(0, 0x1p-127F);
+    set(1, -0.0F);
+    set(2, -0x1p-126F);
+    begin(weights).value()->initial_state(same.span());
+    BOOST_TEST(!std::signbit(same.parameters[1]));
+    BOOST_TEST(same.parameters[0] == 0.0F);
+    BOOST_TEST(same.parameters[2] == -0x1p-126F);
+
+    const auto& last = drawn->layout().tensors.back();
+    set(weights.size() / sizeof(float) - 1, std::numeric_limits<float>::infinity());
+    const auto infinite = begin(weights);
+    BOOST_REQUIRE(!infinite);
+    BOOST_TEST(infinite.error().is(errc::bad_data));
+    BOOST_TEST(infinite.error().message().find(last.name) != std::string::npos);
+    weights.pop_back();
+    BOOST_TEST(!begin(weights));
+    BOOST_TEST(!begin({}));
 }
 
 BOOST_AUTO_TEST_CASE(lanes_and_rounds_differ) {

@@ -52,6 +52,25 @@ BOOST_AUTO_TEST_CASE(text_is_as_it_always_was) {
                read_vector("job_files/example_task_head.txt"));
 }
 
+BOOST_AUTO_TEST_CASE(companion_is_one_of_the_tasks_blobs_and_changes_no_recipe) {
+    auto t = example_task(submitter);
+    const auto recipe = recipe_id_of(t.work);
+    BOOST_TEST((task_blobs(t) == std::vector{t.work.data.tokens}));
+    t.companion = {base::sha256("a tokenizer"), task_companion_size_max_bytes};
+    t.work.model.init = {base::sha256("weights"), 4 * *parameter_count(t.work.model)};
+    BOOST_TEST(
+        (task_blobs(t) == std::vector{t.work.data.tokens, *t.work.model.init, *t.companion}));
+    BOOST_TEST(task_blob_bytes(t) ==
+               100000 + 4 * *parameter_count(t.work.model) + task_companion_size_max_bytes);
+    const auto note = sign_task(t, submitter);
+    BOOST_REQUIRE_MESSAGE(note, note.error().message());
+    const auto back = parse_task(note->encode());
+    BOOST_REQUIRE_MESSAGE(back, back.error().message());
+    BOOST_TEST((*back == t));
+    t.work.model.init.reset();
+    BOOST_TEST(recipe_id_of(t.work).hex() == recipe.hex());
+}
+
 BOOST_AUTO_TEST_CASE(signatures_of_others_change_neither_id_nor_validity) {
     auto note = *sign_task(example_task(submitter), submitter);
     const auto id = task_id_of(note);
@@ -103,6 +122,12 @@ BOOST_AUTO_TEST_CASE(other_forms_are_refused_even_when_signed) {
         {"nonce 0011", "nonce 00AA"},
         {"exactness exact/1:", "exactness exact/2:"},
         {"exactness exact/1:", "exactness exact/1"},
+        {"companion none\n", ""},
+        {"companion none", "companion "},
+        {"companion none", "companion " + std::string(64, 'a') + ":0"},
+        {"companion none", "companion " + std::string(64, 'a') + ":67108865"},
+        {"companion none", "companion " + std::string(64, 'A') + ":5"},
+        {"companion none", "companion tokenizer.json"},
         {"trust.check 0.05", "trust.check 0.049"},
         {"trust.check 0.05", "trust.check 5e-2"},
         {"trust.check 0.05", "trust.check nan"},
@@ -241,6 +266,16 @@ BOOST_AUTO_TEST_CASE(policy_of_the_owner_refuses) {
         BOOST_TEST(answer.has_value() == rows[i].accepted, "row " << i);
         if (!answer) BOOST_TEST(answer.error().is(errc::refused_by_policy));
     }
+}
+
+BOOST_AUTO_TEST_CASE(owner_counts_all_blobs_of_a_task) {
+    auto t = example_task(submitter);
+    t.companion = {base::sha256("a tokenizer"), 500};
+    task_policy policy;
+    policy.max_data_bytes = 100499;
+    BOOST_TEST(task_acceptable(t, circumstances_of(t), policy).error().is(errc::refused_by_policy));
+    policy.max_data_bytes = 100500;
+    BOOST_TEST(task_acceptable(t, circumstances_of(t), policy).has_value());
 }
 
 BOOST_AUTO_TEST_CASE(cancellation_counts_from_the_submitter_alone) {

@@ -75,6 +75,7 @@ created 2026-11-23T06:28:00Z
 deadline 2026-11-30T06:28:00Z
 nonce 00112233445566778899aabbccddeeff
 exactness exact/1:{sha("golden vectors")}
+companion none
 trust.check 0.05
 trust.settle 3
 trust.crew_min 1
