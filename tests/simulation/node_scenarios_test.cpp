@@ -129,6 +129,7 @@ BOOST_AUTO_TEST_CASE(two_jobs_with_one_recipe_end_alike_and_neither_is_stuck) {
     const auto second = submit(world, 1, job, job.task(world, "second"));
     finish_as_alone(world, 3, first, job, 240s);
     finish_as_alone(world, 3, second, job, 240s);
+    world.run_for(1s);  // disks are still at it when the last model is there
     // What the jobs share is dropped with the last of them: of the lanes' contributions only those
     // of the last rounds stay, for members that are still behind.
     std::set<base::digest> old;
