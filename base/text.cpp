@@ -80,6 +80,23 @@ std::vector<std::string_view> split(std::string_view text, char separator) {
     }
 }
 
+std::size_t utf8_length(std::string_view text) {
+    if (text.empty()) return 0;
+    const auto byte = [&](std::size_t i) { return static_cast<unsigned char>(text[i]); };
+    const unsigned first = byte(0);
+    if (first < 0x80) return 1;
+    const std::size_t length = first >= 0xf0 ? 4 : first >= 0xe0 ? 3 : 2;
+    if (first < 0xc2 || first > 0xf4 || text.size() < length) return 0;
+    for (std::size_t i = 1; i < length; ++i) {
+        if ((byte(i) & 0xc0) != 0x80) return 0;
+    }
+    const unsigned second = byte(1);
+    const bool overlong = (first == 0xe0 && second < 0xa0) || (first == 0xf0 && second < 0x90);
+    const bool surrogate = first == 0xed && second >= 0xa0;
+    const bool too_high = first == 0xf4 && second >= 0x90;
+    return overlong || surrogate || too_high ? 0 : length;
+}
+
 result<std::uint64_t> parse_size(std::string_view text) {
     static constexpr std::array<unit, 6> units{{{"", 1},
                                                 {"B", 1},

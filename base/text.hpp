@@ -27,6 +27,10 @@ std::string shortest(double value);
 /// Splits at every `separator`; "a,,b" gives three parts, "" gives one empty part.
 std::vector<std::string_view> split(std::string_view text, char separator);
 
+/// Length, 1 to 4, of the well-formed UTF-8 sequence at the start of `text` (Unicode 15, table 3-7:
+/// no overlong form, no surrogate, at most U+10FFFF); 0 when there is none.
+std::size_t utf8_length(std::string_view text);
+
 /// "2GiB", "512MiB", "4KiB", "17B" or "17": powers of 1024. Errors: `errc::bad_encoding`, saying
 /// what is allowed.
 result<std::uint64_t> parse_size(std::string_view text);

@@ -64,6 +64,18 @@ BOOST_AUTO_TEST_CASE(sizes_rates_and_durations_have_the_documented_units) {
                "found \"2GB\", allowed: a size like 512MiB or 2GiB");
 }
 
+BOOST_AUTO_TEST_CASE(utf8_sequences_are_measured_and_judged) {
+    BOOST_TEST(utf8_length("") == 0);
+    BOOST_TEST(utf8_length("a\xff") == 1);
+    BOOST_TEST(utf8_length("\xc2\x80") == 2);
+    BOOST_TEST(utf8_length("\xe0\xa0\x80") == 3);
+    BOOST_TEST(utf8_length("\xf4\x8f\xbf\xbf") == 4);
+    for (const auto* bad : {"\x80", "\xc1\xbf", "\xc2", "\xe0\x9f\xbf", "\xe5\xad", "\xed\xa0\x80",
+                            "\xf0\x8f\xbf\xbf", "\xf4\x90\x80\x80", "\xf5\x80\x80\x80", "\xff"}) {
+        BOOST_TEST(utf8_length(bad) == 0, bad);
+    }
+}
+
 BOOST_AUTO_TEST_CASE(people_read_short_sizes_and_durations) {
     BOOST_TEST(human_size(17) == "17 B");
     BOOST_TEST(human_size(1536) == "1.5 KiB");
