@@ -8,6 +8,7 @@
 
 #include <array>
 #include <cstdint>
+#include <functional>
 #include <span>
 #include <string>
 #include <vector>
@@ -16,11 +17,26 @@
 #include "base/ids.hpp"
 #include "base/result.hpp"
 #include "training/recipe.hpp"
+#include "training/tokenizer.hpp"
 
 namespace tequio::training {
 
 /// At most this many windows are validated: validation must stay a small share of a round.
 inline constexpr std::uint64_t validation_windows_max = 64;
+
+/// What a data file holds. Its name says it.
+enum class file_kind {
+    text,    ///< one document
+    jsonl,   ///< a JSON object a line; its field "text" is a document
+    tokens,  ///< nanoGPT's or llm.c's
+    idx,     ///< images and labels, as MNIST's
+    csv,     ///< numbers and a label a line
+};
+
+/// `.jsonl`; `.bin` tokens; `.idx` or `-ubyte` idx; `.csv`; everything else is text.
+file_kind file_kind_of(std::string_view name);
+/// "text", "JSONL", "tokens", "idx", "CSV": for messages.
+std::string_view file_kind_name(file_kind kind);
 
 /// A file as read by the shell. `name` is for messages.
 struct source_file {
@@ -28,17 +44,42 @@ struct source_file {
     base::byte_view bytes;
 };
 
-/// What a submitter makes of text.
-struct tokenised_data {
-    base::byte_vector tokens;  ///< the blob
-    data_config config;        ///< names it
+/// Told how many bytes of how many are done; false stops.
+using data_progress = std::function<bool(std::uint64_t done, std::uint64_t all)>;
+
+/// How tokens are made of files.
+struct tokenise_options {
+    tokenizer words = tokenizer::of_bytes();
+    /// Tokens that the model knows: at least those of `words`; 0: just those. Token files need it
+    /// unless `words` is a tokenizer.json.
+    std::uint64_t vocabulary = 0;
+    double validation_share = 0;  ///< 0 <= share < 1
+    std::uint64_t context = 0;
+    data_progress progress;  ///< may be empty
 };
 
-/// Tokenizer "bytes": every byte is its own token, whatever the encoding. Files are joined in the
-/// order given with one newline (0x0A) between two of them.
-/// The last floor(validation_share * count) tokens are for validation; 0 means none.
-/// Errors: `errc::bad_data`, naming the file or the size needed: no file, an empty file, a training
-/// part or (unless the share is 0) a validation part shorter than context + 1.
+/// What a submitter makes of text.
+struct tokenised_data {
+    base::byte_vector tokens;      ///< the blob
+    data_config config;            ///< names it
+    std::uint64_t vocabulary = 0;  ///< every token is below
+};
+
+/// Makes the token blob of text, JSONL and token files, in the order given.
+/// Documents (a text file, a line of JSONL) are joined by the end of text that the tokenizer has,
+/// else by the tokens of one newline (0x0A). Token files are joined as they are, and not mixed with
+/// others: nanoGPT's are uint16 without header; llm.c's have one of 256 int32: 20240520, 1, count,
+/// for uint16, or 20240801, 7, count, for uint32 (karpathy/llm.c, dev/data/data_common.py). Those
+/// two numbers at the start decide.
+/// A token takes 1, 2 or 4 bytes, as the vocabulary needs. The last floor(validation_share * count)
+/// tokens are for validation; 0 means none.
+/// Errors: `errc::bad_data`, naming the file (and line) or the size needed: no file, an empty file,
+/// headers that lie, tokens that are not below the vocabulary, a training part or (unless the share
+/// is 0) a validation part shorter than context + 1; `errc::stopped`.
+base::result<tokenised_data> tokenise(std::span<const source_file> files,
+                                      const tokenise_options& options);
+
+/// The same with the tokenizer "bytes"; all files are text whatever their names.
 base::result<tokenised_data> tokenise_bytes(std::span<const source_file> files,
                                             double validation_share, std::uint64_t context);
 

@@ -4,6 +4,7 @@
 /// key is checked, and what this version lacks is refused by name.
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <variant>
@@ -11,6 +12,7 @@
 
 #include "base/result.hpp"
 #include "base/time.hpp"
+#include "training/dataset.hpp"
 #include "training/recipe.hpp"
 #include "training/task.hpp"
 
@@ -19,7 +21,8 @@ namespace tequio::training {
 inline constexpr std::size_t job_file_size_max_bytes = 256 * 1024;
 inline constexpr std::size_t job_files_max = 1024;  ///< data files a job may name
 
-/// A checked job file. `model.vocabulary` follows from the tokenizer; the data is not read yet.
+/// A checked job file. The data is not read yet: `model.vocabulary` is data.vocabulary or 256,
+/// until whoever reads the data sets it to that of `tokenised_data`.
 struct job_file {
     std::string name;
     std::string purpose;
@@ -28,8 +31,14 @@ struct job_file {
     std::string readers;
     model_config model;
     std::vector<std::string> files;  ///< relative paths, '/' between parts, none of them ".."
-    std::string tokenizer;           ///< "bytes"
-    double validation_share = 0;     ///< 0 <= share < 1
+    file_kind data_kind = file_kind::text;  ///< of all files; text stands for JSONL too
+    /// "bytes", or the relative path of a tokenizer.json; of text and token files.
+    std::string tokenizer;
+    std::uint64_t vocabulary = 0;  ///< of text and token files; 0: the tokenizer's
+    std::string label;             ///< of CSV: name of the label's column; empty: the last
+    std::optional<bool> header;    ///< of CSV; empty: look
+    bool shuffle = true;           ///< of idx and CSV
+    double validation_share = 0;   ///< 0 <= share < 1
     train_config train;
     trust_config trust;
     keep_config keep;
@@ -45,12 +54,13 @@ struct job_file {
 ///     (...))
 ///
 /// Missing keys take the defaults of `struct recipe`, `task` and 1 % validation, data.tokenizer
-/// "bytes", a deadline of 7 days, micro_batch = batch, licences NOASSERTION. Without default:
-/// job.name, model.family, layers, heads, width, context, data.files, train.lanes, rounds,
-/// inner_steps, batch.
+/// "bytes", data.shuffle true, a deadline of 7 days, micro_batch = batch, licences NOASSERTION.
+/// Without default: job.name, model.family, layers, heads, width, context, data.files, train.lanes,
+/// rounds, inner_steps, batch.
 base::result<job_file> parse_job_file(std::string_view text, std::string_view file_name);
 
-/// The recipe of a job file whose data has been tokenised. Errors: those of `check_recipe`.
+/// The recipe of a job file whose data has been tokenised, with `model.vocabulary` set. Errors:
+/// those of `check_recipe`.
 base::result<recipe> make_recipe(const job_file& job, const data_config& data);
 
 /// What a task needs beside its job file and recipe.

@@ -5,11 +5,14 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <span>
+#include <vector>
 
 #include "base/bytes.hpp"
 #include "base/result.hpp"
 #include "training/executor.hpp"
 #include "training/model_folder.hpp"
+#include "training/tokenizer.hpp"
 
 namespace tequio::training {
 
@@ -24,12 +27,17 @@ struct sample_options {
 /// Called with each new token; false ends the text.
 using token_sink = std::function<bool(std::uint32_t token)>;
 
-/// Continues `prompt`, one token a byte; an empty prompt counts as one newline. The model sees the
-/// last `context` tokens, each time anew. Token i is drawn by inverse CDF, in float64, from draw i
-/// of the stream "sampling": model, prompt and options fix every one. The bytes need not be UTF-8.
-/// Errors: `errc::bad_data` when a byte of the prompt is not below the vocabulary or the
-/// temperature is negative or not finite; `errc::out_of_memory`.
-base::result<void> sample(const loaded_model& model, base::byte_view prompt,
+/// The tokens that a text continues. An empty text counts as the end of another one: the
+/// tokenizer's end of text, or one newline where it has none. Errors: those of `tokenizer::encode`.
+base::result<std::vector<std::uint32_t>> prompt_tokens(const tokenizer& words,
+                                                       base::byte_view text);
+
+/// Continues `prompt`. The model sees the last `context` tokens, each time anew. Token i is drawn
+/// by inverse CDF, in float64, from draw i of the stream "sampling": model, prompt and options fix
+/// every one.
+/// Errors: `errc::bad_data` when the prompt is empty or one of its tokens is not below the model's
+/// vocabulary, or the temperature is negative or not finite; `errc::out_of_memory`.
+base::result<void> sample(const loaded_model& model, std::span<const std::uint32_t> prompt,
                           const sample_options& options, executor& run, const token_sink& sink);
 
 }  // namespace tequio::training

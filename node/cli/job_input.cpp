@@ -1,16 +1,62 @@
 #include "node/cli/job_input.hpp"
 
+#include <cstdio>
+
 #include "node/cli/context.hpp"
 #include "node/io/files.hpp"
+#include "training/errc.hpp"
 
 namespace tequio::node {
+namespace {
 
-base::result<job_input> read_job(const std::filesystem::path& path) {
+/// Where a person watches, "tokenising 34 %" in one line that is wiped in the end.
+class progress_line {
+public:
+    explicit progress_line(const cli_context& context)
+        : drawn_(!context.quiet && context.may_draw(2)) {}
+    ~progress_line() {
+        if (shown_ >= 0) std::fputs("\r\x1b[K", stderr);
+    }
+    progress_line(const progress_line&) = delete;
+    progress_line& operator=(const progress_line&) = delete;
+
+    bool tell(std::uint64_t done, std::uint64_t all) {
+        const auto percent = static_cast<int>(
+            all == 0 ? 100 : 100.0 * static_cast<double>(done) / static_cast<double>(all));
+        if (drawn_ && percent != shown_) {
+            shown_ = percent;
+            std::fprintf(stderr, "\rtokenising %d %%", percent);
+        }
+        return !interrupted();
+    }
+
+private:
+    bool drawn_;
+    int shown_ = -1;
+};
+
+}  // namespace
+
+base::result<training::tokenizer> read_tokenizer(const std::filesystem::path& path) {
+    TEQUIO_TRY(const auto json, read_file(path, training::tokenizer_json_max_bytes));
+    return training::tokenizer::from_json(base::as_bytes(json), path.filename().string());
+}
+
+base::result<job_input> read_job(const cli_context& context, const std::filesystem::path& path) {
     TEQUIO_TRY(const auto text, read_file(path, training::job_file_size_max_bytes));
     auto file = training::parse_job_file(text, path.filename().string());
     if (!file) return ends_with(exit_code::usage, file.error().message());
     job_input out;
     out.file = std::move(*file);
+    progress_line line(context);
+    training::tokenise_options options;
+    options.vocabulary = out.file.vocabulary;
+    options.validation_share = out.file.validation_share;
+    options.context = out.file.model.context;
+    options.progress = [&](std::uint64_t done, std::uint64_t all) { return line.tell(done, all); };
+    if (out.file.tokenizer != "bytes") {
+        TEQUIO_TRY(options.words, read_tokenizer(path.parent_path() / out.file.tokenizer));
+    }
     std::vector<mapped_file> maps;
     std::vector<training::source_file> sources;
     for (const auto& name : out.file.files) {
@@ -18,8 +64,13 @@ base::result<job_input> read_job(const std::filesystem::path& path) {
         maps.push_back(std::move(map));
         sources.push_back({name, maps.back().bytes()});
     }
-    TEQUIO_TRY(out.data, training::tokenise_bytes(sources, out.file.validation_share,
-                                                  out.file.model.context));
+    auto data = training::tokenise(sources, options);
+    if (!data && data.error().is(training::errc::stopped)) {
+        return ends_with(exit_code::interrupted, "interrupted; nothing was published");
+    }
+    if (!data) return data.error();
+    out.data = std::move(*data);
+    out.file.model.vocabulary = out.data.vocabulary;
     TEQUIO_TRY(out.recipe, training::make_recipe(out.file, out.data.config));
     return out;
 }

@@ -5,6 +5,7 @@
 
 #include <filesystem>
 
+#include "node/cli/context.hpp"
 #include "training/dataset.hpp"
 #include "training/job_file.hpp"
 
@@ -25,8 +26,12 @@ struct job_input {
     std::vector<input_blob> blobs() const { return {{data.config.tokens, data.tokens}}; }
 };
 
-/// Reads the job file and the data files beside it, and tokenises. Errors name file and line; those
-/// of the job file end with exit code 2.
-base::result<job_input> read_job(const std::filesystem::path& file);
+/// Reads the job file, the tokenizer and the data files beside it, and tokenises; shows how far it
+/// is where a person watches. Errors name file and line; those of the job file end with exit code
+/// 2, Ctrl-C (if caught) with 130.
+base::result<job_input> read_job(const cli_context& context, const std::filesystem::path& file);
+
+/// Reads a tokenizer.json. Errors name the file.
+base::result<training::tokenizer> read_tokenizer(const std::filesystem::path& path);
 
 }  // namespace tequio::node

@@ -107,7 +107,7 @@ void print(const job_input& job, const plan_options& o, const plan& p) {
 }
 
 base::result<void> show_plan(cli_context& context, const plan_options& o) {
-    TEQUIO_TRY(const auto job, read_job(o.file));
+    TEQUIO_TRY(const auto job, read_job(context, o.file));
     TEQUIO_TRY(const auto p, make_plan(job, o));
     if (context.json) {
         context.print_json("job-plan", as_json(job, o, p));

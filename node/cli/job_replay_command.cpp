@@ -95,8 +95,9 @@ base::result<void> find_blobs(const cli_context& context, const replay_command_o
     return {};
 }
 
-base::result<replay_job> read_job_file(const replay_command_options& o) {
-    TEQUIO_TRY(auto input, read_job(o.what));
+base::result<replay_job> read_job_file(const cli_context& context,
+                                       const replay_command_options& o) {
+    TEQUIO_TRY(auto input, read_job(context, o.what));
     replay_job job;
     job.recipe = input.recipe;
     job.card.name = input.file.name;
@@ -146,7 +147,7 @@ base::result<replay_job> find_job(const cli_context& context, const replay_comma
     if (!std::filesystem::is_regular_file(o.what, ec)) {
         job = read_known_job(context, o);
     } else if (o.what.ends_with(".toml")) {
-        job = read_job_file(o);
+        job = read_job_file(context, o);
     } else {
         job = read_task_file(context, o);
     }

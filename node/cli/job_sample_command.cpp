@@ -3,7 +3,9 @@
 #include <boost/json.hpp>
 #include <cstdio>
 
+#include "base/text.hpp"
 #include "node/cli/commands.hpp"
+#include "node/cli/job_input.hpp"
 #include "node/cli/measure.hpp"
 #include "node/io/files.hpp"
 #include "node/worker/compute_pool.hpp"
@@ -19,28 +21,11 @@ struct sample_command_options {
     training::sample_options sample;
 };
 
-/// Length of the UTF-8 sequence at the start of `text`; 0 if there is none.
-std::size_t utf8_length(std::string_view text) {
-    const auto byte = [&](std::size_t i) { return static_cast<unsigned char>(text[i]); };
-    const unsigned first = byte(0);
-    if (first < 0x80) return 1;
-    const std::size_t length = first >= 0xf0 ? 4 : first >= 0xe0 ? 3 : 2;
-    if (first < 0xc2 || first > 0xf4 || text.size() < length) return 0;
-    for (std::size_t i = 1; i < length; ++i) {
-        if ((byte(i) & 0xc0) != 0x80) return 0;
-    }
-    const unsigned second = byte(1);
-    const bool overlong = (first == 0xe0 && second < 0xa0) || (first == 0xf0 && second < 0x90);
-    const bool surrogate = first == 0xed && second >= 0xa0;
-    const bool too_high = first == 0xf4 && second >= 0x90;
-    return overlong || surrogate || too_high ? 0 : length;
-}
-
 /// A model of bytes may write any; JSON may not hold them.
 std::string as_utf8(std::string_view bytes) {
     std::string out;
     while (!bytes.empty()) {
-        const auto length = utf8_length(bytes);
+        const auto length = base::utf8_length(bytes);
         out += length == 0 ? std::string_view("\xef\xbf\xbd") : bytes.substr(0, length);
         bytes.remove_prefix(length == 0 ? 1 : length);
     }
@@ -54,26 +39,52 @@ base::result<mapped_file> open_part(const std::filesystem::path& folder, const c
                      file.error().message() + "; a model folder is what `tequio job fetch` writes");
 }
 
+/// What the folder's model was trained on: its tokenizer.json, or single bytes where it has none.
+base::result<training::tokenizer> tokenizer_of(const std::filesystem::path& folder,
+                                               const training::model_config& model) {
+    auto words = training::tokenizer::of_bytes();
+    const auto path = folder / "tokenizer.json";
+    std::error_code ec;
+    const bool given = std::filesystem::exists(path, ec);
+    if (given) {
+        auto read = read_tokenizer(path);
+        if (!read) return read.error().at(folder.string());
+        words = std::move(*read);
+    }
+    if (given ? words.vocabulary() <= model.vocabulary : words.vocabulary() == model.vocabulary) {
+        return words;
+    }
+    return ends_with(
+        exit_code::failure,
+        folder.string() + ": the model has a vocabulary of " + std::to_string(model.vocabulary) +
+            (given ? ", its tokenizer.json one of " + std::to_string(words.vocabulary())
+                   : std::string(" and needs its tokenizer.json in this folder")));
+}
+
 base::result<void> sample_model(cli_context& context, const sample_command_options& o) {
     const std::filesystem::path folder(o.folder);
     TEQUIO_TRY(const auto config, open_part(folder, "config.json"));
     TEQUIO_TRY(const auto weights, open_part(folder, "model.safetensors"));
     auto model = training::load_model_folder(config.bytes(), weights.bytes());
     if (!model) return model.error().at(folder.string());
+    TEQUIO_TRY(const auto words, tokenizer_of(folder, model->model));
+    TEQUIO_TRY(const auto prompt, training::prompt_tokens(words, base::as_bytes(o.prompt)));
     catch_interrupts();
     compute_pool pool(o.threads);
     std::string text;
+    std::uint64_t tokens = 0;
     const auto sink = [&](std::uint32_t token) {
-        const auto byte = static_cast<char>(token);
-        text += byte;
+        const auto bytes = base::as_text(words.bytes_of(token));
+        text += bytes;
+        ++tokens;
         if (!context.json) {
-            std::fputc(byte, stdout);
+            std::fwrite(bytes.data(), 1, bytes.size(), stdout);
             std::fflush(stdout);
         }
         return !interrupted();
     };
     if (!context.json) std::fwrite(o.prompt.data(), 1, o.prompt.size(), stdout);
-    TEQUIO_CHECK(training::sample(*model, base::as_bytes(o.prompt), o.sample, pool, sink));
+    TEQUIO_CHECK(training::sample(*model, prompt, o.sample, pool, sink));
     if (!context.json) std::fputc('\n', stdout);
     if (interrupted()) return ends_with(exit_code::interrupted, "interrupted");
     if (context.json) {
@@ -81,7 +92,7 @@ base::result<void> sample_model(cli_context& context, const sample_command_optio
         context.print_json("job-sample", {{"prompt", as_utf8(o.prompt)},
                                           {"text", as_utf8(text)},
                                           {"base64", base::to_base64(bytes)},
-                                          {"tokens", bytes.size()},
+                                          {"tokens", tokens},
                                           {"seed", o.sample.seed}});
     }
     return {};

@@ -86,7 +86,7 @@ base::result<training::task> seal(const job_input& input, const base::signing_ke
 
 base::result<void> submit(cli_context& context, const submit_options& options) {
     catch_interrupts();
-    TEQUIO_TRY(const auto input, read_job(options.file));
+    TEQUIO_TRY(const auto input, read_job(context, options.file));
     TEQUIO_TRY(auto daemon, api_client::connect(context.data_dir));
     TEQUIO_TRY(const auto status, daemon.request_json("GET", "/api/v1/status"));
     TEQUIO_TRY(const auto submitter, load_or_create_submitter());

@@ -17,7 +17,10 @@ refused() {
 }
 refused family '"llama"' llama "not in this version" gpt2
 refused family '"perceptron"' perceptron gpt2
-refused tokenizer '"tokenizer.json"' "not in this version" bytes
+refused tokenizer '"words"' words bytes tokenizer.json
+refused files '["text", "more.bin"]' "more.bin" "one kind"
+refused files '["digits.csv"]' digits.csv gpt2 mlp
+refused files '["text.gz"]' "text.gz" gunzip
 refused method '"synchronous"' "not in this version" diloco
 refused codec '"mxfp4"' mxfp4 "not in this version" mxint8
 refused lanes 0 0 allowed

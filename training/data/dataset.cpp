@@ -1,17 +1,13 @@
 #include "training/dataset.hpp"
 
 #include <algorithm>
-#include <cmath>
 
 #include "base/ensure.hpp"
 #include "training/errc.hpp"
 #include "training/numerics/philox.hpp"
-#include "training/round/lines.hpp"
 
 namespace tequio::training {
 namespace {
-
-constexpr std::uint8_t file_separator = '\n';
 
 std::uint32_t token_at(base::byte_view tokens, std::uint32_t token_bytes, std::uint64_t index) {
     const auto* p = tokens.data() + index * token_bytes;
@@ -20,52 +16,7 @@ std::uint32_t token_at(base::byte_view tokens, std::uint32_t token_bytes, std::u
     return token;
 }
 
-/// Says how much text is needed, in the words of a submitter.
-base::error too_short(const char* part, std::uint64_t have, std::uint64_t context,
-                      const char* advice) {
-    return fail(errc::bad_data, std::string("data: the ") + part + " part has " +
-                                    std::to_string(have) + " tokens and needs at least " +
-                                    std::to_string(context + 1) + " (context + 1): " + advice);
-}
-
 }  // namespace
-
-base::result<tokenised_data> tokenise_bytes(std::span<const source_file> files,
-                                            double validation_share, std::uint64_t context) {
-    if (files.empty()) return fail(errc::bad_data, "data: no file, so no text to train on");
-    std::uint64_t size = files.size() - 1;
-    for (const auto& file : files) {
-        if (file.bytes.empty()) {
-            return fail(errc::bad_data, "data: " + quoted(file.name) + " is empty");
-        }
-        size += file.bytes.size();
-    }
-    if (size > base::blob_size_max_bytes) {
-        return fail(errc::bad_data, "data: " + std::to_string(size) + " bytes; at most " +
-                                        std::to_string(base::blob_size_max_bytes));
-    }
-    if (!(validation_share >= 0 && validation_share < 1)) {  // NaN is neither
-        return fail(errc::bad_data, "data: the validation share is from 0 to below 1");
-    }
-    const auto validation =
-        static_cast<std::uint64_t>(std::floor(validation_share * static_cast<double>(size)));
-    if (size - validation < context + 1) {
-        return too_short("training", size - validation, context, "add text or lower context");
-    }
-    if (validation_share > 0 && validation < context + 1) {
-        return too_short("validation", validation, context,
-                         "add text, raise data.validation, lower context, or set "
-                         "data.validation = 0 for none");
-    }
-    tokenised_data out;
-    out.tokens.reserve(size);
-    for (const auto& file : files) {
-        if (!out.tokens.empty()) out.tokens.push_back(file_separator);
-        out.tokens.insert(out.tokens.end(), file.bytes.begin(), file.bytes.end());
-    }
-    out.config = {base::blob_ref_of(out.tokens), 1, size, validation};
-    return out;
-}
 
 base::result<dataset_view> dataset_view::open(base::byte_view tokens, const recipe& r) {
     const auto& d = r.data;

@@ -39,29 +39,35 @@ std::uint32_t drawn(std::span<const float> logits, double temperature, double sh
     return likeliest(logits);
 }
 
-base::result<std::vector<std::uint32_t>> tokens_of(base::byte_view prompt,
-                                                   std::uint64_t vocabulary) {
-    std::vector<std::uint32_t> tokens(prompt.begin(), prompt.end());
-    if (tokens.empty()) tokens.push_back('\n');
-    for (const auto token : tokens) {
+base::result<void> check_prompt(std::span<const std::uint32_t> prompt, std::uint64_t vocabulary) {
+    if (prompt.empty()) return fail(errc::bad_data, "the prompt has no token");
+    for (const auto token : prompt) {
         if (token >= vocabulary) {
-            return fail(errc::bad_data, "the prompt's byte " + std::to_string(token) +
+            return fail(errc::bad_data, "the prompt's token " + std::to_string(token) +
                                             " is not in the model's vocabulary of " +
                                             std::to_string(vocabulary));
         }
     }
-    return tokens;
+    return {};
 }
 
 }  // namespace
 
-base::result<void> sample(const loaded_model& model, base::byte_view prompt,
+base::result<std::vector<std::uint32_t>> prompt_tokens(const tokenizer& words,
+                                                       base::byte_view text) {
+    if (!text.empty()) return words.encode(text);
+    if (const auto end = words.end_of_text()) return std::vector<std::uint32_t>{*end};
+    return words.encode(base::as_bytes("\n"));
+}
+
+base::result<void> sample(const loaded_model& model, std::span<const std::uint32_t> prompt,
                           const sample_options& options, executor& run, const token_sink& sink) {
     if (!(options.temperature >= 0) || !std::isfinite(options.temperature)) {
         return fail(errc::bad_data, "the temperature must be a number from 0 upwards");
     }
     const auto& m = model.model;
-    TEQUIO_TRY(auto tokens, tokens_of(prompt, m.vocabulary));
+    TEQUIO_CHECK(check_prompt(prompt, m.vocabulary));
+    std::vector<std::uint32_t> tokens(prompt.begin(), prompt.end());
     arena_plan total;
     const auto plan = family_of(m).plan(m, 1, false, run.threads(), total);
     TEQUIO_TRY(const auto memory, arena::create(total));

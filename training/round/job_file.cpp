@@ -4,6 +4,7 @@
 
 #include "base/text.hpp"
 #include "training/errc.hpp"
+#include "training/round/job_data.hpp"
 #include "training/round/job_reader.hpp"
 #include "training/round/lines.hpp"
 #include "training/round/task_fields.hpp"
@@ -14,11 +15,7 @@ namespace {
 using kind = toml_value::kind;
 
 constexpr std::string_view license_default = "NOASSERTION";  // SPDX: nothing was declared
-constexpr std::size_t path_max_bytes = 4096;
 constexpr std::array<std::string_view, 2> readers_has{"swarm", "everyone"};
-constexpr real_bounds validation_bounds{0, 1, false, true};
-constexpr std::string_view files_allowed =
-    "a list of 1 to 1024 paths of text files inside the job's folder";
 constexpr std::string_view deadline_allowed =
     "a duration like \"7d\" (1s to 366d) or a time like \"2026-11-23T06:28:00Z\"";
 
@@ -36,52 +33,6 @@ void read_job(job_reader& in, job_file& job) {
     text("model_license", job.model_license, license_is_valid, license_allowed);
     in.word("readers", job.readers, word_choice{readers_has, {}});
     in.lacking("base_license", "models trained from scratch");
-}
-
-bool ends_with_any(std::string_view path, std::initializer_list<std::string_view> endings) {
-    return std::any_of(endings.begin(), endings.end(),
-                       [&](std::string_view e) { return path.ends_with(e); });
-}
-
-/// Relative, inside the folder, printable. A link that leads out is the submitter's own doing.
-bool path_is_inside(std::string_view path) {
-    if (path.empty() || path.size() > path_max_bytes || !is_printable_utf8(path)) return false;
-    if (path.front() == '/' || path.find('\\') != std::string_view::npos) return false;
-    if (path.size() > 1 && path[1] == ':') return false;  // a Windows drive
-    const auto parts = base::split(path, '/');
-    return std::none_of(parts.begin(), parts.end(),
-                        [](std::string_view p) { return p == ".." || p.empty(); });
-}
-
-void read_files(job_reader& in, job_file& job) {
-    const auto* node = in.any("files");
-    if (node == nullptr || node->type != kind::array || node->items.empty() ||
-        node->items.size() > job_files_max) {
-        return in.refuse("files", node == nullptr ? "nothing" : node->shown(),
-                         std::string(files_allowed));
-    }
-    for (const auto& item : node->items) {
-        if (item.type != kind::text || !path_is_inside(item.text)) {
-            in.refuse("files", item.shown(),
-                      "a relative path inside the job's folder, '/' between its parts");
-        } else if (ends_with_any(item.text, {".jsonl", ".bin", ".csv", ".idx", "-ubyte"})) {
-            in.refuse("files", item.shown(),
-                      "text files (" + item.shown() + " is not in this version (has: text))", true);
-        } else {
-            job.files.push_back(item.text);
-        }
-    }
-}
-
-void read_data(job_reader& in, job_file& job) {
-    in.section("data");
-    read_files(in, job);
-    if (in.text("tokenizer", job.tokenizer, "bytes") && job.tokenizer != "bytes") {
-        const auto found = quoted(job.tokenizer);
-        in.refuse("tokenizer", found, "bytes (" + found + " is not in this version (has: bytes))",
-                  true);
-    }
-    in.real("validation", job.validation_share, validation_bounds);
 }
 
 void read_slices(job_reader& in) {
@@ -164,7 +115,6 @@ job_file job_defaults() {
     job.data_license = license_default;
     job.model_license = license_default;
     job.readers = "swarm";
-    job.model.vocabulary = 256;
     job.tokenizer = "bytes";
     job.validation_share = 0.01;
     job.deadline = base::duration(std::chrono::hours(7 * 24));
@@ -195,7 +145,7 @@ base::result<job_file> parse_job_file(std::string_view text, std::string_view fi
     read_job(in, job);
     visit_model(job.model, in);
     in.lacking("init_from", "models trained from scratch");
-    read_data(in, job);
+    read_job_data(in, job);
     read_train(in, job);
     read_slices(in);
     read_trust(in, job);

@@ -92,16 +92,32 @@ const fault_row fault_rows[] = {
     {"files", "files = ['..\\secret']", "data.files", "\"..\\secret\"", "a relative path"},
     {"files", "files = ['C:secret']", "data.files", "\"C:secret\"", "a relative path"},
     {"files", "files = ['']", "data.files", "\"\"", "a relative path"},
-    {"files", "files = ['a', 'b.jsonl']", "data.files", "\"b.jsonl\"",
-     "\"b.jsonl\" is not in this version (has: text)", true},
-    {"files", "files = ['tokens.bin']", "data.files", "\"tokens.bin\"", "not in this version",
-     true},
-    {"files", "files = ['digits.csv']", "data.files", "\"digits.csv\"", "not in this version",
-     true},
+    {"files", "files = ['a', 'b.jsonl', 'c.bin']", "data.files", "\"c.bin\"",
+     "files of one kind: \"a\" holds text"},
+    {"files", "files = ['a.bin', 'b']", "data.files", "\"b\"", "\"a.bin\" holds tokens"},
+    {"files", "files = ['digits.csv']", "data.files", "\"digits.csv\"",
+     "text, .jsonl or .bin files for the family gpt2 (idx and .csv are for mlp)"},
     {"files", "files = ['t10k-images-idx3-ubyte']", "data.files", "\"t10k-images-idx3-ubyte\"",
-     "not in this version", true},
-    {"tokenizer", "tokenizer = \"tokenizer.json\"", "data.tokenizer", "\"tokenizer.json\"",
-     "bytes (\"tokenizer.json\" is not in this version (has: bytes))", true},
+     "files for the family gpt2"},
+    {"files", "files = ['a.txt.gz']", "data.files", "\"a.txt.gz\"", "`gunzip FILE` unpacks one"},
+    {"files", "files = ['a.bin']", "data.vocabulary", "nothing",
+     "for .bin files, or data.tokenizer"},
+    {"tokenizer", "tokenizer = \"gpt2\"", "data.tokenizer", "\"gpt2\"",
+     "bytes, or the relative path of a tokenizer.json"},
+    {"tokenizer", "tokenizer = \"/tokenizer.json\"", "data.tokenizer", "\"/tokenizer.json\"",
+     "inside the job's folder"},
+    {"tokenizer", "tokenizer = \"../tokenizer.json\"", "data.tokenizer", "\"../tokenizer.json\"",
+     "inside the job's folder"},
+    {"tokenizer", "vocabulary = 1", "data.vocabulary", "1", "an integer from 2 to 1048576"},
+    {"tokenizer", "vocabulary = 1048577", "data.vocabulary", "1048577", "an integer from 2"},
+    {"tokenizer", "vocabulary = \"all\"", "data.vocabulary", "\"all\"", "an integer from 2"},
+    {"tokenizer", "label = \"kind\"", "data.label", "\"kind\"",
+     "no such key with files of text (it belongs to .csv)"},
+    {"tokenizer", "header = true", "data.header", "true", "no such key with files of text"},
+    {"tokenizer", "shuffle = false", "data.shuffle", "false",
+     "no such key with files of text (it belongs to idx and .csv)"},
+    {"tokenizer", "tokeniser = \"bytes\"", "data.tokeniser", "an unknown key",
+     "files, tokenizer, vocabulary, label, header, shuffle, validation"},
     {"tokenizer", "tokenizer = 1", "data.tokenizer", "1", "bytes"},
     {"validation", "validation = 1", "data.validation", "1", "a real from 0 to below 1"},
     {"validation", "validation = 1.5", "data.validation", "1.5", "a real from 0 to below 1"},
@@ -213,6 +229,24 @@ BOOST_AUTO_TEST_CASE(missing_keys_take_their_defaults) {
     BOOST_TEST(parsed->data_license == "NOASSERTION");
     BOOST_TEST((parsed->files == std::vector<std::string>{"a/b.txt", "c.txt"}));
     BOOST_TEST((std::get<base::duration>(parsed->deadline) == std::chrono::hours(7 * 24)));
+}
+
+BOOST_AUTO_TEST_CASE(data_may_be_tokens_and_have_a_tokenizer) {
+    const auto with = [](std::string_view files, std::string_view tokenizer) {
+        return parse_job_file(
+            replaced(with_line("files", files), "tokenizer = \"bytes\"", tokenizer), "job.toml");
+    };
+    const auto text = with("files = ['a.txt', 'b.jsonl']", "tokenizer = \"t/tokenizer.json\"");
+    BOOST_REQUIRE_MESSAGE(text, text.error().message());
+    BOOST_TEST(text->tokenizer == "t/tokenizer.json");
+    BOOST_TEST((text->data_kind == file_kind::text));
+    BOOST_TEST(text->model.vocabulary == 256);
+    const auto tokens = with("files = ['a.bin', 'b.bin']", "vocabulary = 50304");
+    BOOST_REQUIRE_MESSAGE(tokens, tokens.error().message());
+    BOOST_TEST((tokens->data_kind == file_kind::tokens));
+    BOOST_TEST(tokens->vocabulary == 50304);
+    BOOST_TEST(tokens->model.vocabulary == 50304);
+    BOOST_TEST(with("files = ['a.bin']", "tokenizer = \"tokenizer.json\"").has_value());
 }
 
 BOOST_AUTO_TEST_CASE(micro_batch_is_the_batch_by_default) {

@@ -4,6 +4,7 @@
 
 #include "base/rng.hpp"
 #include "tests/support/thread_pool.hpp"
+#include "tests/unit/training/tokenizer_fixture.hpp"
 #include "training/errc.hpp"
 
 namespace tequio::training {
@@ -26,7 +27,8 @@ loaded_model random_model(std::uint64_t vocabulary) {
 std::vector<std::uint32_t> text_of(const loaded_model& model, std::string_view prompt,
                                    const sample_options& options, executor& run) {
     std::vector<std::uint32_t> out;
-    const auto done = sample(model, base::as_bytes(prompt), options, run, [&](std::uint32_t token) {
+    const auto tokens = prompt_tokens(tokenizer::of_bytes(), base::as_bytes(prompt)).value();
+    const auto done = sample(model, tokens, options, run, [&](std::uint32_t token) {
         out.push_back(token);
         return true;
     });
@@ -76,7 +78,7 @@ BOOST_AUTO_TEST_CASE(draws_follow_the_distribution) {
     serial_executor one;
     std::vector<int> counts(4);
     std::uint64_t n = 0;
-    BOOST_REQUIRE(sample(model, std::vector<std::uint8_t>{1}, {.tokens = 4000, .temperature = 1.0},
+    BOOST_REQUIRE(sample(model, std::vector<std::uint32_t>{1}, {.tokens = 4000, .temperature = 1.0},
                          one, [&](std::uint32_t token) {
                              ++counts[token];
                              return ++n < 4000;
@@ -84,14 +86,23 @@ BOOST_AUTO_TEST_CASE(draws_follow_the_distribution) {
     for (const int count : counts) BOOST_CHECK_SMALL(count - 1000.0, 150.0);
 }
 
-BOOST_AUTO_TEST_CASE(refuses_bytes_outside_the_vocabulary_and_bad_temperatures) {
+BOOST_AUTO_TEST_CASE(refuses_tokens_outside_the_vocabulary_and_bad_temperatures) {
     const auto model = random_model(100);
     serial_executor one;
     const token_sink sink = [](std::uint32_t) { return true; };
-    BOOST_TEST(sample(model, base::as_bytes("z"), {}, one, sink).error().is(errc::bad_data));
-    BOOST_TEST(sample(model, base::as_bytes("A"), {.temperature = -1.0}, one, sink)
-                   .error()
-                   .is(errc::bad_data));
+    const std::vector<std::uint32_t> inside{99};
+    const std::vector<std::uint32_t> outside{1, 100};
+    BOOST_TEST(sample(model, inside, {.tokens = 1}, one, sink).has_value());
+    BOOST_TEST(sample(model, outside, {}, one, sink).error().is(errc::bad_data));
+    BOOST_TEST(sample(model, {}, {}, one, sink).error().is(errc::bad_data));
+    BOOST_TEST(sample(model, inside, {.temperature = -1.0}, one, sink).error().is(errc::bad_data));
+}
+
+BOOST_AUTO_TEST_CASE(empty_prompts_are_the_end_of_another_text) {
+    const auto file = tests::tokenizer_json{.special = {"</s>"}}.text();
+    const auto words = tokenizer::from_json(base::as_bytes(file)).value();
+    BOOST_TEST(prompt_tokens(words, {}).value() == std::vector<std::uint32_t>{256});
+    BOOST_TEST(prompt_tokens(tokenizer::of_bytes(), {}).value() == std::vector<std::uint32_t>{10});
 }
 
 BOOST_AUTO_TEST_SUITE_END()

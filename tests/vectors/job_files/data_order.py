@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
-"""Prints the places of training sequences that tests/unit/training/dataset_test.cpp expects.
+"""Prints the places of training sequences that tests/unit/training/dataset_test.cpp expects, and the
+order of examples that examples_test.cpp does.
 
-Written from NUMERICS.md (Random numbers) and training/dataset.hpp alone, with a Philox 4x32-10 of
+Written from NUMERICS.md (Random numbers), training/dataset.hpp and training/examples.hpp alone, with a Philox 4x32-10 of
 its own (Salmon et al. 2011), so that an error would have to be made twice.
 """
 import hashlib
@@ -31,3 +32,13 @@ assert philox([0, 0, 0, 0], [0, 0]) == [0x6627E8D5, 0xE169C58D, 0xBC57AC4C, 0x9B
 key = struct.unpack("<II", hashlib.sha256(b"data order\0" + struct.pack("<Q", seed) + data).digest()[:8])
 for rnd, lane, step, index in [(0, 0, 0, 0), (0, 0, 0, 1), (5, 4, 3, 2), (1048575, 65535, 1048575, 9)]:
     print(start(key, step + (lane << 24) + (rnd << 40), index, tokens - context))
+
+# Eight examples, example i with the one value i and the label i mod 2 (training/examples.hpp, Shuffling).
+labels, values = b"".join(struct.pack("<I", i % 2) for i in range(8)), b"".join(struct.pack("<f", i) for i in range(8))
+digest = hashlib.sha256(labels + values).digest()
+key = struct.unpack("<II", hashlib.sha256(b"example order\0" + struct.pack("<Q", 0) + digest).digest()[:8])
+order = list(range(8))
+for i in range(7, 0, -1):
+    j = start(key, 0, i, i + 1)
+    order[i], order[j] = order[j], order[i]
+print(*order)

@@ -1,0 +1,14 @@
+#pragma once
+
+/// The section [data] of a job file.
+
+#include "training/job_file.hpp"
+#include "training/round/job_reader.hpp"
+
+namespace tequio::training {
+
+/// Reads [data] after [model]: the family says which kinds of files it trains on. Faults are left
+/// with `in`.
+void read_job_data(job_reader& in, job_file& job);
+
+}  // namespace tequio::training
