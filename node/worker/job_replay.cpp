@@ -337,7 +337,7 @@ base::result<worker_input_file> job_replay::parts::open_lane(std::uint64_t lane,
 }
 
 base::result<void> job_replay::parts::compute_lanes(chronicle_entry& entry) {
-    std::vector<base::blob_ref> blobs;
+    std::vector<base::blob_ref> contributions;
     for (std::uint64_t lane = 0; lane < recipe.train.lanes; ++lane) {
         progress.lanes_done = lane;
         progress.steps_done = 0;
@@ -345,12 +345,12 @@ base::result<void> job_replay::parts::compute_lanes(chronicle_entry& entry) {
         const auto kept = checked_file::open(lane_file(entry.round.value, lane));
         if (kept && training::check_contribution(training::contribution_kind::lane, recipe, layout,
                                                  kept->bytes())) {
-            blobs.push_back(base::blob_ref_of(kept->bytes()));
+            contributions.push_back(base::blob_ref_of(kept->bytes()));
         } else {
             TEQUIO_TRY(const auto blob, compute_lane(lane));
-            blobs.push_back(blob);
+            contributions.push_back(blob);
         }
-        entry.contributions.push_back(blobs.back().root);
+        entry.contributions.push_back(contributions.back().root);
     }
     progress.lanes_done = recipe.train.lanes;
     compute_item item;
@@ -358,7 +358,7 @@ base::result<void> job_replay::parts::compute_lanes(chronicle_entry& entry) {
     item.round = entry.round;
     item.inputs = static_cast<std::uint32_t>(recipe.train.lanes);
     TEQUIO_TRY(auto sum,
-               compute(item, [&](std::uint32_t lane) { return open_lane(lane, blobs[lane]); }));
+               compute(item, [&](std::uint32_t lane) { return open_lane(lane, contributions[lane]); }));
     entry.sum = sum.outcome.sum;
     entry.mean = sum.outcome.blob;
     entry.loss = sum.outcome.loss;
