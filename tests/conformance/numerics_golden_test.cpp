@@ -27,6 +27,9 @@
 #include "training/numerics/mxint8.hpp"
 #include "training/numerics/philox.hpp"
 #include "training/numerics/reduce.hpp"
+#include "training/numerics/rmsnorm.hpp"
+#include "training/numerics/rope.hpp"
+#include "training/numerics/swiglu.hpp"
 #include "training/numerics/target.hpp"
 
 namespace tequio::tests {
@@ -321,6 +324,82 @@ std::string run_mxint8() {
     return out.digest();
 }
 
+std::string run_sin_cos64() {
+    results out;
+    for (int i = 0; i < 3000; ++i) {
+        const double x = i / 7.0;
+        for (const double angle : {x, x * x, x * 1024.0}) {
+            const auto found = numerics::sin_cos64(angle);
+            out.add(found.sine);
+            out.add(found.cosine);
+        }
+    }
+    return out.digest();
+}
+
+std::string run_rmsnorm() {
+    inputs in(110);
+    results out;
+    training::serial_executor one;
+    const std::size_t rows = 300, width = 70;
+    const auto x = in.numbers(rows * width, 10);
+    const auto dy = in.numbers(rows * width, 30);
+    const auto residual = in.numbers(rows * width, 30);
+    const auto gain = in.numbers(width, 3);
+    std::vector<float> y(rows * width), sum(rows * width), r(rows), dgain(width);
+    numerics::rmsnorm_forward(x.data(), gain.data(), 1e-6F, y.data(), r.data(), rows, width, one);
+    out.add(y);
+    out.add(r);
+    numerics::rmsnorm_gain_gradient(x.data(), r.data(), dy.data(), dgain.data(), rows, width, false,
+                                    one);
+    out.add(dgain);
+    numerics::add_rmsnorm_forward(x.data(), residual.data(), gain.data(), 1e-5F, sum.data(),
+                                  y.data(), r.data(), rows, width, one);
+    out.add(sum);
+    out.add(y);
+    out.add(r);
+    numerics::rmsnorm_backward(sum.data(), gain.data(), r.data(), dy.data(), residual.data(),
+                               y.data(), rows, width, one);
+    out.add(y);
+    return out.digest();
+}
+
+std::string run_rope() {
+    inputs in(120);
+    results out;
+    training::serial_executor one;
+    const std::size_t time = 40, heads = 3, width = 70, stride = heads * width + 5;
+    std::vector<float> cosine(time * width / 2), sine(time * width / 2);
+    numerics::fill_rope_table(time, width, 500000.0, cosine.data(), sine.data());
+    out.add(cosine);
+    out.add(sine);
+    for (const auto turn : {numerics::rope_turn::forward, numerics::rope_turn::backward}) {
+        auto x = in.numbers(2 * time * stride, 60);
+        numerics::rope({x.data(), stride, 2 * time, time, heads, width},
+                       {cosine.data(), sine.data()}, turn, one);
+        out.add(x);
+    }
+    return out.digest();
+}
+
+std::string run_swiglu() {
+    inputs in(130);
+    results out;
+    training::serial_executor one;
+    const std::size_t n = 5003;
+    auto gate = in.numbers(n, 60);
+    for (std::size_t i = 0; i < n; i += 2) gate[i] = gate[i] * 100.0F;
+    const auto up = in.numbers(n, 60);
+    const auto dy = in.numbers(n, 60);
+    std::vector<float> y(n), dg(n), du(n);
+    numerics::swiglu_forward(gate.data(), up.data(), y.data(), n, one);
+    numerics::swiglu_backward(gate.data(), up.data(), dy.data(), dg.data(), du.data(), n, one);
+    out.add(y);
+    out.add(dg);
+    out.add(du);
+    return out.digest();
+}
+
 /// In the order of the file.
 std::vector<std::pair<std::string, std::function<std::string()>>> all_cases() {
     using enum numerics::gemm_form;
@@ -363,6 +442,10 @@ std::vector<std::pair<std::string, std::function<std::string()>>> all_cases() {
         {"adamw", run_adamw},
         {"philox", run_philox},
         {"mxint8", run_mxint8},
+        {"sin_cos64", run_sin_cos64},
+        {"rmsnorm", run_rmsnorm},
+        {"rope", run_rope},
+        {"swiglu", run_swiglu},
     };
 }
 

@@ -18,6 +18,31 @@ double polynomial(const double (&c)[N], double x) {
     return y;
 }
 
+/// sin(y) and cos(y) by Taylor for |y| <= pi / 4; the rest is below 2^-62.
+double near_sine(double y) {
+    constexpr double c[] = {-1.0 / 6,
+                            1.0 / 120,
+                            -1.0 / 5040,
+                            1.0 / 362880,
+                            -1.0 / 39916800,
+                            1.0 / 6227020800.0,
+                            -1.0 / 1307674368000.0,
+                            1.0 / 355687428096000.0};
+    return fused(y * (y * y), polynomial(c, y * y), y);
+}
+double near_cosine(double y) {
+    constexpr double c[] = {-1.0 / 2,
+                            1.0 / 24,
+                            -1.0 / 720,
+                            1.0 / 40320,
+                            -1.0 / 3628800,
+                            1.0 / 479001600,
+                            -1.0 / 87178291200.0,
+                            1.0 / 20922789888000.0,
+                            -1.0 / 6402373705728000.0};
+    return fused(y * y, polynomial(c, y * y), 1.0);
+}
+
 constexpr double ln2_high = 6.93147180369123816490e-01;  // fdlibm's split
 constexpr double ln2_low = 1.90821492927058770002e-10;
 
@@ -64,29 +89,30 @@ double cos_pi64(double x) {
     base::ensure(x >= 0.0 && x <= 1.0, "cos_pi64 takes [0, 1]");
     if (x > 0.5) return -cos_pi64(1.0 - x);
     constexpr double pi = 3.14159265358979311600;
-    if (x > 0.25) {
-        const double y = (0.5 - x) * pi;
-        constexpr double sine[] = {-1.0 / 6,
-                                   1.0 / 120,
-                                   -1.0 / 5040,
-                                   1.0 / 362880,
-                                   -1.0 / 39916800,
-                                   1.0 / 6227020800.0,
-                                   -1.0 / 1307674368000.0,
-                                   1.0 / 355687428096000.0};
-        return fused(y * (y * y), polynomial(sine, y * y), y);
+    return x > 0.25 ? near_sine((0.5 - x) * pi) : near_cosine(x * pi);
+}
+
+sine_cosine sin_cos64(double x) {
+    base::ensure(x >= 0.0 && x <= 0x1p20, "sin_cos64 takes [0, 2^20]");
+    // x = n pi/2 + y, |y| <= pi/4, with pi/2 in two parts; the third would be below 2^-87 here.
+    constexpr double half_pi_high = 1.57079632679489655800;
+    constexpr double half_pi_low = 6.12323399573676603587e-17;
+    constexpr double magic = 0x1.8p52;
+    const double shifted = fused(x, 0.636619772367581343076, magic);
+    const double n = shifted - magic;
+    const double y = fused(n, -half_pi_low, fused(n, -half_pi_high, x));
+    const double sine = near_sine(y);
+    const double cosine = near_cosine(y);
+    switch (std::bit_cast<std::uint64_t>(shifted) & 3) {
+        case 0:
+            return {sine, cosine};
+        case 1:
+            return {cosine, -sine};
+        case 2:
+            return {-sine, -cosine};
+        default:
+            return {-cosine, sine};
     }
-    const double y = x * pi;
-    constexpr double cosine[] = {-1.0 / 2,
-                                 1.0 / 24,
-                                 -1.0 / 720,
-                                 1.0 / 40320,
-                                 -1.0 / 3628800,
-                                 1.0 / 479001600,
-                                 -1.0 / 87178291200.0,
-                                 1.0 / 20922789888000.0,
-                                 -1.0 / 6402373705728000.0};
-    return fused(y * y, polynomial(cosine, y * y), 1.0);
 }
 
 double power64(double base, std::uint64_t exponent) {

@@ -36,4 +36,7 @@ inline constexpr float gelu_cubic = 0.044715F;
 inline constexpr float gelu_cubic_slope = 3.0F * gelu_cubic;
 inline constexpr float gelu_lowest = -80.0F;
 
+/// Below this SiLU's sigmoid stays what it is here, about 2e-35: still normal.
+inline constexpr float silu_lowest = -80.0F;
+
 }  // namespace tequio::training::numerics::constants

@@ -164,6 +164,32 @@ BOOST_AUTO_TEST_CASE(float64_functions_keep_their_bounds) {
     BOOST_TEST(numerics::power64(0.9, 0) == 1.0);
 }
 
+BOOST_AUTO_TEST_CASE(sine_and_cosine_keep_their_bound) {
+    long double worst = 0.0L;
+    const auto see = [&](double x) {
+        const auto found = numerics::sin_cos64(x);
+        const auto exact = static_cast<long double>(x);
+        worst = std::max({worst, std::fabs(static_cast<long double>(found.sine) - sinl(exact)),
+                          std::fabs(static_cast<long double>(found.cosine) - cosl(exact))});
+    };
+    base::rng rng = numerics_rng("sin_cos64");
+    for (int i = 0; i < 100'000; ++i) {
+        const double unit = static_cast<double>(rng.next() >> 11) * 0x1p-53;
+        see(unit);
+        see(unit * 0x1p10);
+        see(unit * 0x1p20);
+        // Near the borders of the quadrants, where the reduction has most to lose.
+        const double border = static_cast<double>(rng.below(667'544)) * 1.5707963267948966;
+        see(border);
+        see(std::nextafter(border, 0.0));
+        see(border * (1.0 + 0x1p-40 * unit));
+    }
+    std::printf("sin_cos64 %.3Lg absolute\n", worst);
+    BOOST_TEST(worst <= 0x1p-52L);
+    BOOST_TEST(numerics::sin_cos64(0.0).sine == 0.0);
+    BOOST_TEST(numerics::sin_cos64(0.0).cosine == 1.0);
+}
+
 BOOST_AUTO_TEST_CASE(inverse_normal_inverts_the_distribution) {
     const auto below = [](long double z) { return 0.5L * erfcl(-z / sqrtl(2.0L)); };
     for (int i = 1; i < 4000; ++i) {
