@@ -225,21 +225,22 @@ std::string run_attention(const numerics::attention_shape& shape) {
     results out;
     training::serial_executor one;
     const std::size_t width = shape.heads * shape.head_width;
+    const std::size_t shared = width / shape.group;
     const std::size_t tokens = shape.sequences * shape.time;
-    const std::size_t stride = 3 * width;
+    const std::size_t stride = width + 2 * shared;
     auto qkv = in.numbers(tokens * stride, 4);
     auto dy = in.numbers(tokens * width, 8);
     for (float& x : qkv) x = numerics::flush(x * 3.0F);
     for (float& x : dy) x = numerics::flush(x);
-    const numerics::attention_inputs read{qkv.data(), qkv.data() + width, qkv.data() + 2 * width,
-                                          stride};
+    const numerics::attention_inputs read{qkv.data(), qkv.data() + width,
+                                          qkv.data() + width + shared, stride};
     std::vector<float> y(tokens * width), top(tokens * shape.heads), inverse(tokens * shape.heads);
     std::vector<float> g(tokens * stride);
     std::vector<std::byte> workspace(numerics::attention_workspace_bytes(shape, 1));
     numerics::attention_forward(shape, read, y.data(), {top.data(), inverse.data()}, workspace,
                                 one);
     numerics::attention_backward(shape, read, y.data(), dy.data(), {top.data(), inverse.data()},
-                                 {g.data(), g.data() + width, g.data() + 2 * width, stride},
+                                 {g.data(), g.data() + width, g.data() + width + shared, stride},
                                  workspace, one);
     out.add(y);
     out.add(top);
@@ -442,6 +443,10 @@ std::vector<std::pair<std::string, std::function<std::string()>>> all_cases() {
         {"adamw", run_adamw},
         {"philox", run_philox},
         {"mxint8", run_mxint8},
+        {"attention_grouped",
+         [] {
+             return run_attention({2, 70, 6, 24, 3});
+         }},
         {"sin_cos64", run_sin_cos64},
         {"rmsnorm", run_rmsnorm},
         {"rope", run_rope},

@@ -21,8 +21,8 @@ void check_shape(base::rng& rng, const numerics::attention_shape& shape, hostile
     }
     for (float& x : qkv) x = numerics::flush(x);
     for (float& x : dout) x = numerics::flush(x);
-    const numerics::attention_inputs in{qkv.data(), qkv.data() + width,
-                                        qkv.data() + width + shared, stride};
+    const numerics::attention_inputs in{qkv.data(), qkv.data() + width, qkv.data() + width + shared,
+                                        stride};
     const std::size_t rows = tokens * shape.heads;
     std::vector<float> out(tokens * width), top(rows), inverse(rows), gradients(tokens * stride);
     const auto parts = [&](float* data) {
@@ -33,8 +33,7 @@ void check_shape(base::rng& rng, const numerics::attention_shape& shape, hostile
                                            {top.data(), inverse.data()}, parts(gradients.data()));
     const std::string name = std::to_string(shape.sequences) + " x " + std::to_string(shape.time) +
                              " x " + std::to_string(shape.heads) + " x " +
-                             std::to_string(shape.head_width) + " / " +
-                             std::to_string(shape.group);
+                             std::to_string(shape.head_width) + " / " + std::to_string(shape.group);
     everywhere([&](training::executor& run) {
         fenced found(out.size(), 1), found_top(rows, 0), found_inverse(rows, 2),
             found_gradients(gradients.size(), 3);
@@ -79,8 +78,17 @@ BOOST_AUTO_TEST_CASE(underflowing_gradients_match_the_reference) {
 
 BOOST_AUTO_TEST_CASE(heads_that_share_keys_and_values_match_the_reference) {
     base::rng rng = numerics_rng("attention_groups");
-    check_shape(rng, {2, 50, 6, 16, 3}, hostile::mixed);
-    check_shape(rng, {1, 33, 4, 40, 4}, hostile::plain);
+    constexpr std::size_t groupings[][2] = {{2, 2}, {4, 2}, {4, 4}, {6, 3}, {5, 5}};
+    constexpr std::size_t times[] = {1, 7, 33, 64, 70};
+    constexpr std::size_t widths[] = {2, 16, 24, 33, 64};
+    for (const auto& [heads, group] : groupings) {
+        for (const hostile kind : all_hostile) {
+            check_shape(rng,
+                        {1 + rng.below(3), times[rng.below(std::size(times))], heads,
+                         widths[rng.below(std::size(widths))], group},
+                        kind, rng.below(4) == 0);
+        }
+    }
     check_shape(rng, {1, 270, 4, 24, 2}, hostile::plain);
     check_shape(rng, {2, 40, 2, 24, 2}, hostile::grid, true);
 }
