@@ -22,10 +22,10 @@ std::vector<std::string> exact_targets();
 /// The one in use (TEQUIO_SIMD restricts it).
 std::string active_target();
 
-/// The short form of the conformance tests: the floating-point environment, and products, norms and
-/// attention of each target compared bit for bit with the plain reference. Cost: well below a
-/// second. Not to be called while kernels run. Errors: `errc::environment_changed`, naming what
-/// differs.
+/// The short form of the conformance tests: the floating-point environment, and a short lane of
+/// each family on the plain reference and on each target, compared with the profile's own digests.
+/// Cost: below a second. Not to be called while kernels run. Errors: `errc::environment_changed`,
+/// naming what differs.
 base::result<void> exactness_self_test(executor& run);
 
 }  // namespace tequio::training

@@ -13,7 +13,7 @@
 namespace tequio::node {
 namespace {
 
-constexpr auto presets = "tiny-1m, small-10m, gpt2-124m";
+constexpr auto presets = "tiny-1m, small-10m, gpt2-124m, llama-60m";
 
 struct train_options {
     std::string preset = "small-10m";

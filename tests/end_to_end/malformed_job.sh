@@ -15,7 +15,7 @@ refused() {
     says "job.toml:$line" "$key" "$@"
     printf '%s\n' "$output"
 }
-refused family '"llama"' llama "not in this version" gpt2
+refused family '"mlp"' mlp "not in this version" gpt2 llama
 refused family '"perceptron"' perceptron gpt2
 refused tokenizer '"words"' words bytes tokenizer.json
 refused files '["text", "more.bin"]' "more.bin" "one kind"

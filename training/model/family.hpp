@@ -50,5 +50,7 @@ const model_family& family_of(const model_config& model);
 
 /// GPT-2 (training/model/gpt2.hpp).
 extern const model_family gpt2_family;
+/// Llama (training/model/llama.hpp).
+extern const model_family llama_family;
 
 }  // namespace tequio::training

@@ -18,9 +18,12 @@ base::result<bench_preset> bench_preset_of(std::string_view name) {
     if (name == "tiny-1m") return bench_preset{"tiny-1m", gpt2_of(4, 4, 128, 128, 256), 16};
     if (name == "small-10m") return bench_preset{"small-10m", gpt2_of(6, 6, 384, 256, 65), 8};
     if (name == "gpt2-124m") return bench_preset{"gpt2-124m", gpt2_of(12, 12, 768, 512, 50257), 2};
+    if (name == "llama-60m") {
+        return bench_preset{"llama-60m", {"llama", 8, 8, 512, 512, 32000, 8, 1408}, 2};
+    }
     return fail(errc::not_in_version,
                 "preset \"" + std::string(name) +
-                    "\" is not in this version (has: tiny-1m, small-10m, gpt2-124m)");
+                    "\" is not in this version (has: tiny-1m, small-10m, gpt2-124m, llama-60m)");
 }
 
 struct step_bench::parts {

@@ -95,6 +95,23 @@ void read_trust(job_reader& in, job_file& job) {
     }
 }
 
+/// 8/3 of the width in whole multiples of 64: as many weights as an MLP of 4 times the width
+/// without gate (Shazeer 2020, section 3).
+std::uint64_t hidden_default(std::uint64_t width) {
+    return (8 * width / 3 + 63) / 64 * 64;
+}
+
+void read_model(job_reader& in, model_config& model) {
+    model.kv_heads = model.hidden = 1;  // in bounds: missing ones are no fault
+    visit_model(model, in);
+    in.section("model");
+    const bool llama = model.family == "llama";
+    if (!llama || in.any("kv_heads") == nullptr) model.kv_heads = llama ? model.heads : 0;
+    if (!llama || in.any("hidden") == nullptr) {
+        model.hidden = llama ? hidden_default(model.width) : 0;
+    }
+}
+
 void read_train(job_reader& in, job_file& job) {
     job.train.micro_batch = 1;  // in bounds: a missing one is no fault
     visit_train(job.train, in);
@@ -143,7 +160,7 @@ base::result<job_file> parse_job_file(std::string_view text, std::string_view fi
     job_reader in(std::get<toml_value>(document));
     auto job = job_defaults();
     read_job(in, job);
-    visit_model(job.model, in);
+    read_model(in, job.model);
     in.lacking("init_from", "models trained from scratch");
     read_job_data(in, job);
     read_train(in, job);

@@ -75,6 +75,18 @@ void check_heads(const model_config& m, std::vector<field_fault>& out) {
     }
 }
 
+void check_llama(const model_config& m, std::vector<field_fault>& out) {
+    if (m.heads % m.kv_heads != 0) {
+        out.push_back({"model.kv_heads", std::to_string(m.kv_heads),
+                       "a divisor of heads (" + std::to_string(m.heads) + ")"});
+    }
+    if (m.width % (2 * m.heads) != 0) {
+        out.push_back({"model.width", std::to_string(m.width),
+                       "an even multiple of heads (" + std::to_string(m.heads) +
+                           "): rotary positions turn pairs"});
+    }
+}
+
 }  // namespace
 
 bool real_bounds::hold(double x) const {
@@ -124,6 +136,7 @@ void check_fields(const recipe& r, std::vector<field_fault>& out) {
 
 void check_model_relations(const model_config& m, std::vector<field_fault>& out) {
     if (m.family != "mlp") check_heads(m, out);
+    if (m.family == "llama" && out.empty()) check_llama(m, out);
     const auto parameters = parameter_count(m);
     if (!parameters) {
         out.push_back(

@@ -2,68 +2,22 @@
 
 #include <boost/test/unit_test.hpp>
 #include <cmath>
-#include <cstdlib>
 #include <cstring>
 #include <fstream>
 #include <limits>
-#include <sstream>
 
 #ifdef __SSE2__
 #include <xmmintrin.h>
 #endif
 
-#include "base/blob.hpp"
-#include "base/text.hpp"
 #include "tests/support/thread_pool.hpp"
-#include "tests/unit/training/engine_fixture.hpp"
+#include "tests/unit/training/lane_text.hpp"
 #include "training/errc.hpp"
 #include "training/merge.hpp"
 #include "training/numerics/environment.hpp"
 #include "training/numerics/target.hpp"
 
 namespace tequio::training {
-namespace {
-
-const engine::keep_going always = [](std::uint64_t) { return true; };
-
-/// Everything a lane decides, as text.
-std::string text_of(const lane_result& lane) {
-    std::string text = "trace " + lane.trace.hex() + "\nloss " + base::shortest(lane.loss) + "\n";
-    if (const auto* bytes = std::get_if<base::byte_vector>(&lane.outcome)) {
-        return "contribution " + base::blob_ref_of(*bytes).text() + "\n" + text;
-    }
-    const auto& d = std::get<diverged>(lane.outcome);
-    return "diverged " + std::to_string(d.step) + " " + d.tensor + "\n" + text;
-}
-
-std::string first_lane(const small_job& job, executor& run, engine_options options = {}) {
-    auto e = engine::create(job.r, job.view(), run, options).value();
-    owned_state state(e->layout());
-    e->initial_state(state.span());
-    const auto lane = e->run_lane(state.span(), {0}, {1}, always);
-    BOOST_REQUIRE(lane.has_value());
-    return "state " + state_digest(e->layout(), state.span()).hex() + "\n" + text_of(*lane);
-}
-
-/// The expected text of tests/vectors/NAME without its comment lines.
-std::string vector_text(const std::string& name) {
-    std::ifstream in(std::string(TEQUIO_SOURCE_DIR) + "/tests/vectors/" + name);
-    BOOST_REQUIRE_MESSAGE(in.good(), "tests/vectors/" + name + " can be read");
-    std::string text, line;
-    while (std::getline(in, line)) {
-        if (!line.starts_with("#")) text += line + "\n";
-    }
-    return text;
-}
-
-/// Restores the active target at the end of a scope.
-struct target_guard {
-    numerics::simd_target kept = numerics::active_target();
-    ~target_guard() { numerics::set_target(kept); }
-};
-
-}  // namespace
-
 BOOST_AUTO_TEST_SUITE(engine_lanes)
 
 BOOST_AUTO_TEST_CASE(lane_bits_do_not_depend_on_the_number_of_threads) {
@@ -110,14 +64,7 @@ BOOST_AUTO_TEST_CASE(lane_agrees_with_the_golden_vector) {
     const small_job job;
     serial_executor one;
     const auto found = first_lane(job, one);
-    if (std::getenv("TEQUIO_WRITE_VECTORS") != nullptr) {
-        std::ofstream out(std::string(TEQUIO_SOURCE_DIR) + "/tests/vectors/lane_gpt2.txt");
-        out << "# Lane 1 of round 0 of the job in tests/unit/training/engine_fixture.hpp.\n"
-            << "# Made by TEQUIO_WRITE_VECTORS=1 unit_training_engine; never edited while exact/1\n"
-            << "# is frozen.\n"
-            << found;
-    }
-    BOOST_TEST(found == vector_text("lane_gpt2.txt"));
+    BOOST_TEST(found == golden_lane("lane_gpt2.txt", "engine_fixture.hpp", found));
 }
 
 BOOST_AUTO_TEST_CASE(weights_to_start_from_become_the_first_state) {
@@ -386,8 +333,9 @@ BOOST_AUTO_TEST_CASE(bench_presets_have_their_sizes) {
     BOOST_TEST(layout_of(bench_preset_of("tiny-1m")->model).parameters == 842496U);
     BOOST_TEST(layout_of(bench_preset_of("small-10m")->model).parameters == 10770816U);
     BOOST_TEST(layout_of(bench_preset_of("gpt2-124m")->model).parameters == 124046592U);
-    BOOST_TEST(bench_preset_of("llama-60m").error().is(errc::not_in_version));
-    for (const auto* name : {"tiny-1m", "small-10m", "gpt2-124m"}) {
+    BOOST_TEST(layout_of(bench_preset_of("llama-60m")->model).parameters == 42082816U);
+    BOOST_TEST(bench_preset_of("llama-7b").error().is(errc::not_in_version));
+    for (const auto* name : {"tiny-1m", "small-10m", "gpt2-124m", "llama-60m"}) {
         const auto model = bench_preset_of(name)->model;
         BOOST_TEST(layout_of(model).parameters == *parameter_count(model));
     }

@@ -135,12 +135,4 @@ std::vector<double> twin_losses(const model_config& model, const twin_parameters
     return losses;
 }
 
-double twin_mean_loss(const model_config& model, const twin_parameters& parameters,
-                      std::span<const std::uint32_t> tokens, std::span<const std::uint32_t> targets,
-                      std::uint64_t time) {
-    double total = 0;
-    for (const double loss : twin_losses(model, parameters, tokens, targets, time)) total += loss;
-    return total / static_cast<double>(tokens.size());
-}
-
 }  // namespace tequio::training

@@ -24,9 +24,4 @@ std::vector<double> twin_losses(const model_config& model, const twin_parameters
                                 std::span<const std::uint32_t> tokens,
                                 std::span<const std::uint32_t> targets, std::uint64_t time);
 
-/// Their mean.
-double twin_mean_loss(const model_config& model, const twin_parameters& parameters,
-                      std::span<const std::uint32_t> tokens, std::span<const std::uint32_t> targets,
-                      std::uint64_t time);
-
 }  // namespace tequio::training

@@ -59,10 +59,8 @@ const fault_row fault_rows[] = {
     {"readers", "base_license = \"MIT\"", "job.base_license", "\"MIT\"",
      "\"base_license\" is not in this version (has:", true},
     // [model]
-    {"family", "family = \"llama\"", "model.family", "\"llama\"",
-     "gpt2 (\"llama\" is not in this version (has: gpt2))", true},
     {"family", "family = \"mlp\"", "model.family", "\"mlp\"",
-     "gpt2 (\"mlp\" is not in this version (has: gpt2))", true},
+     "gpt2, llama (\"mlp\" is not in this version (has: gpt2, llama))", true},
     {"family", "family = \"GPT2\"", "model.family", "\"GPT2\"", "gpt2"},
     {"family", "", "model.family", "nothing", "gpt2"},
     {"layers", "layers = 0", "model.layers", "0", "an integer from 1 to 1024"},

@@ -1,0 +1,24 @@
+#include "training/exactness.hpp"
+
+#include <boost/test/unit_test.hpp>
+
+#include "tests/support/thread_pool.hpp"
+
+namespace tequio::training {
+
+BOOST_AUTO_TEST_SUITE(exactness)
+
+BOOST_AUTO_TEST_CASE(this_machine_passes_the_self_test_on_any_number_of_threads) {
+    serial_executor one;
+    tests::thread_pool three(3);
+    for (executor* run : {static_cast<executor*>(&one), static_cast<executor*>(&three)}) {
+        const auto target = active_target();
+        const auto tested = exactness_self_test(*run);
+        BOOST_TEST(tested.has_value(), (tested ? "" : tested.error().message()));
+        BOOST_TEST(active_target() == target);
+    }
+}
+
+BOOST_AUTO_TEST_SUITE_END()
+
+}  // namespace tequio::training

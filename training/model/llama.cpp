@@ -1,0 +1,254 @@
+#include "training/model/llama.hpp"
+
+#include <algorithm>
+#include <utility>
+
+#include "base/ensure.hpp"
+#include "training/numerics/attention.hpp"
+#include "training/numerics/elementwise.hpp"
+#include "training/numerics/embedding.hpp"
+#include "training/numerics/gemm.hpp"
+#include "training/numerics/rmsnorm.hpp"
+#include "training/numerics/rope.hpp"
+#include "training/numerics/swiglu.hpp"
+
+namespace tequio::training {
+
+using numerics::gemm_form;
+
+llama::llama(const state_layout& layout, llama_plan plan, const arena& memory, executor& run)
+    : plan_(std::move(plan)),
+      tensors_(llama_tensors_of(layout, plan_.model)),
+      memory_(memory),
+      workspace_(memory.bytes(plan_.workspace)),
+      run_(run) {
+    numerics::fill_rope_table(plan_.model.context, plan_.head_size, plan_.model.rope_theta,
+                              at(plan_.cosine), at(plan_.sine));
+}
+
+batch_shape llama::shape(const batch_view& batch) const {
+    return shape_of(batch, plan_.sequences, plan_.model.context);
+}
+
+const float* llama::layer_input(std::size_t layer) const {
+    return at(layer == 0 ? plan_.embedded : plan_.layers[layer - 1].out);
+}
+
+head_operands llama::head(const float* p) const {
+    return {at(plan_.norm),  p + tensors_.head, at(plan_.logits),
+            plan_.head_rows, plan_.model.width, plan_.model.vocabulary};
+}
+
+llama::token_rows llama::part_of(arena_slice qkv, int part) const {
+    const auto d = plan_.model.width;
+    const auto kd = plan_.kv_width;
+    return {at(qkv) + (part == 0 ? 0 : part == 1 ? d : d + kd), d + 2 * kd};
+}
+
+llama::linear llama::projection(const llama_layer_tensors& t, int part) const {
+    const auto d = plan_.model.width;
+    const auto kd = plan_.kv_width;
+    return part == 0   ? linear{t.q_proj, d, d}
+           : part == 1 ? linear{t.k_proj, d, kd}
+                       : linear{t.v_proj, d, kd};
+}
+
+void llama::turn(arena_slice qkv, batch_shape n, bool back) {
+    const auto& m = plan_.model;
+    const auto rows = part_of(qkv, 0);
+    numerics::rope(
+        {rows.data, rows.stride, n.tokens, n.time, m.heads + m.kv_heads, plan_.head_size},
+        {at(plan_.cosine), at(plan_.sine)},
+        back ? numerics::rope_turn::backward : numerics::rope_turn::forward, run_);
+}
+
+void llama::apply(const float* p, const linear& w, const float* x, token_rows y, bool flush,
+                  std::size_t tokens) {
+    run_.note({"linear forward", 2 * tokens * w.in * w.out, 0});
+    numerics::gemm({.form = gemm_form::nt, .flush = flush}, {tokens, w.out, w.in}, {x, w.in},
+                   {p + w.weight, w.in}, {y.data, y.stride}, workspace_, run_);
+}
+
+void llama::add_weight_gradient(const gradient_sums& g, const linear& w, const float* x,
+                                token_rows dy, std::size_t tokens) {
+    run_.note({"linear to weight", 2 * tokens * w.in * w.out, 0});
+    numerics::gemm({.form = gemm_form::tn, .accumulate = !g.first}, {w.out, w.in, tokens},
+                   {dy.data, dy.stride}, {x, w.in}, {g.flat + w.weight, w.in}, workspace_, run_);
+}
+
+void llama::apply_back(const float* p, const linear& w, token_rows dy, float* dx, bool accumulate,
+                       bool flush, std::size_t tokens) {
+    run_.note({"linear to input", 2 * tokens * w.in * w.out, 0});
+    numerics::gemm({.form = gemm_form::nn, .accumulate = accumulate, .flush = flush},
+                   {tokens, w.in, w.out}, {dy.data, dy.stride}, {p + w.weight, w.in}, {dx, w.in},
+                   workspace_, run_);
+}
+
+void llama::forward_attention(const float* p, std::size_t layer, batch_shape n) {
+    const auto& t = tensors_.layers[layer];
+    const auto& s = plan_.layers[layer];
+    const auto& m = plan_.model;
+    const auto d = m.width;
+    // The rotation flushes queries and keys; values are an operand as they are.
+    for (const int part : {0, 1, 2}) {
+        apply(p, projection(t, part), at(s.norm_1), part_of(s.qkv, part), part == 2, n.tokens);
+    }
+    turn(s.qkv, n, false);
+    const auto q = part_of(s.qkv, 0);
+    numerics::attention_forward(
+        {n.sequences, n.time, m.heads, plan_.head_size, m.heads / m.kv_heads},
+        {q.data, part_of(s.qkv, 1).data, part_of(s.qkv, 2).data, q.stride}, at(s.attention),
+        {at(s.row_max), at(s.inverse_sum)}, workspace_, run_);
+    apply(p, {t.o_proj, d, d}, at(s.attention), {at(plan_.product), d}, false, n.tokens);
+    numerics::add_rmsnorm_forward(at(plan_.product), layer_input(layer), p + t.post_norm,
+                                  static_cast<float>(m.norm_epsilon), at(s.middle), at(s.norm_2),
+                                  at(s.norm_2_inverse), n.tokens, d, run_);
+}
+
+void llama::forward_mlp(const float* p, std::size_t layer, batch_shape n) {
+    const auto& t = tensors_.layers[layer];
+    const auto& s = plan_.layers[layer];
+    const auto d = plan_.model.width;
+    const auto f = plan_.model.hidden;
+    apply(p, {t.gate_proj, d, f}, at(s.norm_2), {at(s.gate), f}, false, n.tokens);
+    apply(p, {t.up_proj, d, f}, at(s.norm_2), {at(s.up), f}, false, n.tokens);
+    numerics::swiglu_forward(at(s.gate), at(s.up), at(s.gated), n.tokens * f, run_);
+    apply(p, {t.down_proj, f, d}, at(s.gated), {at(plan_.product), d}, false, n.tokens);
+    // The norm that comes next: of the layer above, or the last one.
+    const bool last = layer + 1 == plan_.layers.size();
+    const auto gain = last ? tensors_.norm : tensors_.layers[layer + 1].input_norm;
+    const auto norm = last ? plan_.norm : plan_.layers[layer + 1].norm_1;
+    const auto inverse = last ? plan_.norm_inverse : plan_.layers[layer + 1].norm_1_inverse;
+    numerics::add_rmsnorm_forward(at(plan_.product), at(s.middle), p + gain,
+                                  static_cast<float>(plan_.model.norm_epsilon), at(s.out), at(norm),
+                                  at(inverse), n.tokens, d, run_);
+}
+
+void llama::forward(const float* p, std::span<const std::uint32_t> tokens, batch_shape n) {
+    const auto d = plan_.model.width;
+    numerics::embed(tokens, n.time, p + tensors_.embedding, nullptr, at(plan_.embedded), d, run_);
+    numerics::rmsnorm_forward(at(plan_.embedded), p + tensors_.layers.front().input_norm,
+                              static_cast<float>(plan_.model.norm_epsilon),
+                              at(plan_.layers.front().norm_1),
+                              at(plan_.layers.front().norm_1_inverse), n.tokens, d, run_);
+    for (std::size_t layer = 0; layer < plan_.layers.size(); ++layer) {
+        forward_attention(p, layer, n);
+        forward_mlp(p, layer, n);
+    }
+}
+
+void llama::backward_mlp(const float* p, std::size_t layer, batch_shape n,
+                         const gradient_sums& gradients) {
+    const auto& t = tensors_.layers[layer];
+    const auto& s = plan_.layers[layer];
+    const auto d = plan_.model.width;
+    const auto f = plan_.model.hidden;
+    float* dx = at(plan_.d_residual);
+    float* dy = at(plan_.product);
+    const linear down{t.down_proj, f, d};
+    add_weight_gradient(gradients, down, at(s.gated), {dx, d}, n.tokens);
+    apply_back(p, down, {dx, d}, at(plan_.d_gated), false, false, n.tokens);
+    numerics::swiglu_backward(at(s.gate), at(s.up), at(plan_.d_gated), at(s.gate), at(s.up),
+                              n.tokens * f, run_);
+    const linear gate{t.gate_proj, d, f};
+    const linear up{t.up_proj, d, f};
+    add_weight_gradient(gradients, gate, at(s.norm_2), {at(s.gate), f}, n.tokens);
+    add_weight_gradient(gradients, up, at(s.norm_2), {at(s.up), f}, n.tokens);
+    apply_back(p, gate, {at(s.gate), f}, dy, false, false, n.tokens);
+    apply_back(p, up, {at(s.up), f}, dy, true, false, n.tokens);
+    numerics::rmsnorm_gain_gradient(at(s.middle), at(s.norm_2_inverse), dy,
+                                    gradients.flat + t.post_norm, n.tokens, d, !gradients.first,
+                                    run_);
+    numerics::rmsnorm_backward(at(s.middle), p + t.post_norm, at(s.norm_2_inverse), dy, dx, dx,
+                               n.tokens, d, run_);
+}
+
+void llama::backward_attention(const float* p, std::size_t layer, batch_shape n,
+                               const gradient_sums& gradients) {
+    const auto& t = tensors_.layers[layer];
+    const auto& s = plan_.layers[layer];
+    const auto& m = plan_.model;
+    const auto d = m.width;
+    float* dx = at(plan_.d_residual);
+    float* dy = at(plan_.product);
+    const linear o{t.o_proj, d, d};
+    add_weight_gradient(gradients, o, at(s.attention), {dx, d}, n.tokens);
+    // The attention kernel multiplies by this gradient, hence the flush.
+    apply_back(p, o, {dx, d}, dy, false, true, n.tokens);
+    const auto q = part_of(s.qkv, 0);
+    const auto dq = part_of(plan_.d_qkv, 0);
+    numerics::attention_backward(
+        {n.sequences, n.time, m.heads, plan_.head_size, m.heads / m.kv_heads},
+        {q.data, part_of(s.qkv, 1).data, part_of(s.qkv, 2).data, q.stride}, at(s.attention), dy,
+        {at(s.row_max), at(s.inverse_sum)},
+        {dq.data, part_of(plan_.d_qkv, 1).data, part_of(plan_.d_qkv, 2).data, dq.stride},
+        workspace_, run_);
+    turn(plan_.d_qkv, n, true);
+    for (const int part : {0, 1, 2}) {
+        const auto w = projection(t, part);
+        const auto d_part = part_of(plan_.d_qkv, part);
+        add_weight_gradient(gradients, w, at(s.norm_1), d_part, n.tokens);
+        apply_back(p, w, d_part, dy, part > 0, false, n.tokens);
+    }
+    const float* x = layer_input(layer);
+    numerics::rmsnorm_gain_gradient(x, at(s.norm_1_inverse), dy, gradients.flat + t.input_norm,
+                                    n.tokens, d, !gradients.first, run_);
+    numerics::rmsnorm_backward(x, p + t.input_norm, at(s.norm_1_inverse), dy, dx, dx, n.tokens, d,
+                               run_);
+}
+
+void llama::backward_embedding(std::span<const std::uint32_t> tokens,
+                               const gradient_sums& gradients) {
+    const auto& m = plan_.model;
+    const std::span<float> use =
+        m.tied ? memory_.floats(plan_.embedding_use)
+               : std::span(gradients.flat + tensors_.embedding, m.vocabulary * m.width);
+    if (gradients.first) std::fill(use.begin(), use.end(), 0.0F);
+    numerics::embed_backward(tokens, at(plan_.d_residual), use.data(), m.width, run_);
+}
+
+void llama::train(std::span<const float> parameters, const batch_view& batch, float scale,
+                  std::span<float> losses, std::span<float> flat, bool first) {
+    base::ensure(plan_.training, "the plan has room for gradients");
+    const auto n = shape(batch);
+    const auto d = plan_.model.width;
+    const float* p = parameters.data();
+    const gradient_sums gradients{flat.data(), first};
+    forward(p, batch.tokens, n);
+    float* dy = at(plan_.product);
+    const head_gradients to{dy, flat.data() + tensors_.head, first};
+    head_losses(head(p), batch.targets, scale, losses, &to, workspace_, run_);
+    const float* x = layer_input(plan_.layers.size());
+    numerics::rmsnorm_gain_gradient(x, at(plan_.norm_inverse), dy, flat.data() + tensors_.norm,
+                                    n.tokens, d, !first, run_);
+    numerics::rmsnorm_backward(x, p + tensors_.norm, at(plan_.norm_inverse), dy, nullptr,
+                               at(plan_.d_residual), n.tokens, d, run_);
+    for (std::size_t layer = plan_.layers.size(); layer-- > 0;) {
+        backward_mlp(p, layer, n, gradients);
+        backward_attention(p, layer, n, gradients);
+    }
+    backward_embedding(batch.tokens, gradients);
+}
+
+void llama::finish(std::span<float> gradients) {
+    if (!plan_.model.tied) return;
+    // The two uses of the tied embedding, added once, in forward order.
+    const auto use = memory_.floats(plan_.embedding_use);
+    float* embedding = gradients.data() + tensors_.embedding;
+    numerics::add(use.data(), embedding, embedding, use.size(), run_);
+}
+
+void llama::evaluate(std::span<const float> parameters, const batch_view& batch,
+                     std::span<float> losses) {
+    forward(parameters.data(), batch.tokens, shape(batch));
+    head_losses(head(parameters.data()), batch.targets, 1.0F, losses, nullptr, workspace_, run_);
+}
+
+void llama::next_logits(std::span<const float> parameters, const batch_view& batch,
+                        std::span<float> out) {
+    const auto n = shape(batch);
+    forward(parameters.data(), batch.tokens, n);
+    head_logits(head(parameters.data()), n.tokens - 1, out, workspace_, run_);
+}
+
+}  // namespace tequio::training
