@@ -1,9 +1,12 @@
-/// pytorch_gradient_dump DIR: trains a small GPT-2 for a few steps, then writes one step's
-/// parameters, tokens, loss and gradients for pytorch_gradient.py to compare.
+/// pytorch_gradient_dump MODEL DIR: trains a small model for a few steps, then writes one step's
+/// parameters, tokens, loss and gradients for pytorch_gradient.py to compare. MODEL is gpt2, llama,
+/// llama-grouped (heads share keys and values) or llama-untied.
 
 #include <cstdio>
 #include <fstream>
+#include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/ensure.hpp"
@@ -30,15 +33,47 @@ base::byte_view bytes_of(const std::vector<std::uint32_t>& words) {
     return {reinterpret_cast<const std::uint8_t*>(words.data()), 4 * words.size()};
 }
 
+std::optional<training::model_config> model_called(std::string_view name) {
+    if (name == "gpt2") return training::model_config{"gpt2", 3, 4, 64, 96, 256};
+    training::model_config llama{"llama", 3, 4, 64, 96, 256, 4, 168};
+    llama.norm_epsilon = 1e-3;  // large enough to show in a gradient
+    if (name == "llama") return llama;
+    if (name == "llama-grouped") {
+        llama.kv_heads = 2;
+        llama.rope_theta = 500;
+        return llama;
+    }
+    if (name != "llama-untied") return std::nullopt;
+    llama.kv_heads = 1;
+    llama.tied = false;
+    return llama;
+}
+
+std::string facts_of(const training::model_config& m, double loss) {
+    std::string out = "family " + m.family + "\n";
+    const auto fact = [&](const char* name, const std::string& value) {
+        out.append(name).append(" ").append(value).append("\n");
+    };
+    fact("layers", std::to_string(m.layers));
+    fact("heads", std::to_string(m.heads));
+    fact("kv_heads", std::to_string(m.kv_heads));
+    fact("context", std::to_string(m.context));
+    fact("rope_theta", base::shortest(m.rope_theta));
+    fact("norm_epsilon", base::shortest(m.norm_epsilon));
+    fact("loss", base::shortest(loss));
+    return out;
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
-    if (argc != 2) {
-        std::fputs("usage: pytorch_gradient_dump DIR\n", stderr);
+    const auto model = argc == 3 ? model_called(argv[1]) : std::nullopt;
+    if (!model) {
+        std::fputs("usage: pytorch_gradient_dump MODEL DIR\n", stderr);
         return 2;
     }
-    const std::string folder = std::string(argv[1]) + "/";
-    const training::trainer_config config{{"gpt2", 3, 4, 64, 96, 256}, 8, 4, {}};
+    const std::string folder = std::string(argv[2]) + "/";
+    const training::trainer_config config{*model, 8, 4, {}};
     const auto layout = training::layout_of(config.model);
     training::serial_executor run;
     auto work = training::trainer::create(config, layout, run).value();
@@ -68,10 +103,6 @@ int main(int argc, char** argv) {
                training::write_safetensors(layout, work->gradients()));
     write_file(folder + "tokens.bin", bytes_of(tokens));
     write_file(folder + "targets.bin", bytes_of(targets));
-    const auto& m = config.model;
-    const auto facts = "layers " + std::to_string(m.layers) + "\nheads " + std::to_string(m.heads) +
-                       "\nwidth " + std::to_string(m.width) + "\ncontext " +
-                       std::to_string(m.context) + "\nloss " + base::shortest(last.loss) + "\n";
-    write_file(folder + "facts.txt", base::as_bytes(facts));
+    write_file(folder + "facts.txt", base::as_bytes(facts_of(config.model, last.loss)));
     return 0;
 }
