@@ -54,10 +54,14 @@ struct job_file {
 ///     (...))
 ///
 /// Missing keys take the defaults of `struct recipe`, `task` and 1 % validation, data.tokenizer
-/// "bytes", data.shuffle true, a deadline of 7 days, micro_batch = batch, licences NOASSERTION.
-/// Without default: job.name, model.family, layers, heads, width, context, data.files, train.lanes,
-/// rounds, inner_steps, batch.
+/// "bytes", data.shuffle true, a deadline of 7 days, micro_batch = batch, licences NOASSERTION; a
+/// llama's those of `fill_model_defaults`. Without default: job.name, model.family, layers, heads,
+/// width, context, data.files, train.lanes, rounds, inner_steps, batch.
 base::result<job_file> parse_job_file(std::string_view text, std::string_view file_name);
+
+/// What a job file may leave out of a model: of a llama kv_heads (as many as heads) and hidden (8/3
+/// of the width, rounded up to a multiple of 64), where they are 0. Other families: nothing.
+void fill_model_defaults(model_config& model);
 
 /// The recipe of a job file whose data has been tokenised, with `model.vocabulary` set. Errors:
 /// those of `check_recipe`.

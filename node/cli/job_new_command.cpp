@@ -23,6 +23,7 @@ constexpr std::uint64_t rounds_max = 60;
 struct new_options {
     std::string folder;
     std::string example = "text";
+    std::string family = "gpt2";
 };
 
 /// Models to choose from, smallest first.
@@ -39,10 +40,12 @@ struct job_size {
 };
 
 /// The largest model that this machine trains for enough rounds within the budget.
-base::result<job_size> choose_size(const std::string& name) {
+base::result<job_size> choose_size(const std::string& name, const std::string& family) {
     compute_pool pool(usable_threads());
     job_size best;
-    for (const auto& model : models) {
+    for (auto model : models) {
+        model.family = family;
+        training::fill_model_defaults(model);
         job_size size;
         size.options.name = name;
         size.options.model = model;
@@ -72,13 +75,14 @@ base::result<void> make_job(cli_context& context, const new_options& o) {
     }
     training::job_template_options probe;
     probe.example = o.example;
+    probe.model.family = o.family;
     if (const auto known = training::job_template(probe); !known) {
         return ends_with(exit_code::usage, known.error().message());
     }
     auto name = std::filesystem::absolute(folder, ec).lexically_normal().filename().string();
     if (name.empty()) name = "my-job";
     context.say("measuring this machine");
-    TEQUIO_TRY(auto size, choose_size(name));
+    TEQUIO_TRY(auto size, choose_size(name, o.family));
     size.options.example = o.example;
     auto text = training::job_template(size.options);
     if (!text) {  // the folder's name cannot be a job's
@@ -111,6 +115,7 @@ void add_job_new_command(cli_command& job, cli_context& context) {
     auto* command = job.add_subcommand("new", "write a commented job.toml sized for this machine");
     command->add_option("DIR", o->folder, "folder to write it to")->required();
     command->add_option("--example", o->example, "text")->show_default();
+    command->add_option("--family", o->family, "gpt2, llama")->show_default();
     command->callback([&context, o] { context.run([&] { return make_job(context, *o); }); });
 }
 

@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
-# Instruction set, BLAS's choice of processor and number of threads do not change the bits.
+# same_bits_everywhere.sh PROGRAM [FAMILY]: instruction set, BLAS's choice of processor and number of
+# threads do not change the bits.
 . "$(dirname "$0")/../support/scenario.sh"
 
-make_job "$folder/job" rounds=3 width=64
+make_job "$folder/job" rounds=3 width=64 family="\"${1:-gpt2}\""
 swarm_of one
 task=$(submit one "$folder/job")
 finished one "$task"

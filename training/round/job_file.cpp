@@ -95,21 +95,14 @@ void read_trust(job_reader& in, job_file& job) {
     }
 }
 
-/// 8/3 of the width in whole multiples of 64: as many weights as an MLP of 4 times the width
-/// without gate (Shazeer 2020, section 3).
-std::uint64_t hidden_default(std::uint64_t width) {
-    return (8 * width / 3 + 63) / 64 * 64;
-}
-
 void read_model(job_reader& in, model_config& model) {
     model.kv_heads = model.hidden = 1;  // in bounds: missing ones are no fault
     visit_model(model, in);
     in.section("model");
     const bool llama = model.family == "llama";
-    if (!llama || in.any("kv_heads") == nullptr) model.kv_heads = llama ? model.heads : 0;
-    if (!llama || in.any("hidden") == nullptr) {
-        model.hidden = llama ? hidden_default(model.width) : 0;
-    }
+    if (!llama || in.any("kv_heads") == nullptr) model.kv_heads = 0;
+    if (!llama || in.any("hidden") == nullptr) model.hidden = 0;
+    fill_model_defaults(model);
 }
 
 void read_train(job_reader& in, job_file& job) {
@@ -144,6 +137,13 @@ base::error refused(std::string_view file_name, std::uint64_t line, const field_
 }
 
 }  // namespace
+
+void fill_model_defaults(model_config& model) {
+    if (model.family != "llama") return;
+    if (model.kv_heads == 0) model.kv_heads = model.heads;
+    // As many weights as an MLP of 4 times the width without a gate (Shazeer 2020, section 3).
+    if (model.hidden == 0) model.hidden = (8 * model.width / 3 + 63) / 64 * 64;
+}
 
 base::result<job_file> parse_job_file(std::string_view text, std::string_view file_name) {
     if (text.size() > job_file_size_max_bytes) {

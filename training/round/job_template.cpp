@@ -21,7 +21,7 @@ model_license = "NOASSERTION"
 readers = "swarm"                # swarm | everyone: who may read data and weights
 
 [model]
-family = "gpt2"
+family = @family@                  # gpt2 | llama
 layers = @layers@
 heads = @heads@
 width = @width@                  # a multiple of heads
@@ -93,6 +93,7 @@ base::result<std::string> job_template(const job_template_options& options) {
     const auto steps = options.rounds * options.inner_steps;
     std::string out(text_template);
     replace_mark(out, "@name@", toml_string(options.name));
+    replace_mark(out, "@family@", toml_string(options.model.family));
     replace_mark(out, "@data_file@", toml_string(options.data_file));
     const auto number = [&](std::string_view mark, std::uint64_t value) {
         replace_mark(out, mark, std::to_string(value));

@@ -381,6 +381,19 @@ BOOST_AUTO_TEST_CASE(template_is_accepted_with_the_sizes_asked_for) {
     BOOST_TEST((job->model == options.model));
 }
 
+BOOST_AUTO_TEST_CASE(template_of_another_family_is_accepted_too) {
+    job_template_options options;
+    options.model.family = "llama";
+    const auto text = job_template(options);
+    BOOST_REQUIRE_MESSAGE(text, text.error().message());
+    const auto job = parse_job_file(*text, "job.toml");
+    BOOST_REQUIRE_MESSAGE(job, job.error().message());
+    fill_model_defaults(options.model);
+    BOOST_TEST((job->model == options.model));
+    options.model.family = "perceptron";
+    BOOST_TEST(job_template(options).error().is(errc::bad_job_file));
+}
+
 BOOST_AUTO_TEST_CASE(template_of_digits_is_refused_by_name) {
     job_template_options options;
     options.example = "digits";
