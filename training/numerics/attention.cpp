@@ -122,24 +122,26 @@ HWY_INLINE void clear_rest(float* row, std::size_t n) {
 HWY_INLINE float softmax_row(float* row, std::size_t n, float row_max) {
     const float_tag d;
     const vector top = hn::Set(d, row_max);
+    const auto below_top = [top](vector s) HWY_ATTR { return hn::Sub(s, top); };
     partial_sums sums;
     std::size_t i = 0;
-    for (; i + 32 <= n; i += 32) {
-#pragma GCC unroll 8
+    const auto take = [&](auto vectors) HWY_ATTR {
+        const auto e = softmax_exp(each(below_top, load_bundle<vectors.value>(row + i)));
+        store_bundle(e, row + i);
+        sums.add(e);
+        i += vectors.value * lanes;
+    };
+    constexpr std::size_t wide = std::max(side_by_side, partial_sums::count);
+    while (i + wide * lanes <= n) take(count<wide>());
+    while (i + 32 <= n) take(count<partial_sums::count>());
+    if (i < n) {
+        auto e = softmax_exp(each(below_top, load_bundle<partial_sums::count>(row + i)));
         for (std::size_t v = 0; v < partial_sums::count; ++v) {
-            float* place = row + i + v * lanes;
-            const vector e = softmax_exp(hn::Sub(hn::LoadU(d, place), top));
-            hn::StoreU(e, d, place);
-            sums.s[v] = hn::Add(sums.s[v], e);
+            const std::size_t at = i + v * lanes;
+            e.v[v] = hn::IfThenElseZero(first_lanes(at < n ? n - at : 0), e.v[v]);
         }
-    }
-    for (std::size_t v = 0; i < n && v < partial_sums::count; ++v) {
-        const std::size_t at = i + v * lanes;
-        const auto inside = first_lanes(at < n ? n - at : 0);
-        const vector e =
-            hn::IfThenElseZero(inside, softmax_exp(hn::Sub(hn::LoadU(d, row + at), top)));
-        hn::StoreU(e, d, row + at);
-        sums.s[v] = hn::Add(sums.s[v], e);
+        store_bundle(e, row + i);
+        sums.add(e);
     }
     clear_rest(row, n);
     return 1.0F / sums.fold();
@@ -158,22 +160,24 @@ HWY_INLINE void softmax_backward_row(float* p, float* g, std::size_t n, const ro
     const vector inverse = hn::Set(d, s.inverse_sum);
     const vector centre = hn::Set(d, s.dot);
     const vector factor = hn::Set(d, s.scale);
-    const auto probability = [&](std::size_t i) HWY_ATTR {
-        return hn::Mul(softmax_exp(hn::Sub(hn::LoadU(d, p + i), top)), inverse);
+    const auto probability = [=](const auto& x) HWY_ATTR {
+        const auto e = softmax_exp(each([=](vector a) HWY_ATTR { return hn::Sub(a, top); }, x));
+        return each([=](vector a) HWY_ATTR { return hn::Mul(a, inverse); }, e);
     };
-    const auto slope = [&](vector q, std::size_t i) HWY_ATTR {
-        return flushed(hn::Mul(hn::Mul(q, hn::Sub(hn::LoadU(d, g + i), centre)), factor));
+    const auto slope = [=](vector q, vector dy) HWY_ATTR {
+        return flushed(hn::Mul(hn::Mul(q, hn::Sub(dy, centre)), factor));
     };
     std::size_t i = 0;
-    for (; i + lanes <= n; i += lanes) {
-        const vector q = probability(i);
-        hn::StoreU(slope(q, i), d, g + i);
-        hn::StoreU(q, d, p + i);
+    constexpr std::size_t step = side_by_side * lanes;
+    for (; i + step <= n; i += step) {
+        const auto q = probability(load_bundle<side_by_side>(p + i));
+        store_bundle(each(slope, q, load_bundle<side_by_side>(g + i)), g + i);
+        store_bundle(q, p + i);
     }
     for (; i < n + tile_rows; i += lanes) {
         const auto inside = first_lanes(i < n ? n - i : 0);
-        const vector q = probability(i);
-        hn::StoreU(hn::IfThenElseZero(inside, slope(q, i)), d, g + i);
+        const vector q = probability(load_bundle<1>(p + i)).v[0];
+        hn::StoreU(hn::IfThenElseZero(inside, slope(q, hn::LoadU(d, g + i))), d, g + i);
         hn::StoreU(hn::IfThenElseZero(inside, q), d, p + i);
     }
 }

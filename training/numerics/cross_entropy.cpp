@@ -5,6 +5,9 @@
 #include <hwy/foreach_target.h>
 #include <hwy/highway.h>
 
+#include <algorithm>
+#include <cstring>
+
 #include "training/numerics/cross_entropy.hpp"
 #include "training/numerics/math.hpp"
 #include "training/numerics/split.hpp"
@@ -34,10 +37,23 @@ float row_max(const float* x, std::size_t n) {
 /// x = softmax_exp(x - m); returns the sum.
 float row_exp(float* x, std::size_t n, float m) {
     const vector top = hn::Set(float_tag(), m);
-    map(
-        n, x, [top](vector a) HWY_ATTR { return softmax_exp(hn::Sub(a, top)); }, x);
-    return reduce(
-        n, [](vector s, vector a) HWY_ATTR { return hn::Add(s, a); }, x);
+    const auto exp_below = [top](const auto& a) HWY_ATTR {
+        return softmax_exp(each([top](vector s) HWY_ATTR { return hn::Sub(s, top); }, a));
+    };
+    constexpr std::size_t wide = std::max(side_by_side, partial_sums::count);
+    constexpr std::size_t step = wide * lanes;
+    partial_sums sums;
+    std::size_t i = 0;
+    for (; i + step <= n; i += step) {
+        const auto e = exp_below(load_bundle<wide>(x + i));
+        store_bundle(e, x + i);
+        sums.add(e);
+    }
+    HWY_ALIGN float rest[step] = {};
+    map_bundles(n - i, x + i, exp_below, x + i);
+    std::memcpy(rest, x + i, (n - i) * sizeof(float));
+    sums.add(load_bundle<wide>(rest));
+    return sums.fold();
 }
 
 /// x = flush((x * inverse - 0) * scale): every column but the target's.

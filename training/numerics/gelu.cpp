@@ -13,33 +13,54 @@
 HWY_BEFORE_NAMESPACE();
 namespace tequio::training::numerics::HWY_NAMESPACE {
 
-HWY_INLINE vector gelu_of(vector x) {
-    return flushed(hn::Mul(x, gelu_gate(x, hn::Mul(x, x))));
+template <std::size_t N>
+HWY_INLINE bundle<N> gelu_of(const bundle<N>& x) {
+    const auto x2 = each([](vector a) HWY_ATTR { return hn::Mul(a, a); }, x);
+    return each([](vector a, vector s) HWY_ATTR { return flushed(hn::Mul(a, s)); }, x,
+                gelu_gate(x, x2));
 }
 
 void gelu_range(const float* x, float* out, std::size_t n) {
-    map(
-        n, out, [](vector a) HWY_ATTR { return gelu_of(a); }, x);
+    map_bundles(
+        n, out, [](const auto& a) HWY_ATTR { return gelu_of(a); }, x);
 }
 
 void bias_gelu_row(const float* x, const float* bias, float* pre, float* out, std::size_t n) {
-    map(
-        n, pre, [](vector a, vector b) HWY_ATTR { return flushed(hn::Add(a, b)); }, x, bias);
-    gelu_range(pre, out, n);
+    const auto biased = [](vector a, vector b) HWY_ATTR { return flushed(hn::Add(a, b)); };
+    constexpr std::size_t step = side_by_side * lanes;
+    const std::size_t whole = n / step * step;
+    for (std::size_t i = 0; i < whole; i += step) {
+        const auto a =
+            each(biased, load_bundle<side_by_side>(x + i), load_bundle<side_by_side>(bias + i));
+        store_bundle(a, pre + i);
+        store_bundle(gelu_of(a), out + i);
+    }
+    map(n - whole, pre + whole, biased, x + whole, bias + whole);
+    gelu_range(pre + whole, out + whole, n - whole);
+}
+
+/// dout * gelu'(x), flushed.
+template <std::size_t N>
+HWY_INLINE bundle<N> gelu_slope(const bundle<N>& x, const bundle<N>& dout) {
+    const float_tag d;
+    const vector one = hn::Set(d, 1.0F);
+    const vector cubic = hn::Set(d, constants::gelu_cubic_slope);
+    const vector factor = hn::Set(d, constants::gelu_factor);
+    const auto x2 = each([](vector a) HWY_ATTR { return hn::Mul(a, a); }, x);
+    const auto s = gelu_gate(x, x2);
+    const auto slope = each(
+        [=](vector a, vector a2, vector gate) HWY_ATTR {
+            const vector dz = hn::Mul(factor, hn::MulAdd(a2, cubic, one));
+            const vector curve = hn::Mul(a, hn::Mul(gate, hn::Sub(one, gate)));
+            return hn::MulAdd(curve, dz, gate);
+        },
+        x, x2, s);
+    return each([](vector dy, vector g) HWY_ATTR { return flushed(hn::Mul(dy, g)); }, dout, slope);
 }
 
 void gelu_backward_range(const float* x, const float* dout, float* dx, std::size_t n) {
-    const float_tag d;
-    const auto slope = [d](vector a, vector dy) HWY_ATTR {
-        const vector one = hn::Set(d, 1.0F);
-        const vector a2 = hn::Mul(a, a);
-        const vector s = gelu_gate(a, a2);
-        const vector w = hn::MulAdd(a2, hn::Set(d, constants::gelu_cubic_slope), one);
-        const vector dz = hn::Mul(hn::Set(d, constants::gelu_factor), w);
-        const vector curve = hn::Mul(a, hn::Mul(s, hn::Sub(one, s)));
-        return flushed(hn::Mul(dy, hn::MulAdd(curve, dz, s)));
-    };
-    map(n, dx, slope, x, dout);
+    map_bundles(
+        n, dx, [](const auto& a, const auto& dy) HWY_ATTR { return gelu_slope(a, dy); }, x, dout);
 }
 
 }  // namespace tequio::training::numerics::HWY_NAMESPACE

@@ -18,8 +18,8 @@ void exp_range(const float* x, float* out, std::size_t n) {
         n, out, [](vector a) HWY_ATTR { return exp(a); }, x);
 }
 void softmax_exp_range(const float* x, float* out, std::size_t n) {
-    map(
-        n, out, [](vector a) HWY_ATTR { return softmax_exp(a); }, x);
+    map_bundles(
+        n, out, [](const auto& a) HWY_ATTR { return softmax_exp(a); }, x);
 }
 void log_range(const float* x, float* out, std::size_t n) {
     map(

@@ -32,26 +32,94 @@ HWY_INLINE vector flushed(vector x) {
     return hn::IfThenZeroElse(hn::Lt(hn::Abs(x), hn::Set(d, smallest_normal)), x);
 }
 
+/// Several vectors that go through the same operations side by side. A function such as exp is one
+/// chain of some twenty operations; the processor's schedulers hold too few of them to overlap one
+/// vector's chain with the next one's by themselves.
 template <std::size_t N>
-HWY_INLINE vector polynomial(const float (&c)[N], vector x) {
+struct bundle {
+    vector v[N];
+};
+
+/// How many: with more, the 16 registers of AVX2 would not hold what lives between the steps.
+#if HWY_TARGET == HWY_AVX2
+constexpr std::size_t side_by_side = 2;
+#else
+constexpr std::size_t side_by_side = 4;
+#endif
+
+/// f on each vector.
+template <class F, std::size_t N, class... Rest>
+HWY_INLINE bundle<N> each(F f, const bundle<N>& first, const Rest&... rest) {
+    bundle<N> out;
+#pragma GCC unroll 8
+    for (std::size_t i = 0; i < N; ++i) out.v[i] = f(first.v[i], rest.v[i]...);
+    return out;
+}
+
+template <std::size_t N>
+HWY_INLINE bundle<N> load_bundle(const float* x) {
+    bundle<N> out;
+#pragma GCC unroll 8
+    for (std::size_t i = 0; i < N; ++i) out.v[i] = hn::LoadU(float_tag(), x + i * lanes);
+    return out;
+}
+
+template <std::size_t N>
+HWY_INLINE void store_bundle(const bundle<N>& x, float* out) {
+#pragma GCC unroll 8
+    for (std::size_t i = 0; i < N; ++i) hn::StoreU(x.v[i], float_tag(), out + i * lanes);
+}
+
+/// By Horner's rule.
+template <std::size_t N, std::size_t Terms>
+HWY_INLINE bundle<N> polynomial(const float (&c)[Terms], const bundle<N>& x) {
     const float_tag d;
-    vector y = hn::Set(d, c[0]);
-    for (std::size_t i = 1; i < N; ++i) y = hn::MulAdd(y, x, hn::Set(d, c[i]));
+    const vector c0 = hn::Set(d, c[0]);
+    const vector c1 = hn::Set(d, c[1]);
+    bundle<N> y = each([=](vector a) HWY_ATTR { return hn::MulAdd(c0, a, c1); }, x);
+#pragma GCC unroll 16
+    for (std::size_t i = 2; i < Terms; ++i) {
+        const vector ci = hn::Set(d, c[i]);
+        y = each([=](vector b, vector a) HWY_ATTR { return hn::MulAdd(b, a, ci); }, y, x);
+    }
     return y;
 }
 
+template <std::size_t Terms>
+HWY_INLINE vector polynomial(const float (&c)[Terms], vector x) {
+    return polynomial(c, bundle<1>{{x}}).v[0];
+}
+
 /// exp_reference inside [exp_lowest, exp_highest]; anything outside.
-HWY_INLINE vector bare_exp(vector x) {
+template <std::size_t N>
+HWY_INLINE bundle<N> bare_exp(const bundle<N>& x) {
     const float_tag d;
     const hn::RebindToUnsigned<float_tag> du;
     const vector magic = hn::Set(d, constants::round_magic);
-    const vector shifted = hn::MulAdd(x, hn::Set(d, constants::log2_e), magic);
-    const vector n = hn::Sub(shifted, magic);
-    const vector high = hn::MulAdd(n, hn::Set(d, -constants::ln2_high), x);
-    const vector r = hn::MulAdd(n, hn::Set(d, -constants::ln2_low), high);
-    const vector curve = hn::MulAdd(hn::Mul(r, r), polynomial(constants::exp_coefficients, r), r);
-    const vector p = hn::Add(curve, hn::Set(d, 1.0F));
-    return hn::BitCast(d, hn::Add(hn::BitCast(du, p), hn::ShiftLeft<23>(hn::BitCast(du, shifted))));
+    const vector log2_e = hn::Set(d, constants::log2_e);
+    const vector ln2_high = hn::Set(d, -constants::ln2_high);
+    const vector ln2_low = hn::Set(d, -constants::ln2_low);
+    const vector one = hn::Set(d, 1.0F);
+    const auto shifted = each([=](vector a) HWY_ATTR { return hn::MulAdd(a, log2_e, magic); }, x);
+    const auto n = each([=](vector a) HWY_ATTR { return hn::Sub(a, magic); }, shifted);
+    const auto high =
+        each([=](vector a, vector b) HWY_ATTR { return hn::MulAdd(a, ln2_high, b); }, n, x);
+    const auto r =
+        each([=](vector a, vector b) HWY_ATTR { return hn::MulAdd(a, ln2_low, b); }, n, high);
+    const auto square = each([](vector a) HWY_ATTR { return hn::Mul(a, a); }, r);
+    const auto tail = polynomial(constants::exp_coefficients, r);
+    const auto curve = each(
+        [](vector a, vector b, vector c) HWY_ATTR { return hn::MulAdd(a, b, c); }, square, tail, r);
+    return each(
+        [=](vector c, vector s) HWY_ATTR {
+            const auto p = hn::BitCast(du, hn::Add(c, one));
+            return hn::BitCast(d, hn::Add(p, hn::ShiftLeft<23>(hn::BitCast(du, s))));
+        },
+        curve, shifted);
+}
+
+HWY_INLINE vector bare_exp(vector x) {
+    return bare_exp(bundle<1>{{x}}).v[0];
 }
 
 /// exp_reference.
@@ -65,11 +133,16 @@ HWY_INLINE vector exp(vector x) {
 }
 
 /// softmax_exp_reference for x <= 0 (or NaN).
-HWY_INLINE vector softmax_exp(vector x) {
+template <std::size_t N>
+HWY_INLINE bundle<N> softmax_exp(const bundle<N>& x) {
     const float_tag d;
-    const vector y =
-        hn::IfThenZeroElse(hn::Lt(x, hn::Set(d, constants::softmax_lowest)), bare_exp(x));
-    return hn::IfThenElse(hn::Eq(x, x), y, x);
+    const vector lowest = hn::Set(d, constants::softmax_lowest);
+    return each(
+        [=](vector y, vector a) HWY_ATTR {
+            y = hn::IfThenZeroElse(hn::Lt(a, lowest), y);
+            return hn::IfThenElse(hn::Eq(a, a), y, a);
+        },
+        bare_exp(x), x);
 }
 
 /// log_reference.
@@ -119,16 +192,28 @@ HWY_INLINE vector tanh(vector x) {
     return hn::IfThenElse(hn::Eq(x, x), y, x);
 }
 
-/// GELU's 1 / (1 + exp(-2u)). z is clamped at -80 below and exp gives infinity and so +0 nowhere: 0
-/// - z is at most 80, and at its lowest exp gives +0.
-HWY_INLINE vector gelu_gate(vector x, vector x2) {
+/// GELU's 1 / (1 + exp(-2u)), for x that is not NaN: what the callers make of the gate is NaN
+/// already when x is. -z is computed in z's place (a sign changes no rounding), so that 80 bounds
+/// it above; where exp gives +0 below, so does the select, and no other of exp's cases remains.
+template <std::size_t N>
+HWY_INLINE bundle<N> gelu_gate(const bundle<N>& x, const bundle<N>& x2) {
     const float_tag d;
     const vector one = hn::Set(d, 1.0F);
-    const vector w = hn::MulAdd(x2, hn::Set(d, constants::gelu_cubic), one);
-    vector z = hn::Mul(hn::Mul(x, hn::Set(d, constants::gelu_factor)), w);
-    const vector lowest = hn::Set(d, constants::gelu_lowest);
-    z = hn::IfThenElse(hn::Lt(z, lowest), lowest, z);
-    return hn::Div(one, hn::Add(one, exp(hn::Sub(hn::Zero(d), z))));
+    const vector cubic = hn::Set(d, constants::gelu_cubic);
+    const vector factor = hn::Set(d, -constants::gelu_factor);
+    const vector highest = hn::Set(d, -constants::gelu_lowest);
+    const vector lowest = hn::Set(d, constants::exp_lowest);
+    const auto y = each(
+        [=](vector a, vector a2) HWY_ATTR {
+            const vector z = hn::Mul(hn::Mul(a, factor), hn::MulAdd(a2, cubic, one));
+            return hn::IfThenElse(hn::Gt(z, highest), highest, z);
+        },
+        x, x2);
+    return each(
+        [=](vector e, vector z) HWY_ATTR {
+            return hn::Div(one, hn::Add(one, hn::IfThenZeroElse(hn::Lt(z, lowest), e)));
+        },
+        bare_exp(y), y);
 }
 
 /// The 32 partial sums of one reduction.
@@ -138,6 +223,13 @@ struct partial_sums {
 
     HWY_INLINE partial_sums() {
         for (std::size_t i = 0; i < count; ++i) s[i] = hn::Zero(float_tag());
+    }
+    /// Elements in a row from a multiple of 32 on; N is a multiple of `count`.
+    template <std::size_t N>
+    HWY_INLINE void add(const bundle<N>& x) {
+        static_assert(N % count == 0);
+#pragma GCC unroll 8
+        for (std::size_t i = 0; i < N; ++i) s[i % count] = hn::Add(s[i % count], x.v[i]);
     }
     HWY_INLINE float fold() {
         for (std::size_t half = count / 2; half > 0; half /= 2) {
@@ -188,6 +280,16 @@ HWY_INLINE void map(std::size_t n, float* out, F f, const In*... in) {
     HWY_ALIGN float result[lanes];
     hn::Store(f(tail(in)...), d, result);
     std::memcpy(out + i, result, (n - i) * sizeof(float));
+}
+
+/// out[i] = f(in[i]...) as `map`, f taking and giving bundles.
+template <class F, class... In>
+HWY_INLINE void map_bundles(std::size_t n, float* out, F f, const In*... in) {
+    constexpr std::size_t step = side_by_side * lanes;
+    std::size_t i = 0;
+    for (; i + step <= n; i += step) store_bundle(f(load_bundle<side_by_side>(in + i)...), out + i);
+    map(
+        n - i, out + i, [&](auto... x) HWY_ATTR { return f(bundle<1>{{x}}...).v[0]; }, (in + i)...);
 }
 
 /// Calls f(partial sum, in[i]...) over n elements by the 32-way rule, and folds.
