@@ -5,7 +5,7 @@
 #include <hwy/foreach_target.h>
 #include <hwy/highway.h>
 
-#include <bit>
+#include <atomic>
 
 #include "training/numerics/adamw.hpp"
 #include "training/numerics/split.hpp"
@@ -15,12 +15,14 @@
 HWY_BEFORE_NAMESPACE();
 namespace tequio::training::numerics::HWY_NAMESPACE {
 
-void adamw_range(const adamw_scalars& scalars, bool decay, float* weight, const float* gradient,
+bool adamw_range(const adamw_scalars& scalars, bool decay, float* weight, const float* gradient,
                  float* first, float* second, std::size_t n) {
     const float_tag d;
     const std::size_t whole = n / lanes * lanes;
     const vector keep = hn::Set(d, scalars.keep);
     const vector rate = hn::Set(d, 0.0F - scalars.rate);
+    // Zero times a number is zero, times infinity or NaN it is NaN: stays zero while all is finite.
+    vector check = hn::Zero(d);
     for (std::size_t i = 0; i < whole; i += lanes) {
         const vector g = hn::Mul(hn::LoadU(d, gradient + i), hn::Set(d, scalars.clip));
         const vector m = flushed(hn::MulAdd(hn::Set(d, scalars.beta1), hn::LoadU(d, first + i),
@@ -35,10 +37,13 @@ void adamw_range(const adamw_scalars& scalars, bool decay, float* weight, const 
         if (decay) w = hn::Mul(w, keep);
         hn::StoreU(m, d, first + i);
         hn::StoreU(v, d, second + i);
-        hn::StoreU(flushed(hn::MulAdd(rate, u, w)), d, weight + i);
+        w = flushed(hn::MulAdd(rate, u, w));
+        check = hn::MulAdd(w, hn::Zero(d), check);
+        hn::StoreU(w, d, weight + i);
     }
-    adamw_update_reference(scalars, decay, weight + whole, gradient + whole, first + whole,
-                           second + whole, n - whole);
+    const bool rest = adamw_update_reference(scalars, decay, weight + whole, gradient + whole,
+                                             first + whole, second + whole, n - whole);
+    return rest && hn::AllTrue(d, hn::Eq(check, hn::Zero(d)));
 }
 
 }  // namespace tequio::training::numerics::HWY_NAMESPACE
@@ -50,21 +55,25 @@ namespace tequio::training::numerics {
 
 namespace {
 
-void adamw_range(const adamw_scalars& scalars, bool decay, float* weight, const float* gradient,
+bool adamw_range(const adamw_scalars& scalars, bool decay, float* weight, const float* gradient,
                  float* first, float* second, std::size_t n) {
     TEQUIO_RETURN_VECTOR(adamw_range(scalars, decay, weight, gradient, first, second, n));
-    adamw_update_reference(scalars, decay, weight, gradient, first, second, n);
+    return adamw_update_reference(scalars, decay, weight, gradient, first, second, n);
 }
 
 }  // namespace
 
-void adamw_update(const adamw_scalars& scalars, bool decay, float* weight, const float* gradient,
+bool adamw_update(const adamw_scalars& scalars, bool decay, float* weight, const float* gradient,
                   float* first, float* second, std::size_t n, executor& run) {
     run.note({"adamw", 17 * n, 28 * n});
+    std::atomic<bool> all{true};
     for_pieces(n, element_grain, run, [&](std::size_t begin, std::size_t end) {
-        adamw_range(scalars, decay, weight + begin, gradient + begin, first + begin, second + begin,
-                    end - begin);
+        if (!adamw_range(scalars, decay, weight + begin, gradient + begin, first + begin,
+                         second + begin, end - begin)) {
+            all.store(false, std::memory_order_relaxed);
+        }
     });
+    return all.load();
 }
 
 }  // namespace tequio::training::numerics

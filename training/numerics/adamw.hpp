@@ -46,10 +46,11 @@ float clip_scale(double norm, double limit);
 ///   u = (m * correction1) / d
 ///   w = decay ? weight * keep : weight
 ///   weight = flush(fma(0 - rate, u, w))
-/// weight, first (m), second (v): (n), updated; gradient: (n).
-void adamw_update(const adamw_scalars& scalars, bool decay, float* weight, const float* gradient,
+/// weight, first (m), second (v): (n), updated; gradient: (n). Returns true if every new weight is
+/// finite.
+bool adamw_update(const adamw_scalars& scalars, bool decay, float* weight, const float* gradient,
                   float* first, float* second, std::size_t n, executor& run);
-void adamw_update_reference(const adamw_scalars& scalars, bool decay, float* weight,
+bool adamw_update_reference(const adamw_scalars& scalars, bool decay, float* weight,
                             const float* gradient, float* first, float* second, std::size_t n);
 
 }  // namespace tequio::training::numerics

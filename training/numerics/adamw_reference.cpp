@@ -24,9 +24,10 @@ float clip_scale(double norm, double limit) {
     return norm <= limit || limit <= 0.0 ? 1.0F : static_cast<float>(limit / norm);
 }
 
-void adamw_update_reference(const adamw_scalars& scalars, bool decay, float* weight,
+bool adamw_update_reference(const adamw_scalars& scalars, bool decay, float* weight,
                             const float* gradient, float* first, float* second, std::size_t n) {
     const adamw_scalars& s = scalars;
+    bool all = true;
     for (std::size_t i = 0; i < n; ++i) {
         const float g = gradient[i] * s.clip;
         const float m = flush(fused(s.beta1, first[i], s.one_minus_beta1 * g));
@@ -37,7 +38,9 @@ void adamw_update_reference(const adamw_scalars& scalars, bool decay, float* wei
         first[i] = m;
         second[i] = v;
         weight[i] = flush(fused(0.0F - s.rate, u, w));
+        all = all && finite(weight[i]);
     }
+    return all;
 }
 
 }  // namespace tequio::training::numerics

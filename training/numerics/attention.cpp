@@ -20,10 +20,6 @@
 namespace tequio::training::numerics {
 namespace {
 
-constexpr std::size_t rounded(std::size_t n, std::size_t step) {
-    return (n + step - 1) / step * step;
-}
-
 /// Query rows computed at a time; both divide a panel. Forward, their scores stay in the first
 /// cache; backward, a strip is also how far sums over queries go between two visits of memory.
 constexpr std::size_t backward_strip = 64;

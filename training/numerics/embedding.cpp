@@ -1,5 +1,7 @@
 #include "training/numerics/embedding.hpp"
 
+#include <bit>
+
 #include "training/numerics/elementwise.hpp"
 #include "training/numerics/float_bits.hpp"
 #include "training/numerics/split.hpp"
@@ -45,6 +47,39 @@ void position_backward(const float* dx, std::size_t tokens, std::size_t time, fl
             float* __restrict row = dpositions + p % time * width;
             const float* __restrict add = dx + p * width;
             for (std::size_t j = begin; j < end; ++j) row[j] = row[j] + add[j];
+        }
+    });
+}
+
+namespace {
+
+/// True if flush(x + 0) is another number than x for some x: the bits of -0 and of subnormals, and
+/// of nothing else, are from 1 to 2^23 - 1 above a sign's. (Written so that compilers vectorise
+/// it.)
+bool flushing_changes(const float* x, std::size_t n) {
+    std::uint32_t changes = 0;
+    for (std::size_t j = 0; j < n; ++j) {
+        const auto bits = std::bit_cast<std::uint32_t>(x[j]);
+        const std::uint32_t small = (bits & 0x7f800000U) == 0 ? 1U : 0U;
+        changes |= bits == 0 ? 0U : small;
+    }
+    return changes != 0;
+}
+
+}  // namespace
+
+void add_sparse_rows(std::span<const std::uint32_t> slots, const float* rows, float* table,
+                     std::size_t width, executor& run) {
+    run.note({"embedding uses", slots.size() * width, 4 * slots.size() * width});
+    for_pieces(slots.size(), row_grain(width), run, [&](std::size_t begin, std::size_t end) {
+        for (std::size_t v = begin; v < end; ++v) {
+            float* __restrict row = table + v * width;
+            if (slots[v] != no_row) {
+                const float* __restrict x = rows + slots[v] * width;
+                for (std::size_t j = 0; j < width; ++j) row[j] = flush(x[j] + row[j]);
+            } else if (flushing_changes(row, width)) {
+                for (std::size_t j = 0; j < width; ++j) row[j] = flush(row[j]);
+            }
         }
     });
 }

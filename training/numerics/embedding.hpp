@@ -31,4 +31,14 @@ void position_backward(const float* dx, std::size_t tokens, std::size_t time, fl
 void position_backward_reference(const float* dx, std::size_t tokens, std::size_t time,
                                  float* dpositions, std::size_t width);
 
+/// A row of the table that `add_sparse_rows` has no row to add to.
+inline constexpr std::uint32_t no_row = 0xffffffff;
+
+/// table[v] = flush(x[v] + table[v]) for each v, where x[v] = rows[slots[v]], or +0 for `no_row`.
+/// slots: (vocabulary); table: (vocabulary, width). Where nothing changes nothing is written.
+void add_sparse_rows(std::span<const std::uint32_t> slots, const float* rows, float* table,
+                     std::size_t width, executor& run);
+void add_sparse_rows_reference(std::span<const std::uint32_t> slots, const float* rows,
+                               float* table, std::size_t width);
+
 }  // namespace tequio::training::numerics

@@ -34,4 +34,14 @@ void position_backward_reference(const float* dx, std::size_t tokens, std::size_
     }
 }
 
+void add_sparse_rows_reference(std::span<const std::uint32_t> slots, const float* rows,
+                               float* table, std::size_t width) {
+    for (std::size_t v = 0; v < slots.size(); ++v) {
+        for (std::size_t j = 0; j < width; ++j) {
+            const float x = slots[v] == no_row ? 0.0F : rows[slots[v] * width + j];
+            table[v * width + j] = flush(x + table[v * width + j]);
+        }
+    }
+}
+
 }  // namespace tequio::training::numerics

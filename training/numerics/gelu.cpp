@@ -5,7 +5,10 @@
 #include <hwy/foreach_target.h>
 #include <hwy/highway.h>
 
+#include <algorithm>
+
 #include "training/numerics/gelu.hpp"
+#include "training/numerics/reduce.hpp"
 #include "training/numerics/split.hpp"
 #include "training/numerics/vector_math_inl.hpp"
 
@@ -63,6 +66,13 @@ void gelu_backward_range(const float* x, const float* dout, float* dx, std::size
         n, dx, [](const auto& a, const auto& dy) HWY_ATTR { return gelu_slope(a, dy); }, x, dout);
 }
 
+/// gelu_backward_range of a row, added to `sums`.
+void gelu_backward_row(const float* x, const float* dout, float* dx, float* sums, std::size_t n) {
+    gelu_backward_range(x, dout, dx, n);
+    map(
+        n, sums, [](vector s, vector a) HWY_ATTR { return hn::Add(s, a); }, sums, dx);
+}
+
 }  // namespace tequio::training::numerics::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
 #endif
@@ -90,6 +100,12 @@ void gelu_backward_range(const float* x, const float* dout, float* dx, std::size
     gelu_backward_reference(x, dout, dx, n);
 }
 
+void gelu_backward_row(const float* x, const float* dout, float* dx, float* sums, std::size_t n) {
+    TEQUIO_RETURN_VECTOR(gelu_backward_row(x, dout, dx, sums, n));
+    gelu_backward_reference(x, dout, dx, n);
+    for (std::size_t j = 0; j < n; ++j) sums[j] = sums[j] + dx[j];
+}
+
 }  // namespace
 
 void gelu_forward(const float* x, float* out, std::size_t n, executor& run) {
@@ -114,6 +130,32 @@ void gelu_backward(const float* x, const float* dout, float* dx, std::size_t n, 
     for_pieces(n, element_grain, run, [&](std::size_t begin, std::size_t end) {
         gelu_backward_range(x + begin, dout + begin, dx + begin, end - begin);
     });
+}
+
+void bias_gelu_backward(const float* x, const float* dout, float* dx, float* dbias, bool accumulate,
+                        std::size_t rows, std::size_t columns, std::span<std::byte> workspace,
+                        executor& run) {
+    const std::size_t panels = panels_of(rows);
+    if (panels < run.threads()) {
+        // Too few panels to share out.
+        gelu_backward(x, dout, dx, rows * columns, run);
+        return column_sums({dx, columns}, rows, columns, accumulate, dbias, run);
+    }
+    run.note({"gelu backward and bias", (gelu_flops + 12) * rows * columns, 12 * rows * columns});
+    const std::size_t step = rounded(columns, 16);
+    float* sums = aligned_part(workspace, panels * step, 0);
+    for_pieces(panels, 1, run, [&](std::size_t begin, std::size_t end) {
+        std::fill(sums + begin * step, sums + end * step, 0.0F);
+        for (std::size_t i = begin * panel_length; i < std::min(rows, end * panel_length); ++i) {
+            gelu_backward_row(x + i * columns, dout + i * columns, dx + i * columns,
+                              sums + i / panel_length * step, columns);
+        }
+    });
+    add_panels(sums, panels, step, accumulate, dbias, columns);
+}
+
+std::size_t bias_gelu_workspace_bytes(std::size_t rows, std::size_t columns) {
+    return panels_of(rows) * rounded(columns, 16) * sizeof(float) + part_alignment;
 }
 
 }  // namespace tequio::training::numerics

@@ -11,6 +11,7 @@
 /// Source: Hendrycks and Gimpel 2016, section 2; Hugging Face "gelu_new".
 
 #include <cstddef>
+#include <span>
 
 #include "training/executor.hpp"
 
@@ -30,5 +31,16 @@ void bias_gelu_forward_reference(const float* x, const float* bias, float* pre, 
 /// dx[i] = flush(dout[i] * gelu'(x[i])). dx may be dout.
 void gelu_backward(const float* x, const float* dout, float* dx, std::size_t n, executor& run);
 void gelu_backward_reference(const float* x, const float* dout, float* dx, std::size_t n);
+
+/// `gelu_backward` over (rows, columns) and `column_sums` (reduce.hpp) of its dx into dbias
+/// (columns), in one pass. Threads take panels of 256 rows. workspace: `bias_gelu_workspace_bytes`.
+void bias_gelu_backward(const float* x, const float* dout, float* dx, float* dbias, bool accumulate,
+                        std::size_t rows, std::size_t columns, std::span<std::byte> workspace,
+                        executor& run);
+void bias_gelu_backward_reference(const float* x, const float* dout, float* dx, float* dbias,
+                                  bool accumulate, std::size_t rows, std::size_t columns);
+
+/// Any alignment. Monotonic in both.
+std::size_t bias_gelu_workspace_bytes(std::size_t rows, std::size_t columns);
 
 }  // namespace tequio::training::numerics

@@ -2,6 +2,7 @@
 #include "training/numerics/gelu.hpp"
 #include "training/numerics/math.hpp"
 #include "training/numerics/math_constants.hpp"
+#include "training/numerics/reduce.hpp"
 
 namespace tequio::training::numerics {
 
@@ -40,6 +41,12 @@ void gelu_backward_reference(const float* x, const float* dout, float* dx, std::
         const float slope = fused(x[i] * (s * (1.0F - s)), dz, s);
         dx[i] = flush(dout[i] * slope);
     }
+}
+
+void bias_gelu_backward_reference(const float* x, const float* dout, float* dx, float* dbias,
+                                  bool accumulate, std::size_t rows, std::size_t columns) {
+    gelu_backward_reference(x, dout, dx, rows * columns);
+    column_sums_reference({dx, columns}, rows, columns, accumulate, dbias);
 }
 
 }  // namespace tequio::training::numerics

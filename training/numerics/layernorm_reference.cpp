@@ -2,6 +2,7 @@
 #include <cmath>
 #include <vector>
 
+#include "training/numerics/elementwise.hpp"
 #include "training/numerics/float_bits.hpp"
 #include "training/numerics/layernorm.hpp"
 #include "training/numerics/reduce.hpp"
@@ -24,6 +25,14 @@ void layernorm_forward_reference(const float* x, const float* gain, const float*
         mean[i] = average;
         inverse_deviation[i] = r;
     }
+}
+
+void residual_layernorm_forward_reference(const float* x, const float* bias, const float* residual,
+                                          float* sum, const float* gain, const float* offset,
+                                          float* out, float* mean, float* inverse_deviation,
+                                          std::size_t rows, std::size_t width) {
+    add_bias_residual_reference(x, bias, residual, sum, rows, width);
+    layernorm_forward_reference(sum, gain, offset, out, mean, inverse_deviation, rows, width);
 }
 
 void layernorm_backward_reference(const float* x, const float* gain, const float* mean,
@@ -61,6 +70,19 @@ void layernorm_parameter_gradients_reference(const float* x, const float* mean,
     }
     column_sums_reference({products.data(), width}, rows, width, accumulate, dgain);
     column_sums_reference({dout, width}, rows, width, accumulate, doffset);
+}
+
+void layernorm_backward_and_sums_reference(const float* x, const float* gain, const float* mean,
+                                           const float* inverse_deviation, const float* dout,
+                                           const float* residual, float* dx,
+                                           const layernorm_sums& sums, std::size_t rows,
+                                           std::size_t width) {
+    // In this order: dx may be dout.
+    layernorm_parameter_gradients_reference(x, mean, inverse_deviation, dout, sums.dgain,
+                                            sums.doffset, rows, width, sums.accumulate);
+    layernorm_backward_reference(x, gain, mean, inverse_deviation, dout, residual, dx, rows, width);
+    if (sums.dx_sums == nullptr) return;
+    column_sums_reference({dx, width}, rows, width, sums.accumulate, sums.dx_sums);
 }
 
 }  // namespace tequio::training::numerics

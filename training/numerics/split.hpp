@@ -9,8 +9,14 @@
 
 #include "base/ensure.hpp"
 #include "training/executor.hpp"
+#include "training/numerics/gemm.hpp"
 
 namespace tequio::training::numerics {
+
+/// The next multiple of `step`.
+constexpr std::size_t rounded(std::size_t n, std::size_t step) {
+    return (n + step - 1) / step * step;
+}
 
 /// Elements, and columns, of a task.
 inline constexpr std::size_t element_grain = 32768;
@@ -44,6 +50,22 @@ inline float* aligned_part(std::span<std::byte> workspace, std::size_t floats, u
     const std::size_t begin = skip + thread * floats * sizeof(float);
     base::ensure(begin + floats * sizeof(float) <= workspace.size(), "a workspace is large enough");
     return reinterpret_cast<float*>(workspace.data() + begin);
+}
+
+/// Panels along a sum over `rows` rows.
+constexpr std::size_t panels_of(std::size_t rows) {
+    return (rows + panel_length - 1) / panel_length;
+}
+
+/// The end of column sums whose panels were summed apart: out[j] (+)= sums[j], sums[step + j], ...
+/// ascending.
+inline void add_panels(const float* sums, std::size_t panels, std::size_t step, bool accumulate,
+                       float* out, std::size_t columns) {
+    for (std::size_t j = 0; j < columns; ++j) {
+        float total = accumulate ? out[j] : 0.0F;
+        for (std::size_t p = 0; p < panels; ++p) total = total + sums[p * step + j];
+        out[j] = total;
+    }
 }
 
 }  // namespace tequio::training::numerics
