@@ -12,6 +12,10 @@ namespace {
 
 constexpr std::uint32_t open_bit = 0x8000'0000u;
 
+/// Bits of `share::taken` that count tasks.
+constexpr unsigned taken_bits = 24;
+constexpr std::uint64_t taken_mask = (std::uint64_t{1} << taken_bits) - 1;
+
 /// Turns of a spin before sleeping: about 40 microseconds on the processors at hand, some sections'
 /// distance inside a step, and less than the 50 microseconds that waking a thread can take (guess).
 constexpr int spin_turns = 1000;
@@ -28,7 +32,8 @@ void relax() {
 
 }  // namespace
 
-compute_pool::compute_pool(unsigned threads, thread_gate* gate) : threads_(threads), gate_(gate) {
+compute_pool::compute_pool(unsigned threads, thread_gate* gate)
+    : threads_(threads), gate_(gate), shares_(std::make_unique<share[]>(threads)) {
     base::ensure(threads >= 1 && threads < open_bit, "a pool has at least one thread");
     training::prepare_compute_thread();
     helpers_left_.store(threads - 1);
@@ -53,12 +58,13 @@ compute_pool::~compute_pool() {
 }
 
 void compute_pool::run(std::size_t tasks, training::task_ref body) {
+    base::ensure(tasks < taken_mask, "tasks can be counted");
     base::ensure(!inside_section, "a task started a parallel section of its own");
     base::ensure(!running_.exchange(true, std::memory_order_acquire),
                  "two threads run sections of one pool");
     body_ = &body;
     tasks_ = tasks;
-    next_task_.store(0, std::memory_order_relaxed);
+    ++number_;
     if (threads_ > 1 && tasks > 1) {
         // Sequentially consistent: either the helper that goes to sleep sees the open section, or
         // `sleepers_` below counts it.
@@ -90,14 +96,37 @@ void compute_pool::do_tasks(unsigned index) {
                 continue;
             }
         }
-        const auto task = next_task_.fetch_add(1, std::memory_order_relaxed);
-        if (task >= tasks_) {
+        std::size_t task = 0;
+        if (!take_task(index, task)) {
             close_section();
             break;
         }
         (*body_)(task, index);
     }
     inside_section = false;
+}
+
+bool compute_pool::take_task(unsigned index, std::size_t& task) {
+    for (unsigned i = 0; i < threads_; ++i) {
+        if (take_from((index + i) % threads_, task)) return true;
+    }
+    return false;
+}
+
+bool compute_pool::take_from(unsigned whose, std::size_t& task) {
+    const std::size_t first = tasks_ * whose / threads_;
+    const std::size_t size = tasks_ * (whose + std::size_t{1}) / threads_ - first;
+    auto& word = shares_[whose].taken;
+    auto seen = word.load(std::memory_order_relaxed);
+    while (true) {
+        const auto taken = seen >> taken_bits == number_ ? seen & taken_mask : 0;
+        if (taken >= size) return false;
+        if (word.compare_exchange_weak(seen, (number_ << taken_bits) | (taken + 1),
+                                       std::memory_order_relaxed)) {
+            task = first + taken;
+            return true;
+        }
+    }
 }
 
 void compute_pool::help(unsigned index) {

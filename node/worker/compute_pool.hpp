@@ -6,6 +6,10 @@
 /// must open in about a microsecond; but the machine belongs to somebody else, so idle threads
 /// sleep in the kernel after a short spin, and a section never waits for a thread that has not
 /// come: the others do its tasks.
+///
+/// A thread begins with its own part of the tasks, the same part of every section, and helps others
+/// when it is done: what it wrote in one section (rows of tokens) then lies in its own cache when
+/// the next one reads it.
 
 #include <atomic>
 #include <cstdint>
@@ -45,6 +49,8 @@ private:
     void leave_section();
     void close_section();
     void do_tasks(unsigned index);
+    bool take_task(unsigned index, std::size_t& task);
+    bool take_from(unsigned whose, std::size_t& task);
     void sleep_until_work();
     void wait_for_helpers();
     void check_environment();
@@ -55,7 +61,14 @@ private:
     // The section in hand. Written by the caller while it is closed and nobody is inside.
     const training::task_ref* body_ = nullptr;
     std::size_t tasks_ = 0;
-    alignas(64) std::atomic<std::size_t> next_task_{0};
+    std::uint64_t number_ = 0;  ///< of the section
+
+    /// A thread's share of the tasks: a range of them, of which the first few are taken. Above the
+    /// low 24 bits the section's number: a share that shows another section's is untouched.
+    struct alignas(64) share {
+        std::atomic<std::uint64_t> taken{0};
+    };
+    std::unique_ptr<share[]> shares_;
 
     /// Top bit: the section is open. Below: helpers inside, the caller not counted.
     alignas(64) std::atomic<std::uint32_t> section_{0};

@@ -104,6 +104,28 @@ BOOST_AUTO_TEST_CASE(what_a_section_wrote_is_visible_to_the_next) {
     BOOST_TEST(sum == values.size() * sections);
 }
 
+BOOST_AUTO_TEST_CASE(a_thread_begins_with_its_own_share_and_then_helps_others) {
+    constexpr std::size_t tasks = 1000;
+    compute_pool pool(2);
+    std::array<std::atomic<std::size_t>, 2> begun{tasks, tasks};
+    std::atomic<std::size_t> finished{0};
+    tally seen(tasks, 2);
+    pool.run(tasks, [&](std::size_t task, unsigned thread) {
+        std::size_t nothing = tasks;
+        if (begun[thread].compare_exchange_strong(nothing, task)) {
+            while (begun[1 - thread].load() == tasks) std::this_thread::yield();
+            // Thread 1 stays in its first task until everything else is done.
+            while (thread == 1 && finished.load() < tasks - 1) std::this_thread::yield();
+        }
+        seen(task, thread);
+        finished.fetch_add(1);
+    });
+    BOOST_TEST(begun[0].load() == 0u);
+    BOOST_TEST(begun[1].load() == tasks / 2);
+    BOOST_TEST(seen.each_task_ran_once());
+    BOOST_TEST(seen.tasks_of(0) == tasks - 1);
+}
+
 BOOST_AUTO_TEST_CASE(gate_keeps_threads_above_its_number_away) {
     thread_gate gate;
     gate.allow(2);
