@@ -31,15 +31,21 @@ private:
     std::vector<tensor_spec> tensors_;
 };
 
+/// Sequences that a network must take.
+struct batch_sizes {
+    std::uint64_t at_a_time = 0;  ///< at most
+    std::uint64_t step = 0;       ///< in all micro-batches of a step
+};
+
 /// One family. `model` is within the bounds of `recipe_limits` wherever it is asked for.
 struct model_family {
     std::string_view name;
     /// Number of values in `tensors`, without building the list.
     unsigned __int128 (*parameters)(const model_config& model);
     void (*tensors)(const model_config& model, tensor_list& out);
-    /// A network for at most `sequences` sequences at a time. When not training, layers share one
+    /// A network for batches of these sizes. When not training, layers share one
     /// set of buffers and there are no gradients. Sizes saturate.
-    std::unique_ptr<network_plan> (*plan)(const model_config& model, std::uint64_t sequences,
+    std::unique_ptr<network_plan> (*plan)(const model_config& model, const batch_sizes& sizes,
                                           bool training, unsigned threads, arena_plan& plan);
 };
 

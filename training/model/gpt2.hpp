@@ -8,10 +8,13 @@
 /// Source: Radford et al. 2019; Hugging Face modeling_gpt2.py.
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <vector>
 
+#include "training/model/embedding_use.hpp"
 #include "training/model/family.hpp"
+#include "training/model/layers.hpp"
 
 namespace tequio::training {
 
@@ -46,7 +49,7 @@ struct gpt2_layer_saved {
 /// Buffers of a model working on at most `sequences` sequences at a time. When not training, all
 /// layers share one set and there are no gradients.
 struct gpt2_plan final : network_plan {
-    gpt2_plan(const model_config& config, std::uint64_t at_most_sequences, bool for_training,
+    gpt2_plan(const model_config& config, const batch_sizes& sizes, bool for_training,
               unsigned threads, arena_plan& plan);
     std::unique_ptr<network> build(const state_layout& layout, const arena& memory,
                                    executor& run) const override;
@@ -61,8 +64,8 @@ struct gpt2_plan final : network_plan {
     arena_slice logits;                       ///< (head_rows, vocabulary)
     arena_slice product;                      ///< (tokens, d), product before its bias
     arena_slice d_residual, d_hidden, d_qkv;  ///< (tokens, d), (tokens, 4 d), (tokens, 3 d)
-    arena_slice embedding_use;  ///< (vocabulary, d): gradient of wte by its use as the embedding
-    arena_slice workspace;      ///< of gemm and attention
+    embedding_use_plan use;                   ///< gradient of wte by its use as the embedding
+    arena_slice workspace;                    ///< of gemm, attention and layernorm
 };
 
 /// Runs the plan. In `gradients`, wte's place takes the head's use of it until `finish`.
@@ -84,28 +87,40 @@ private:
         float* flat;
         bool first;
     };
-    struct sizes {
-        std::size_t sequences, time, tokens;
+    /// One of the norms: where its weights start in a flat array, and its buffers.
+    struct norm {
+        std::uint64_t weight, bias;
+        float *out, *mean, *deviation;
     };
-    sizes sizes_of(const batch_view& batch) const;
+    batch_shape shape(const batch_view& batch) const;
+    head_operands head(const float* parameters) const;
     float* at(arena_slice slice) const { return memory_.floats(slice).data(); }
     const float* layer_input(std::size_t layer) const;
-    void forward(const float* parameters, std::span<const std::uint32_t> tokens, sizes n);
-    void forward_attention(const float* parameters, std::size_t layer, sizes n);
-    void forward_mlp(const float* parameters, std::size_t layer, sizes n);
-    void head(const float* parameters, const batch_view& batch, float scale,
-              std::span<float> losses, const gradient_sums* gradients);
-    void backward_mlp(const float* parameters, std::size_t layer, sizes n,
+    /// In the order of the forward pass: ln_1 and ln_2 of layer i are 2 i and 2 i + 1, then ln_f.
+    norm norm_of(std::size_t index) const;
+    /// Ends a block: sum = residual + (product + bias), and its norm.
+    void join_residual(const float* parameters, std::uint64_t bias, const float* residual,
+                       float* sum, const norm& next, batch_shape n);
+    /// From the gradient by the norm's output (in `product`) to that by its input x (in
+    /// `d_residual`, to which it is added if `residual`); and the gradient of the bias, if any, of
+    /// the block that x comes from.
+    void norm_backward(const float* parameters, const norm& of, const float* x, bool residual,
+                       std::optional<std::uint64_t> bias_before, batch_shape n,
+                       const gradient_sums& gradients);
+    void forward(const float* parameters, std::span<const std::uint32_t> tokens, batch_shape n);
+    void forward_attention(const float* parameters, std::size_t layer, batch_shape n);
+    void forward_mlp(const float* parameters, std::size_t layer, batch_shape n);
+    void backward_mlp(const float* parameters, std::size_t layer, batch_shape n,
                       const gradient_sums& gradients);
-    void backward_attention(const float* parameters, std::size_t layer, sizes n,
+    void backward_attention(const float* parameters, std::size_t layer, batch_shape n,
                             const gradient_sums& gradients);
     /// y (rows, out) = x (rows, in) W (in, out); bias and flush as gemm's.
     void product(const float* x, const float* weight, const float* bias, bool flush, float* y,
                  std::size_t rows, std::size_t in, std::size_t out);
-    /// Gradients of such a product: dW (in, out) and db (out) are added to, dx (rows, in) written.
+    /// Gradients of such a product: dW (in, out) is added to, dx (rows, in) written.
     struct product_gradients {
         const float *x, *weight, *dy;
-        float *dweight, *dbias, *dx;
+        float *dweight, *dx;
         bool flush_dx;
     };
     void product_backward(const product_gradients& g, std::size_t rows, std::size_t in,
@@ -115,6 +130,7 @@ private:
     gpt2_tensors tensors_;
     const arena& memory_;
     std::span<std::byte> workspace_;
+    std::optional<embedding_use> use_;  // when training
     executor& run_;
 };
 

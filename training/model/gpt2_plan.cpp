@@ -4,34 +4,26 @@
 
 #include "training/model/gpt2.hpp"
 #include "training/numerics/attention.hpp"
+#include "training/numerics/gelu.hpp"
 #include "training/numerics/gemm.hpp"
+#include "training/numerics/layernorm.hpp"
 
 namespace tequio::training {
 namespace {
-
-/// Logits that exist at a time: enough rows to keep the products thick, few enough to stay in
-/// cache (measured: 8 MiB).
-constexpr std::uint64_t logits_floats_aim = std::uint64_t{1} << 21;
-
-std::uint64_t head_rows_of(std::uint64_t tokens, std::uint64_t vocabulary) {
-    const auto panels = std::max<std::uint64_t>(
-        1, logits_floats_aim / (std::max<std::uint64_t>(vocabulary, 1) * numerics::panel_length));
-    return std::min(panels * numerics::panel_length, tokens);
-}
 
 std::uint64_t workspace_bytes(const model_config& m, std::uint64_t sequences, std::uint64_t rows,
                               unsigned threads) {
     const auto tokens = sequences * m.context;
     const auto d = m.width;
-    std::uint64_t bytes = 0;
+    std::uint64_t bytes = head_workspace_bytes(rows, d, m.vocabulary, threads);
     // gemm's need is monotonic in each size, so these bound every product and its two gradients.
     for (const numerics::gemm_shape shape :
          {numerics::gemm_shape{tokens, 4 * d, d}, numerics::gemm_shape{tokens, d, 4 * d},
-          numerics::gemm_shape{4 * d, d, tokens}, numerics::gemm_shape{d, 4 * d, tokens},
-          numerics::gemm_shape{rows, m.vocabulary, d}, numerics::gemm_shape{rows, d, m.vocabulary},
-          numerics::gemm_shape{m.vocabulary, d, rows}}) {
+          numerics::gemm_shape{4 * d, d, tokens}, numerics::gemm_shape{d, 4 * d, tokens}}) {
         bytes = std::max<std::uint64_t>(bytes, numerics::gemm_workspace_bytes(shape, threads));
     }
+    bytes = std::max<std::uint64_t>(bytes, numerics::layernorm_workspace_bytes(tokens, d));
+    bytes = std::max<std::uint64_t>(bytes, numerics::bias_gelu_workspace_bytes(tokens, 4 * d));
     const numerics::attention_shape attention{sequences, m.context, m.heads, d / m.heads};
     return std::max<std::uint64_t>(bytes, numerics::attention_workspace_bytes(attention, threads));
 }
@@ -88,9 +80,9 @@ void tensors_of(const model_config& m, tensor_list& out) {
     }
 }
 
-std::unique_ptr<network_plan> plan_of(const model_config& model, std::uint64_t sequences,
+std::unique_ptr<network_plan> plan_of(const model_config& model, const batch_sizes& sizes,
                                       bool training, unsigned threads, arena_plan& plan) {
-    return std::make_unique<gpt2_plan>(model, sequences, training, threads, plan);
+    return std::make_unique<gpt2_plan>(model, sizes, training, threads, plan);
 }
 
 }  // namespace
@@ -131,9 +123,9 @@ gpt2_tensors gpt2_tensors_of(const state_layout& layout, std::uint64_t layers) {
     return t;
 }
 
-gpt2_plan::gpt2_plan(const model_config& config, std::uint64_t at_most_sequences, bool for_training,
+gpt2_plan::gpt2_plan(const model_config& config, const batch_sizes& sizes, bool for_training,
                      unsigned threads, arena_plan& plan)
-    : model(config), sequences(at_most_sequences), training(for_training) {
+    : model(config), sequences(sizes.at_a_time), training(for_training) {
     const auto tokens = saturating_product({sequences, model.context});
     const auto wide = saturating_product({tokens, model.width});
     head_rows = head_rows_of(tokens, model.vocabulary);
@@ -150,7 +142,8 @@ gpt2_plan::gpt2_plan(const model_config& config, std::uint64_t at_most_sequences
         d_residual = plan.floats(wide);
         d_hidden = plan.floats(saturating_product({wide, 4}));
         d_qkv = plan.floats(saturating_product({wide, 3}));
-        embedding_use = plan.floats(saturating_product({model.vocabulary, model.width}));
+        use = embedding_use_plan(model.vocabulary, model.width,
+                                 saturating_product({sizes.step, model.context}), tokens, plan);
     }
     workspace = plan.bytes(workspace_bytes(model, sequences, head_rows, threads));
 }

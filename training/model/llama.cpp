@@ -5,7 +5,6 @@
 
 #include "base/ensure.hpp"
 #include "training/numerics/attention.hpp"
-#include "training/numerics/elementwise.hpp"
 #include "training/numerics/embedding.hpp"
 #include "training/numerics/gemm.hpp"
 #include "training/numerics/rmsnorm.hpp"
@@ -24,6 +23,7 @@ llama::llama(const state_layout& layout, llama_plan plan, const arena& memory, e
       run_(run) {
     numerics::fill_rope_table(plan_.model.context, plan_.head_size, plan_.model.rope_theta,
                               at(plan_.cosine), at(plan_.sine));
+    if (plan_.training && plan_.model.tied) use_.emplace(plan_.use, memory);
 }
 
 batch_shape llama::shape(const batch_view& batch) const {
@@ -199,12 +199,15 @@ void llama::backward_attention(const float* p, std::size_t layer, batch_shape n,
 
 void llama::backward_embedding(std::span<const std::uint32_t> tokens,
                                const gradient_sums& gradients) {
+    const float* dx = at(plan_.d_residual);
+    if (use_) {
+        if (gradients.first) use_->clear();
+        return use_->add(tokens, dx, run_);
+    }
     const auto& m = plan_.model;
-    const std::span<float> use =
-        m.tied ? memory_.floats(plan_.embedding_use)
-               : std::span(gradients.flat + tensors_.embedding, m.vocabulary * m.width);
-    if (gradients.first) std::fill(use.begin(), use.end(), 0.0F);
-    numerics::embed_backward(tokens, at(plan_.d_residual), use.data(), m.width, run_);
+    const std::span<float> table(gradients.flat + tensors_.embedding, m.vocabulary * m.width);
+    if (gradients.first) std::fill(table.begin(), table.end(), 0.0F);
+    numerics::embed_backward(tokens, dx, table.data(), m.width, run_);
 }
 
 void llama::train(std::span<const float> parameters, const batch_view& batch, float scale,
@@ -231,11 +234,8 @@ void llama::train(std::span<const float> parameters, const batch_view& batch, fl
 }
 
 void llama::finish(std::span<float> gradients) {
-    if (!plan_.model.tied) return;
     // The two uses of the tied embedding, added once, in forward order.
-    const auto use = memory_.floats(plan_.embedding_use);
-    float* embedding = gradients.data() + tensors_.embedding;
-    numerics::add(use.data(), embedding, embedding, use.size(), run_);
+    if (use_) use_->add_to(gradients.data() + tensors_.embedding, run_);
 }
 
 void llama::evaluate(std::span<const float> parameters, const batch_view& batch,

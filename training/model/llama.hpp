@@ -9,9 +9,11 @@
 /// Source: Touvron et al. 2023; Hugging Face modeling_llama.py.
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <vector>
 
+#include "training/model/embedding_use.hpp"
 #include "training/model/family.hpp"
 #include "training/model/layers.hpp"
 
@@ -48,7 +50,7 @@ struct llama_layer_saved {
 /// Buffers of a model working on at most `sequences` sequences at a time. When not training, all
 /// layers share one set and there are no gradients.
 struct llama_plan final : network_plan {
-    llama_plan(const model_config& config, std::uint64_t at_most_sequences, bool for_training,
+    llama_plan(const model_config& config, const batch_sizes& sizes, bool for_training,
                unsigned threads, arena_plan& plan);
     std::unique_ptr<network> build(const state_layout& layout, const arena& memory,
                                    executor& run) const override;
@@ -66,9 +68,8 @@ struct llama_plan final : network_plan {
     arena_slice logits;                      ///< (head_rows, vocabulary)
     arena_slice product;                     ///< (tokens, d): what a projection gives
     arena_slice d_residual, d_gated, d_qkv;  ///< (tokens, d), (tokens, f), (tokens, d + 2 kd)
-    /// (vocabulary, d), tied: gradient of the embedding by its use as such.
-    arena_slice embedding_use;
-    arena_slice workspace;  ///< of gemm and attention
+    embedding_use_plan use;                  ///< tied: gradient of the embedding by its use as such
+    arena_slice workspace;                   ///< of gemm and attention
 };
 
 /// Runs the plan. In `gradients`, a tied embedding's place takes the head's use of it until
@@ -134,6 +135,7 @@ private:
     llama_tensors tensors_;
     const arena& memory_;
     std::span<std::byte> workspace_;
+    std::optional<embedding_use> use_;  // when training a tied model
     executor& run_;
 };
 

@@ -83,9 +83,9 @@ void tensors_of(const model_config& m, tensor_list& out) {
     }
 }
 
-std::unique_ptr<network_plan> plan_of(const model_config& model, std::uint64_t sequences,
+std::unique_ptr<network_plan> plan_of(const model_config& model, const batch_sizes& sizes,
                                       bool training, unsigned threads, arena_plan& plan) {
-    return std::make_unique<llama_plan>(model, sequences, training, threads, plan);
+    return std::make_unique<llama_plan>(model, sizes, training, threads, plan);
 }
 
 }  // namespace
@@ -120,10 +120,10 @@ llama_tensors llama_tensors_of(const state_layout& layout, const model_config& m
     return t;
 }
 
-llama_plan::llama_plan(const model_config& config, std::uint64_t at_most_sequences,
-                       bool for_training, unsigned threads, arena_plan& plan)
+llama_plan::llama_plan(const model_config& config, const batch_sizes& sizes, bool for_training,
+                       unsigned threads, arena_plan& plan)
     : model(config),
-      sequences(at_most_sequences),
+      sequences(sizes.at_a_time),
       training(for_training),
       head_size(config.width / config.heads),
       kv_width(kv_width_of(config)) {
@@ -145,7 +145,8 @@ llama_plan::llama_plan(const model_config& config, std::uint64_t at_most_sequenc
         d_gated = plan.floats(saturating_product({tokens, model.hidden}));
         d_qkv = plan.floats(saturating_product({tokens, model.width + 2 * kv_width}));
         if (model.tied) {
-            embedding_use = plan.floats(saturating_product({model.vocabulary, model.width}));
+            use = embedding_use_plan(model.vocabulary, model.width,
+                                     saturating_product({sizes.step, model.context}), tokens, plan);
         }
     }
     workspace = plan.bytes(workspace_bytes(*this, threads));

@@ -19,7 +19,8 @@ trainer_plan::trainer_plan(const trainer_config& config, const state_layout& lay
       first(total.floats(layout.padded_size)),
       second(total.floats(layout.padded_size)),
       losses(total.floats(saturating_product({config.batch, config.model.context}))),
-      model(family_of(config.model).plan(config.model, config.micro_batch, true, threads, total)) {}
+      model(family_of(config.model)
+                .plan(config.model, {config.micro_batch, config.batch}, true, threads, total)) {}
 
 trainer::trainer(const trainer_config& config, const state_layout& layout, trainer_plan plan,
                  arena memory, executor& run)
@@ -104,9 +105,11 @@ std::optional<std::string> trainer::update(std::uint64_t number, double learning
     const auto second = memory_.floats(plan_.second);
     for (const auto& t : layout_.tensors) {
         const auto values = parameters.subspan(t.offset, t.size);
-        numerics::adamw_update(scalars, t.decay, values.data(), gradients.data() + t.offset,
-                               first.data() + t.offset, second.data() + t.offset, t.size, run_);
-        if (!numerics::all_finite(values, run_)) return t.name;
+        if (!numerics::adamw_update(scalars, t.decay, values.data(), gradients.data() + t.offset,
+                                    first.data() + t.offset, second.data() + t.offset, t.size,
+                                    run_)) {
+            return t.name;
+        }
     }
     return std::nullopt;
 }
