@@ -27,6 +27,7 @@
 #include "training/numerics/mxint8.hpp"
 #include "training/numerics/philox.hpp"
 #include "training/numerics/reduce.hpp"
+#include "training/numerics/relu.hpp"
 #include "training/numerics/rmsnorm.hpp"
 #include "training/numerics/rope.hpp"
 #include "training/numerics/swiglu.hpp"
@@ -401,6 +402,22 @@ std::string run_swiglu() {
     return out.digest();
 }
 
+std::string run_relu() {
+    inputs in(110);
+    results out;
+    training::serial_executor one;
+    const std::size_t rows = 7, columns = 77, n = rows * columns;
+    const auto x = in.numbers(n, 60);
+    const auto dy = in.numbers(n, 60);
+    const auto bias = in.numbers(columns, 60);
+    std::vector<float> y(n), dx(n);
+    numerics::bias_relu_forward(x.data(), bias.data(), y.data(), rows, columns, one);
+    numerics::relu_backward(y.data(), dy.data(), dx.data(), n, one);
+    out.add(y);
+    out.add(dx);
+    return out.digest();
+}
+
 /// In the order of the file.
 std::vector<std::pair<std::string, std::function<std::string()>>> all_cases() {
     using enum numerics::gemm_form;
@@ -451,6 +468,7 @@ std::vector<std::pair<std::string, std::function<std::string()>>> all_cases() {
         {"rmsnorm", run_rmsnorm},
         {"rope", run_rope},
         {"swiglu", run_swiglu},
+        {"relu", run_relu},
     };
 }
 

@@ -13,6 +13,7 @@
 #include "training/numerics/gelu.hpp"
 #include "training/numerics/layernorm.hpp"
 #include "training/numerics/reduce.hpp"
+#include "training/numerics/relu.hpp"
 
 namespace tequio::tests {
 namespace {
@@ -136,6 +137,53 @@ BOOST_AUTO_TEST_CASE(gelu_matches_the_reference) {
             require_same("gelu_backward", gradient.span(), dx);
             BOOST_REQUIRE(found.intact() && found_pre.intact() && gradient.intact());
         });
+    });
+}
+
+BOOST_AUTO_TEST_CASE(relu_matches_the_reference) {
+    base::rng rng = numerics_rng("relu");
+    over_lengths([&](hostile kind, std::size_t n) {
+        const auto x = hostile_numbers(kind, rng, 3 * n);
+        const auto dy = hostile_numbers(hostile::mixed, rng, 3 * n);
+        const auto bias = hostile_numbers(kind, rng, n);
+        std::vector<float> out(3 * n), dx(3 * n);
+        numerics::bias_relu_forward_reference(x.data(), bias.data(), out.data(), 3, n);
+        numerics::relu_backward_reference(out.data(), dy.data(), dx.data(), 3 * n);
+        BOOST_REQUIRE(no_flushable(out) && no_flushable(dx));
+        everywhere([&](training::executor& run) {
+            fenced found(3 * n, 1), in_place(x, 2), gradient(dy, 3);
+            numerics::bias_relu_forward(x.data(), bias.data(), found.data(), 3, n, run);
+            require_same("bias_relu_forward", found.span(), out);
+            numerics::bias_relu_forward(in_place.data(), bias.data(), in_place.data(), 3, n, run);
+            require_same("bias_relu_forward in place", in_place.span(), out);
+            numerics::relu_backward(found.data(), gradient.data(), gradient.data(), 3 * n, run);
+            require_same("relu_backward", gradient.span(), dx);
+            BOOST_REQUIRE(found.intact() && in_place.intact() && gradient.intact());
+        });
+    });
+}
+
+BOOST_AUTO_TEST_CASE(relu_is_zero_up_to_zero_and_lets_not_a_number_pass) {
+    const float infinity = std::numeric_limits<float>::infinity();
+    const std::vector<float> x{-1, -0.0F,    0,         0x1p-127F,    0x1p-126F,
+                               2,  infinity, -infinity, std::nanf("")};
+    const std::vector<float> bias(x.size(), 0.0F);
+    const std::vector<float> wanted{0, 0, 0, 0, 0x1p-126F, 2, infinity, 0};
+    const std::vector<float> ones(x.size(), 1.0F);
+    const std::vector<float> slopes{0, 0, 0, 0, 1, 1, 1, 0};
+    const auto check = [&](std::span<const float> out, std::span<const float> dx) {
+        require_same("relu", out.first(wanted.size()), wanted);
+        BOOST_TEST(std::isnan(out.back()));
+        require_same("slope of relu", dx.first(slopes.size()), slopes);
+    };
+    std::vector<float> out(x.size()), dx(x.size());
+    numerics::bias_relu_forward_reference(x.data(), bias.data(), out.data(), 1, x.size());
+    numerics::relu_backward_reference(out.data(), ones.data(), dx.data(), x.size());
+    check(out, dx);
+    everywhere([&](training::executor& run) {
+        numerics::bias_relu_forward(x.data(), bias.data(), out.data(), 1, x.size(), run);
+        numerics::relu_backward(out.data(), ones.data(), dx.data(), x.size(), run);
+        check(out, dx);
     });
 }
 
