@@ -37,9 +37,12 @@ private:
 
 }  // namespace
 
-base::result<training::tokenizer> read_tokenizer(const std::filesystem::path& path) {
-    TEQUIO_TRY(const auto json, read_file(path, training::tokenizer_json_max_bytes));
-    return training::tokenizer::from_json(base::as_bytes(json), path.filename().string());
+base::result<training::tokenizer> read_tokenizer(const std::filesystem::path& path,
+                                                 std::string* json) {
+    TEQUIO_TRY(auto text, read_file(path, training::tokenizer_json_max_bytes));
+    auto words = training::tokenizer::from_json(base::as_bytes(text), path.filename().string());
+    if (json != nullptr) *json = std::move(text);
+    return words;
 }
 
 base::result<job_input> read_job(const cli_context& context, const std::filesystem::path& path) {
@@ -55,7 +58,8 @@ base::result<job_input> read_job(const cli_context& context, const std::filesyst
     options.context = out.file.model.context;
     options.progress = [&](std::uint64_t done, std::uint64_t all) { return line.tell(done, all); };
     if (out.file.tokenizer != "bytes") {
-        TEQUIO_TRY(options.words, read_tokenizer(path.parent_path() / out.file.tokenizer));
+        const auto file_path = path.parent_path() / out.file.tokenizer;
+        TEQUIO_TRY(options.words, read_tokenizer(file_path, &out.tokenizer_json));
     }
     std::vector<mapped_file> maps;
     std::vector<training::source_file> sources;

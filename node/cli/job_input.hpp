@@ -4,6 +4,7 @@
 /// JOB.toml` begin with.
 
 #include <filesystem>
+#include <string>
 
 #include "node/cli/context.hpp"
 #include "training/dataset.hpp"
@@ -20,6 +21,7 @@ struct input_blob {
 struct job_input {
     training::job_file file;
     training::tokenised_data data;
+    std::string tokenizer_json;  ///< as read; empty for "bytes"
     training::recipe recipe;
 
     /// In the order of `training::task_blobs`.
@@ -31,7 +33,8 @@ struct job_input {
 /// 2, Ctrl-C (if caught) with 130.
 base::result<job_input> read_job(const cli_context& context, const std::filesystem::path& file);
 
-/// Reads a tokenizer.json. Errors name the file.
-base::result<training::tokenizer> read_tokenizer(const std::filesystem::path& path);
+/// Reads a tokenizer.json; leaves its text in `json` unless that is null. Errors name the file.
+base::result<training::tokenizer> read_tokenizer(const std::filesystem::path& path,
+                                                 std::string* json = nullptr);
 
 }  // namespace tequio::node

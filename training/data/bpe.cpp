@@ -154,7 +154,8 @@ base::result<void> bpe_tables::sort_by_bytes(const bpe_description& d) {
             "each token once");
     }
     for (const auto& token : d.added) {
-        const auto other = find(token.content);
+        // By spelling: " " is another token than the one that the alphabet spells for a space.
+        const auto other = find(bytes_of_spelling(token.content).value_or(""));
         if (!other || *other == token.id) continue;
         return refused("added_tokens " + quoted(token.content), "id " + std::to_string(token.id),
                        "its id in model.vocab, " + std::to_string(*other));

@@ -38,7 +38,7 @@ public:
 
     base::result<void> add(const source_file& file) {
         file_name_ = file.name;
-        csv_reader in(file.name, base::as_text(file.bytes));
+        csv_reader in(file.name, base::as_text(file.bytes), example_limits::inputs + 1);
         record fields;
         bool first = true;
         const auto before = out_.examples();
@@ -89,7 +89,7 @@ private:
     /// The first line of a file.
     base::result<void> meet_columns(const record& fields) {
         header_ = o_.header.value_or(!o_.label.empty() || looks_like_header(fields));
-        if (fields.size() < 2 || fields.size() > example_limits::inputs + 1) {
+        if (fields.size() < 2) {
             const bool other = fields[0].find_first_of(";\t") != std::string::npos;
             return refused(
                 0, std::to_string(fields.size()) + (fields.size() == 1 ? " field" : " fields"),

