@@ -1,5 +1,6 @@
 #include "training/data/json_files.hpp"
 
+#include <algorithm>
 #include <boost/json.hpp>
 #include <string>
 
@@ -15,6 +16,8 @@ namespace {
 
 constexpr std::size_t depth_max = 32;
 constexpr std::size_t splits_max = 16;
+/// A vocabulary of 2^20 tokens and as many merges, in the longer spelling, need half of it.
+constexpr std::ptrdiff_t values_max = std::ptrdiff_t{1} << 23;
 constexpr std::string_view byte_order_mark = "\xef\xbb\xbf";
 
 std::string text_of(const json::string& s) {
@@ -283,6 +286,15 @@ base::result<bpe_description> parse_tokenizer_json(base::byte_view bytes) {
         return fail(errc::bad_data, "found " + std::to_string(bytes.size()) +
                                         " bytes, allowed: at most " +
                                         std::to_string(tokenizer_json_max_bytes));
+    }
+    // A value takes 24 bytes and more of memory but may take two of the file.
+    const auto begins = std::count_if(bytes.begin(), bytes.end(), [](std::uint8_t c) {
+        return c == ',' || c == '[' || c == '{';
+    });
+    if (begins > values_max) {
+        return fail(errc::bad_data, "found " + std::to_string(begins) +
+                                        " commas and brackets, allowed: at most " +
+                                        std::to_string(values_max));
     }
     json::parse_options options;
     options.max_depth = depth_max;

@@ -422,6 +422,9 @@ BOOST_AUTO_TEST_CASE(hostile_json_is_refused_without_harm) {
     for (int i = 0; i < 1000; ++i) deep += "{\"a\":";
     BOOST_TEST(refused(deep));
     BOOST_TEST(refused("{\"model\": {\"type\": \"BPE\", \"vocab\": {\"\xff\": 0}}}"));
+    const auto many = tokenizer::from_json(base::as_bytes("[" + std::string(9000000, ',') + "]"));
+    BOOST_REQUIRE(!many);
+    BOOST_TEST(many.error().message().find("9000001 commas and brackets") != std::string::npos);
     const auto whole = tokenizer_json{.merges = {{"a", "b"}}, .special = {"<s>"}}.text();
     for (std::size_t n = 0; n < whole.size(); n += 13) BOOST_TEST(refused(whole.substr(0, n)));
 }
