@@ -7,7 +7,7 @@
 #include "node/cli/commands.hpp"
 #include "node/cli/job_input.hpp"
 #include "node/cli/measure.hpp"
-#include "node/io/files.hpp"
+#include "node/io/model_files.hpp"
 #include "node/worker/compute_pool.hpp"
 #include "training/sampling.hpp"
 
@@ -32,11 +32,12 @@ std::string as_utf8(std::string_view bytes) {
     return out;
 }
 
-base::result<mapped_file> open_part(const std::filesystem::path& folder, const char* name) {
-    auto file = mapped_file::open(folder / name);
-    if (file) return file;
-    return ends_with(exit_code::not_found,
-                     file.error().message() + "; a model folder is what `tequio job fetch` writes");
+base::result<mapped_model> open_folder(const std::filesystem::path& folder) {
+    auto files = mapped_model::open(folder);
+    if (files || !files.error().is(base::errc::io_failure)) return files;
+    return ends_with(
+        exit_code::not_found,
+        files.error().message() + "; a model folder is what `tequio job fetch` writes");
 }
 
 /// What the folder's model was trained on: its tokenizer.json, or single bytes where it has none.
@@ -63,9 +64,8 @@ base::result<training::tokenizer> tokenizer_of(const std::filesystem::path& fold
 
 base::result<void> sample_model(cli_context& context, const sample_command_options& o) {
     const std::filesystem::path folder(o.folder);
-    TEQUIO_TRY(const auto config, open_part(folder, "config.json"));
-    TEQUIO_TRY(const auto weights, open_part(folder, "model.safetensors"));
-    auto model = training::load_model_folder(config.bytes(), weights.bytes());
+    TEQUIO_TRY(const auto files, open_folder(folder));
+    auto model = training::load_model_folder(files.view());
     if (!model) return model.error().at(folder.string());
     TEQUIO_TRY(const auto words, tokenizer_of(folder, model->model));
     TEQUIO_TRY(const auto prompt, training::prompt_tokens(words, base::as_bytes(o.prompt)));

@@ -7,32 +7,44 @@
 #include <map>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/bytes.hpp"
 #include "base/result.hpp"
+#include "training/model_folder.hpp"
 #include "training/state.hpp"
 
 namespace tequio::training {
 
-/// Longest header that is read: 12,292 tensors (1,024 layers) need about 1.7 MiB.
+/// Longest header that is read: 16,384 tensors need about 2.2 MiB.
 inline constexpr std::uint64_t safetensors_header_max_bytes = std::uint64_t{4} << 20;
+/// Most tensors in one file: 1,024 layers of 14 and a few have 14,340.
+inline constexpr std::size_t safetensors_tensors_max = 16384;
 
-/// The tensors of `layout`, F32, in order of name, each of whose bytes follow those of the one
-/// before; the header is filled up with spaces to a multiple of 8 bytes. Deterministic.
-base::byte_vector write_safetensors(const state_layout& layout, std::span<const float> parameters);
+/// "F32" or "BF16".
+std::string_view safetensors_name(weight_type type);
+/// Bytes an element.
+std::uint64_t size_of(weight_type type);
+
+/// These tensors, whose values stand in `parameters` at their offsets, in the order given, each of
+/// whose bytes follow those of the one before; the header is filled up with spaces to a multiple of
+/// 8 bytes. Values are finite; bf16 rounds to nearest, ties to even. Deterministic.
+base::byte_vector write_safetensors(std::span<const tensor_spec> tensors,
+                                    std::span<const float> parameters,
+                                    weight_type type = weight_type::f32);
 
 /// One tensor of a file.
 struct safetensors_entry {
-    std::string type;                  ///< "F32"
+    std::string type;                  ///< "F32", "BF16", ...: one that the format has
     std::vector<std::uint64_t> shape;  ///< at most 8 dimensions
     base::byte_view bytes;             ///< view into the file
 };
 
-/// Entries by name. Errors: `errc::bad_state`, naming the tensor: a header that is too long or no
-/// JSON of the right form, offsets outside the file, overlapping, or leaving holes; a length that
-/// is not that of the shape (4-byte elements). `errc::not_in_version`: a type other than F32. Safe
-/// on any input.
+/// Entries by name. Errors: `errc::bad_state`, naming the tensor: a header that is too long, no
+/// JSON of the right form, or has a name twice; offsets outside the file, overlapping, or leaving
+/// holes; an unknown type; a length that is not that of type and shape. Safe on any input; what is
+/// allocated is at most a few times the header's bytes, which are there.
 base::result<std::map<std::string, safetensors_entry>> parse_safetensors(base::byte_view file);
 
 }  // namespace tequio::training
