@@ -4,6 +4,7 @@
 /// key is checked, and what this version lacks is refused by name.
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -21,15 +22,18 @@ namespace tequio::training {
 inline constexpr std::size_t job_file_size_max_bytes = 256 * 1024;
 inline constexpr std::size_t job_files_max = 1024;  ///< data files a job may name
 
-/// A checked job file. The data is not read yet: `model.vocabulary` is data.vocabulary or 256,
-/// until whoever reads the data sets it to that of `tokenised_data`.
+/// A checked job file. Data and weights are not read yet: `model.vocabulary` is that of the folder
+/// that `init_from` names, else data.vocabulary or 256, until whoever reads the data sets it to that
+/// of `tokenised_data`; `model.init` is for the shell to set.
 struct job_file {
     std::string name;
     std::string purpose;
     std::string data_license;
     std::string model_license;
+    std::string base_license;  ///< with `init_from` alone
     std::string readers;
     model_config model;
+    std::string init_from;           ///< folder of weights to start from; empty: they are drawn
     std::vector<std::string> files;  ///< relative paths, '/' between parts, none of them ".."
     file_kind data_kind = file_kind::text;  ///< of all files; text stands for JSONL too
     /// "bytes", or the relative path of a tokenizer.json; of text and token files.
@@ -46,7 +50,13 @@ struct job_file {
     bool operator==(const job_file&) const = default;
 };
 
-/// Reads a job file. `file_name` stands in messages.
+/// Reads config.json of the folder that a job file names in model.init_from, a path as it stands
+/// there (relative to the job file's folder, or absolute).
+using folder_reader = std::function<base::result<model_config>(const std::string& folder)>;
+
+/// Reads a job file. `file_name` stands in messages. With model.init_from the model's shape comes
+/// from `read_folder`: keys of the shape may be left out, those given must agree (a llama's context
+/// may be shorter), and job.base_license is required; without `read_folder` it is a fault.
 /// Errors: `errc::bad_job_file`, or `errc::not_in_version` when the first fault is a thing that
 /// this version lacks. The sentence has one line a fault, in the order of the file:
 ///
@@ -57,7 +67,8 @@ struct job_file {
 /// "bytes", data.shuffle true, a deadline of 7 days, micro_batch = batch, licences NOASSERTION; a
 /// llama's those of `fill_model_defaults`. Without default: job.name, model.family, layers, heads,
 /// width, context, data.files, train.lanes, rounds, inner_steps, batch.
-base::result<job_file> parse_job_file(std::string_view text, std::string_view file_name);
+base::result<job_file> parse_job_file(std::string_view text, std::string_view file_name,
+                                      const folder_reader& read_folder = {});
 
 /// What a job file may leave out of a model: of a llama kv_heads (as many as heads) and hidden (8/3
 /// of the width, rounded up to a multiple of 64), where they are 0. Other families: nothing.
@@ -72,8 +83,9 @@ struct task_seal {
     base::unix_time now;
     base::swarm_id swarm;
     base::public_key submitter;
-    std::string nonce;      ///< 32 hex digits of fresh randomness
-    std::string exactness;  ///< this program's identity
+    std::string nonce;                             ///< 32 hex digits of fresh randomness
+    std::string exactness;                         ///< this program's identity
+    std::optional<base::blob_ref> companion = {};  ///< see `task`
 };
 
 /// The task of a job file and its recipe. Errors: those of `check_task`; `errc::bad_task` when an

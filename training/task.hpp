@@ -62,6 +62,7 @@ struct task {
     std::string purpose;            ///< for people; may be empty
     std::string data_license;       ///< SPDX expression, as declared
     std::string model_license;      ///< SPDX expression
+    std::string base_license;       ///< of the weights started from; empty: they are drawn
     std::string readers = "swarm";  ///< swarm | everyone
     base::swarm_id swarm;           ///< zero: the nameless swarm of loopback peers
     base::public_key submitter;
@@ -110,7 +111,8 @@ struct task_circumstances {
 struct task_policy {
     std::vector<base::public_key> submitters;  ///< empty: any
     std::vector<base::public_key> blocked;
-    std::vector<std::string> licenses;  ///< of data and model, exact text; empty: any
+    /// Of data, model and weights started from, exact text; empty: any.
+    std::vector<std::string> licenses;
     std::uint64_t max_parameters = recipe_limits::parameters;
     std::uint64_t max_data_bytes = std::uint64_t{1} << 40;  ///< of all `task_blobs` together
 };

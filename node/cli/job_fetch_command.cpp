@@ -122,8 +122,8 @@ void add_job_fetch_command(cli_command& job, cli_context& context) {
     command->add_option("--out", o->out, "folder to write")->required();
     command->add_option("--round", o->round, "an earlier round");
     command->add_option("--dtype", o->dtype, "element type of the weights")
-        ->check(CLI::IsMember({"f32", "bf16"}))
-        ->capture_default_str();
+        ->one_of({"f32", "bf16"})
+        ->show_default();
     command->add_option("--max-shard-size", o->max_shard_size,
                         "several weight files of at most this size, like 2GiB");
     command->add_flag("--force", o->force, "overwrite a model that is there");

@@ -21,20 +21,23 @@ struct input_blob {
 struct job_input {
     training::job_file file;
     training::tokenised_data data;
-    std::string tokenizer_json;  ///< as read; empty for "bytes"
+    base::byte_vector init;  ///< weights to start from; empty when they are drawn
     training::recipe recipe;
+    /// tokenizer.json, for the trained model's folder; empty with the tokenizer "bytes".
+    base::byte_vector companion;
 
+    std::optional<base::blob_ref> companion_ref() const;
     /// In the order of `training::task_blobs`.
-    std::vector<input_blob> blobs() const { return {{data.config.tokens, data.tokens}}; }
+    std::vector<input_blob> blobs() const;
 };
 
-/// Reads the job file, the tokenizer and the data files beside it, and tokenises; shows how far it
-/// is where a person watches. Errors name file and line; those of the job file end with exit code
-/// 2, Ctrl-C (if caught) with 130.
+/// Reads the job file, the tokenizer, the data files beside it and the folder of weights to start
+/// from, and tokenises; shows how far it is where a person watches. Errors name file and line;
+/// those of the job file end with exit code 2, Ctrl-C (if caught) with 130.
 base::result<job_input> read_job(const cli_context& context, const std::filesystem::path& file);
 
-/// Reads a tokenizer.json; leaves its text in `json` unless that is null. Errors name the file.
+/// Reads a tokenizer.json; leaves its bytes in `json` unless that is null. Errors name the file.
 base::result<training::tokenizer> read_tokenizer(const std::filesystem::path& path,
-                                                 std::string* json = nullptr);
+                                                 base::byte_vector* json = nullptr);
 
 }  // namespace tequio::node

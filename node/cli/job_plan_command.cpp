@@ -44,7 +44,7 @@ base::result<plan> make_plan(const job_input& job, const plan_options& o) {
     out.cost = training::cost_of(job.recipe);
     out.traffic = training::round_traffic_of(job.recipe, o.nodes);
     out.memory_bytes = job_memory_bytes(job.recipe, o.threads);
-    out.disk_bytes = training::disk_bytes_needed(job.recipe, job.file.keep);
+    out.disk_bytes = training::disk_bytes_needed(job.recipe, job.file.keep) + job.companion.size();
     compute_pool pool(o.threads);
     TEQUIO_TRY(out.rate,
                measure_steps(preset_of(job.recipe), pool, {1, 2, 1000, std::chrono::seconds(1)}));
@@ -59,6 +59,8 @@ json::object as_json(const job_input& job, const plan_options& o, const plan& p)
             {"parameters", p.cost.parameters},
             {"training_tokens", p.cost.lane_tokens * train.lanes * train.rounds},
             {"data_bytes", p.cost.data_bytes},
+            {"init_bytes", p.cost.init_bytes},
+            {"companion_bytes", job.companion.size()},
             {"memory_bytes", p.memory_bytes},
             {"disk_bytes", p.disk_bytes},
             {"contribution_bytes", p.cost.contribution_bytes},
@@ -87,6 +89,9 @@ void print(const job_input& job, const plan_options& o, const plan& p) {
     line("parameters", std::to_string(p.cost.parameters));
     line("data",
          std::to_string(job.recipe.data.token_count) + " tokens, " + size(p.cost.data_bytes));
+    if (p.cost.init_bytes != 0) {
+        line("starts from", job.file.init_from + ", " + size(p.cost.init_bytes));
+    }
     line("training", std::to_string(train.rounds) + " rounds of " + std::to_string(train.lanes) +
                          " lanes of " + std::to_string(train.inner_steps) + " steps: " +
                          std::to_string(p.cost.lane_tokens * train.lanes * train.rounds) +

@@ -12,6 +12,7 @@
 #include "node/cli/job_input.hpp"
 #include "node/cli/measure.hpp"
 #include "node/cli/replay_report.hpp"
+#include "node/io/model_files.hpp"
 #include "node/worker/job_replay.hpp"
 #include "training/errc.hpp"
 #include "training/model_folder.hpp"
@@ -41,7 +42,9 @@ struct replay_command_options {
 struct replay_job {
     training::recipe recipe;
     training::run_card card;
-    std::vector<unique_fd> blobs;            ///< of the recipe
+    std::vector<unique_fd> blobs;  ///< of the recipe
+    std::optional<base::blob_ref> companion;
+    unique_fd companion_file;                ///< open if it was found
     std::vector<chronicle_entry> chronicle;  ///< to compare with; may be shorter than the job
     bool has_chronicle = false;
 };
@@ -57,7 +60,9 @@ void describe(replay_job& job, const training::task& t) {
     job.card.purpose = t.purpose;
     job.card.data_license = t.data_license;
     job.card.model_license = t.model_license;
+    job.card.base_license = t.base_license;
     job.card.task = training::task_id_of(t);
+    job.companion = t.companion;
 }
 
 base::result<unique_fd> open_file(const std::filesystem::path& path) {
@@ -92,6 +97,8 @@ base::result<void> find_blobs(const cli_context& context, const replay_command_o
         TEQUIO_TRY(auto file, find_blob(context, o, ref));
         job.blobs.push_back(std::move(file));
     }
+    if (o.out.empty() || !job.companion) return {};
+    TEQUIO_TRY(job.companion_file, find_blob(context, o, *job.companion));
     return {};
 }
 
@@ -104,10 +111,15 @@ base::result<replay_job> read_job_file(const cli_context& context,
     job.card.purpose = input.file.purpose;
     job.card.data_license = input.file.data_license;
     job.card.model_license = input.file.model_license;
+    job.card.base_license = input.file.base_license;
     const auto blobs = input.blobs();
     for (std::size_t i = 0; i < training::recipe_blobs(job.recipe).size(); ++i) {
         TEQUIO_TRY(auto file, make_sealed_file("tequio-blob", blobs[i].bytes));
         job.blobs.push_back(std::move(file));
+    }
+    job.companion = input.companion_ref();
+    if (job.companion) {
+        TEQUIO_TRY(job.companion_file, make_sealed_file("tequio-blob", input.companion));
     }
     return job;
 }
@@ -221,13 +233,25 @@ base::result<void> write_model(const replay_command_options& o, const replay_job
     card.tokens = training::lane_tokens(job.recipe) * job.recipe.train.lanes * card.rounds_done;
     card.loss = comparison.loss();
     card.validation_loss = comparison.validation_loss();
-    const auto files =
-        training::write_model_folder(job.recipe.model, replay.state().parameters, card);
+    training::folder_options form;
+    form.tokenizer_file = job.companion.has_value();
+    auto files =
+        training::write_model_folder(job.recipe.model, replay.state().parameters, card, form);
+    if (job.companion) {
+        TEQUIO_TRY(const auto map, memory_map::of(job.companion_file.get(), job.companion->size,
+                                                  memory_map::access::read));
+        if (base::blob_ref_of(map.bytes()) != *job.companion) {
+            return ends_with(exit_code::verification_failed,
+                             "the tokenizer is not the task's " + job.companion->text());
+        }
+        files[training::tokenizer_file_name].assign(map.bytes().begin(), map.bytes().end());
+    }
     std::error_code ec;
     std::filesystem::create_directories(o.out, ec);
     for (const auto& [name, bytes] : files) {
         TEQUIO_CHECK(write_file(std::filesystem::path(o.out) / name, bytes));
     }
+    remove_other_weights(o.out, files);
     return {};
 }
 
@@ -250,7 +274,6 @@ base::result<void> check_research(const cli_context& context, replay_command_opt
 }
 
 base::result<void> check_outputs(const replay_command_options& o) {
-    std::error_code ec;
     if (o.slices != 1) {
         return ends_with(exit_code::usage, "--slices is not in this version (has: 1)");
     }
@@ -258,8 +281,7 @@ base::result<void> check_outputs(const replay_command_options& o) {
         return ends_with(exit_code::usage,
                          "--write-chronicle writes whole chronicles: no --rounds");
     }
-    const auto model = std::filesystem::path(o.out) / "model.safetensors";
-    if (o.out.empty() || o.force || !std::filesystem::exists(model, ec)) return {};
+    if (o.out.empty() || o.force || !holds_model(o.out)) return {};
     return ends_with(exit_code::usage, o.out + " holds a model already; --force overwrites it");
 }
 

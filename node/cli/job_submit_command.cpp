@@ -81,6 +81,7 @@ base::result<training::task> seal(const job_input& input, const base::signing_ke
     seal.submitter = submitter.public_part();
     seal.nonce = p2p::fresh_entropy().hex().substr(0, 32);
     seal.exactness = field("exactness");
+    seal.companion = input.companion_ref();
     return training::make_task(input.file, input.recipe, seal);
 }
 
@@ -93,7 +94,11 @@ base::result<void> submit(cli_context& context, const submit_options& options) {
     TEQUIO_TRY(const auto task, seal(input, submitter, status.as_object()));
     TEQUIO_TRY(const auto note, training::sign_task(task, submitter));
     context.say("Whoever takes part can read the data (" +
-                base::human_size(input.data.config.tokens.size) + ") and the trained weights" +
+                base::human_size(input.data.config.tokens.size) + ")" +
+                (input.init.empty() ? std::string()
+                                    : ", the weights to start from (" +
+                                          base::human_size(input.init.size()) + ")") +
+                " and the trained weights" +
                 (task.readers == "everyone" ? "; this job asks everyone." : "."));
     TEQUIO_CHECK(hand_over(context, daemon, input.blobs()));
     TEQUIO_TRY(const auto answer, daemon.request_json("POST", "/api/v1/jobs", note.encode()));

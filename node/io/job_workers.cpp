@@ -52,6 +52,7 @@ training::run_card card_of(const training::task& task, const base::task_id& id,
     card.purpose = task.purpose;
     card.data_license = task.data_license;
     card.model_license = task.model_license;
+    card.base_license = task.base_license;
     card.task = id;
     card.recipe = training::recipe_id_of(task.work);
     card.state = facts.state_digest;
@@ -310,8 +311,11 @@ void job_workers::export_final(const export_model& what) {
     storage_.run([this, task = j->task, id = what.task, facts = what.facts,
                   copy]() -> storage_thread::continuation {
         model_exported out{id, {}, {}};
+        training::folder_options form;
+        form.tokenizer_file = task->companion.has_value();
+        if (task->companion) out.files[training::tokenizer_file_name] = *task->companion;
         const auto files =
-            training::write_model_folder(task->work.model, *copy, card_of(*task, id, facts));
+            training::write_model_folder(task->work.model, *copy, card_of(*task, id, facts), form);
         for (const auto& [name, bytes] : files) {
             const auto ref = blobs_.put(bytes);
             if (!ref) {

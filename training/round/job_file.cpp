@@ -1,6 +1,7 @@
 #include "training/job_file.hpp"
 
 #include <algorithm>
+#include <utility>
 
 #include "base/text.hpp"
 #include "training/errc.hpp"
@@ -15,7 +16,10 @@ namespace {
 using kind = toml_value::kind;
 
 constexpr std::string_view license_default = "NOASSERTION";  // SPDX: nothing was declared
+constexpr std::size_t path_max_bytes = 4096;
 constexpr std::array<std::string_view, 2> readers_has{"swarm", "everyone"};
+constexpr std::string_view folder_allowed =
+    "a folder with config.json and safetensors, as `tequio job fetch` writes it";
 constexpr std::string_view deadline_allowed =
     "a duration like \"7d\" (1s to 366d) or a time like \"2026-11-23T06:28:00Z\"";
 
@@ -32,7 +36,106 @@ void read_job(job_reader& in, job_file& job) {
     text("data_license", job.data_license, license_is_valid, license_allowed);
     text("model_license", job.model_license, license_is_valid, license_allowed);
     in.word("readers", job.readers, word_choice{readers_has, {}});
-    in.lacking("base_license", "models trained from scratch");
+    in.text("base_license", job.base_license, license_allowed);
+}
+
+/// The licence goes with weights that somebody made (`starts_from`), and with no others.
+void check_base_license(job_reader& in, const job_file& job, bool starts_from) {
+    in.section("job");
+    const auto* given = in.any("base_license");
+    if (given != nullptr && given->type != kind::text) return;  // said already
+    const auto found = given == nullptr ? "nothing" : given->shown();
+    if (!starts_from) {
+        if (given != nullptr) in.refuse("base_license", found, "no such key without init_from");
+    } else if (!base_license_is_valid(job.base_license)) {
+        in.refuse("base_license", found,
+                  std::string(license_allowed) + ": that of the weights in init_from");
+    }
+}
+
+/// Visitor that lists a model's values as a job file would show them.
+class value_lister {
+public:
+    std::vector<std::pair<std::string_view, std::string>> values;
+    void section(std::string_view) {}
+    void integer(std::string_view key, std::uint64_t n, std::uint64_t, std::uint64_t) {
+        values.emplace_back(key, std::to_string(n));
+    }
+    void real(std::string_view key, double x, const real_bounds&) {
+        values.emplace_back(key, base::shortest(x));
+    }
+    void flag(std::string_view key, bool x) { values.emplace_back(key, x ? "true" : "false"); }
+    void word(std::string_view key, std::string_view text, const word_choice&) {
+        values.emplace_back(key, quoted(text));
+    }
+    void optional_blob(std::string_view, const std::optional<base::blob_ref>&, std::string_view) {}
+};
+
+std::vector<std::pair<std::string_view, std::string>> values_of(const model_config& m) {
+    value_lister lister;
+    visit_model(m, lister);
+    return std::move(lister.values);
+}
+
+/// What a job file says of the shape must be what the folder's config.json says.
+void check_agreement(job_reader& in, const job_file& job, const model_config& folder) {
+    const auto as = " (as " + quoted(job.init_from + "/config.json") + " says)";
+    if (job.model.family != folder.family) {
+        return in.refuse("family", quoted(job.model.family), quoted(folder.family) + as);
+    }
+    const auto found = values_of(job.model);
+    const auto allowed = values_of(folder);
+    for (std::size_t i = 0; i < found.size(); ++i) {
+        const auto& [key, value] = found[i];
+        const bool shorter =
+            key == "context" && folder.family == "llama" && job.model.context < folder.context;
+        if (value != allowed[i].second && !shorter) {
+            in.refuse(key, value, allowed[i].second + as);
+        }
+    }
+}
+
+/// The model in the folder of init_from; a fault when it cannot be read.
+std::optional<model_config> read_init_from(job_reader& in, job_file& job,
+                                           const folder_reader& read_folder) {
+    if (!in.text("init_from", job.init_from, folder_allowed)) return std::nullopt;
+    if (job.init_from.empty() || job.init_from.size() > path_max_bytes ||
+        !is_printable_utf8(job.init_from)) {
+        in.refuse("init_from", quoted(job.init_from), std::string(folder_allowed));
+        return std::nullopt;
+    }
+    auto folder = read_folder(job.init_from);
+    if (folder) return *folder;
+    in.refuse("init_from", quoted(job.init_from),
+              std::string(folder_allowed) + " (" + folder.error().message() + ")",
+              folder.error().is(errc::not_in_version));
+    return std::nullopt;
+}
+
+/// The shape; what is missing of it keeps its value, or the default where it has none.
+void read_shape(job_reader& in, model_config& model) {
+    const auto kv_heads = std::exchange(model.kv_heads, 1);  // in bounds: a missing one is no fault
+    const auto hidden = std::exchange(model.hidden, 1);
+    visit_model(model, in);
+    in.section("model");
+    const bool llama = model.family == "llama";
+    if (!llama || in.any("kv_heads") == nullptr) model.kv_heads = llama ? kv_heads : 0;
+    if (!llama || in.any("hidden") == nullptr) model.hidden = llama ? hidden : 0;
+    fill_model_defaults(model);
+}
+
+void read_model(job_reader& in, job_file& job, const folder_reader& read_folder) {
+    in.section("model");
+    const bool starts_from = in.any("init_from") != nullptr;
+    std::optional<model_config> folder;
+    if (starts_from) {
+        folder = read_init_from(in, job, read_folder);
+        // After a fault any shape will do: what is missing is then no fault of its own.
+        job.model = folder ? *folder : job_template_options{}.model;
+    }
+    read_shape(in, job.model);
+    if (folder) check_agreement(in, job, *folder);
+    check_base_license(in, job, starts_from);
 }
 
 void read_slices(job_reader& in) {
@@ -95,16 +198,6 @@ void read_trust(job_reader& in, job_file& job) {
     }
 }
 
-void read_model(job_reader& in, model_config& model) {
-    model.kv_heads = model.hidden = 1;  // in bounds: missing ones are no fault
-    visit_model(model, in);
-    in.section("model");
-    const bool llama = model.family == "llama";
-    if (!llama || in.any("kv_heads") == nullptr) model.kv_heads = 0;
-    if (!llama || in.any("hidden") == nullptr) model.hidden = 0;
-    fill_model_defaults(model);
-}
-
 void read_train(job_reader& in, job_file& job) {
     job.train.micro_batch = 1;  // in bounds: a missing one is no fault
     visit_train(job.train, in);
@@ -145,7 +238,8 @@ void fill_model_defaults(model_config& model) {
     if (model.hidden == 0) model.hidden = (8 * model.width / 3 + 63) / 64 * 64;
 }
 
-base::result<job_file> parse_job_file(std::string_view text, std::string_view file_name) {
+base::result<job_file> parse_job_file(std::string_view text, std::string_view file_name,
+                                      const folder_reader& read_folder) {
     if (text.size() > job_file_size_max_bytes) {
         return refused(file_name, 1,
                        {"job file", std::to_string(text.size()) + " bytes",
@@ -158,10 +252,12 @@ base::result<job_file> parse_job_file(std::string_view text, std::string_view fi
                         fault->allowed});
     }
     job_reader in(std::get<toml_value>(document));
+    const folder_reader none = [](const std::string&) -> base::result<model_config> {
+        return fail(errc::bad_state, "no folder is read here");
+    };
     auto job = job_defaults();
     read_job(in, job);
-    read_model(in, job.model);
-    in.lacking("init_from", "models trained from scratch");
+    read_model(in, job, read_folder ? read_folder : none);
     read_job_data(in, job);
     read_train(in, job);
     read_slices(in);
@@ -187,6 +283,7 @@ base::result<task> make_task(const job_file& job, const recipe& work, const task
     t.purpose = job.purpose;
     t.data_license = job.data_license;
     t.model_license = job.model_license;
+    t.base_license = job.base_license;
     t.readers = job.readers;
     t.swarm = seal.swarm;
     t.submitter = seal.submitter;
@@ -200,6 +297,7 @@ base::result<task> make_task(const job_file& job, const recipe& work, const task
     }
     t.nonce = seal.nonce;
     t.exactness = seal.exactness;
+    t.companion = seal.companion;
     t.trust = job.trust;
     t.keep = job.keep;
     t.work = work;

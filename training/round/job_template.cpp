@@ -26,6 +26,8 @@ layers = @layers@
 heads = @heads@
 width = @width@                  # a multiple of heads
 context = @context@                # tokens a sequence
+# init_from = "folder"           # start from its weights (config.json, safetensors): then the keys
+                                 # above may be left out, and base_license is asked for in [job]
 
 [data]
 files = [@data_file@]         # text, inside this folder; joined in this order

@@ -110,6 +110,10 @@ base::result<void> check_texts(const task& t) {
     if (!license_is_valid(t.model_license)) {
         return bad("model_license", quoted(t.model_license), license_allowed);
     }
+    if (t.work.model.init ? !base_license_is_valid(t.base_license) : !t.base_license.empty()) {
+        return bad("base_license", quoted(t.base_license),
+                   t.work.model.init ? license_allowed : "none: the weights are drawn");
+    }
     if (t.readers != "swarm" && t.readers != "everyone") {
         return bad("readers", quoted(t.readers), "swarm, everyone");
     }
@@ -166,6 +170,10 @@ bool license_is_valid(std::string_view text) {
            std::all_of(text.begin(), text.end(), word);
 }
 
+bool base_license_is_valid(std::string_view text) {
+    return license_is_valid(text) && text != no_base_license;
+}
+
 std::string task_text(const task& t) {
     line_writer out;
     out.line(task_magic);
@@ -173,6 +181,7 @@ std::string task_text(const task& t) {
     out.value("purpose", t.purpose);
     out.value("data_license", t.data_license);
     out.value("model_license", t.model_license);
+    out.value("base_license", t.base_license.empty() ? no_base_license : t.base_license);
     out.value("readers", t.readers);
     out.value("swarm", t.swarm.hex());
     out.value("submitter", verifier(t.submitter).text());
@@ -246,6 +255,8 @@ base::result<task> parse_task(const base::signed_note& note) {
     t.purpose = in.value("purpose");
     t.data_license = in.value("data_license");
     t.model_license = in.value("model_license");
+    t.base_license = in.value("base_license");
+    if (t.base_license == no_base_license) t.base_license.clear();
     t.readers = in.value("readers");
     t.swarm = in.id<base::swarm_id>("swarm");
     t.submitter = read_submitter(in);

@@ -23,8 +23,8 @@ base::result<void> check_policy(const task& t, const task_policy& policy) {
         return refuse("submitter " + t.submitter.brief() +
                       " is not among those accepted (accept.submitters)");
     }
-    for (const auto& license : {t.data_license, t.model_license}) {
-        if (policy.licenses.empty() || has(policy.licenses, license)) continue;
+    for (const auto& license : {t.data_license, t.model_license, t.base_license}) {
+        if (license.empty() || policy.licenses.empty() || has(policy.licenses, license)) continue;
         return refuse("licence " + quoted(license) + " is not accepted here (accept.licenses)");
     }
     const auto parameters = parameter_count(t.work.model).value_or(recipe_limits::parameters);

@@ -20,6 +20,9 @@ inline constexpr std::string_view license_allowed =
 bool name_is_valid(std::string_view text);
 bool purpose_is_valid(std::string_view text);
 bool license_is_valid(std::string_view text);
+/// How a task's text says that there are no weights to start from, and so no licence of them.
+inline constexpr std::string_view no_base_license = "none";
+bool base_license_is_valid(std::string_view text);
 
 /// DESIGN.md section 8: the floor is 5 %, a task may only raise it.
 inline constexpr real_bounds check_bounds{0.05, 1};

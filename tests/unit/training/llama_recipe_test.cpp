@@ -157,7 +157,8 @@ BOOST_AUTO_TEST_CASE(faults_of_a_job_file_name_their_line) {
         {"hidden = \"wide\"", "job.toml:14 model.hidden: found \"wide\", allowed: an integer from"},
         {"tied = 1", "job.toml:14 model.tied: found 1, allowed: true or false"},
         {"norm_epsilon = 2", "job.toml:14 model.norm_epsilon: found 2, allowed: a real from"},
-        {"experts = 8", "job.toml:14 model.experts: found an unknown key, allowed: family"},
+        {"experts = 8",
+         "job.toml:14 model.experts: found an unknown key, allowed: init_from, family"},
     };
     for (const auto& [line, expected] : rows) {
         const auto job = job_of(start + line);

@@ -58,6 +58,7 @@ BOOST_AUTO_TEST_CASE(companion_is_one_of_the_tasks_blobs_and_changes_no_recipe) 
     BOOST_TEST((task_blobs(t) == std::vector{t.work.data.tokens}));
     t.companion = {base::sha256("a tokenizer"), task_companion_size_max_bytes};
     t.work.model.init = {base::sha256("weights"), 4 * *parameter_count(t.work.model)};
+    t.base_license = "MIT";
     BOOST_TEST(
         (task_blobs(t) == std::vector{t.work.data.tokens, *t.work.model.init, *t.companion}));
     BOOST_TEST(task_blob_bytes(t) ==
@@ -122,6 +123,9 @@ BOOST_AUTO_TEST_CASE(other_forms_are_refused_even_when_signed) {
         {"nonce 0011", "nonce 00AA"},
         {"exactness exact/1:", "exactness exact/2:"},
         {"exactness exact/1:", "exactness exact/1"},
+        {"base_license none", "base_license MIT"},
+        {"base_license none", "base_license "},
+        {"base_license none\n", ""},
         {"companion none\n", ""},
         {"companion none", "companion "},
         {"companion none", "companion " + std::string(64, 'a') + ":0"},

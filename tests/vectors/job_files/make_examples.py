@@ -68,6 +68,7 @@ name webster
 purpose A small language model: schöne Wörter, 学而时习之
 data_license GPL-2.0-or-later
 model_license MIT OR Apache-2.0
+base_license none
 readers swarm
 swarm {sha("a swarm")}
 submitter {vkey}
