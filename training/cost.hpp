@@ -15,7 +15,7 @@ struct job_cost {
     std::uint64_t parameters = 0;
     std::uint64_t lane_tokens = 0;
     std::uint64_t lane_flops = 0;         ///< see `lane_flops` in recipe.hpp
-    std::uint64_t validation_tokens = 0;  ///< scored in one validation
+    std::uint64_t validation_tokens = 0;  ///< (or examples) scored in one validation
     std::uint64_t validation_flops = 0;   ///< forward only: a third of training's count
     double total_flops = 0;  ///< all lanes of all rounds, and every validation; no checks
     std::uint64_t data_bytes = 0;

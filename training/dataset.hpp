@@ -5,6 +5,9 @@
 /// The token blob is the plain array of tokens. Its last `validation_tokens` are for validation,
 /// the others for training. A sequence is context + 1 consecutive tokens: inputs 0..context-1,
 /// targets 1..context.
+///
+/// The data of an mlp is a blob of examples (`data_config`), and an example is what a sequence is
+/// to a language model: the last ones are for validation, and a step draws its own from the others.
 
 #include <array>
 #include <cstdint>
@@ -23,6 +26,8 @@ namespace tequio::training {
 
 /// At most this many windows are validated: validation must stay a small share of a round.
 inline constexpr std::uint64_t validation_windows_max = 64;
+/// The same for examples: MNIST's 10,000 all count.
+inline constexpr std::uint64_t validation_examples_max = 16384;
 
 /// What a data file holds. Its name says it.
 enum class file_kind {
@@ -83,44 +88,69 @@ base::result<tokenised_data> tokenise(std::span<const source_file> files,
 base::result<tokenised_data> tokenise_bytes(std::span<const source_file> files,
                                             double validation_share, std::uint64_t context);
 
-/// A recipe's tokens, looked at as sequences. Holds a view: the bytes must outlive it.
-/// Threads: const functions may be called from several.
+/// What is subtracted from each value of an example, and what it is multiplied by: (inputs) each.
+struct example_scales {
+    std::vector<float> shifts, factors;
+};
+/// Those at the start of a blob of examples, flushed. blob: at least 8 * inputs bytes.
+example_scales example_scales_of(base::byte_view blob, std::uint64_t inputs);
+
+/// Windows (of an mlp: examples) that one validation of a checked recipe scores; 0: no validation.
+std::uint64_t validation_windows_of(const recipe& r);
+
+/// A recipe's tokens, looked at as sequences, or its examples. Holds a view: the bytes must outlive
+/// it. Threads: const functions may be called from several.
 class dataset_view {
 public:
-    /// `tokens`: the blob named by `r.data.tokens`, already verified against its root.
-    /// Errors: `errc::bad_data` when the length differs from the recipe's or a token is not below
-    /// the vocabulary. Cost: one pass when the vocabulary is smaller than a token can say.
-    static base::result<dataset_view> open(base::byte_view tokens, const recipe& r);
+    /// `blob`: named by `r.data.tokens`, already verified against its root.
+    /// Errors: `errc::bad_data` when the length differs from the recipe's, a token is not below the
+    /// vocabulary, a label not below the number of classes, or a value of an example not finite,
+    /// before or after it is shifted and scaled. Cost: one pass, for tokens only when the
+    /// vocabulary is smaller than a token can say.
+    static base::result<dataset_view> open(base::byte_view blob, const recipe& r);
 
-    /// First token of training sequence `index` (0..batch-1) of `step` in (round, lane). Uniform
-    /// over all places in the training part where a sequence fits: stream "data order", counter
-    /// (round, lane, step), x = word 2 * index + 2^32 * word (2 * index + 1), start = floor(x *
-    /// places / 2^64). The bias is below places / 2^64.
+    /// First token of training sequence `index` (0..batch-1) of `step` in (round, lane), or the
+    /// number of the example. Uniform over all places in the training part where a sequence fits:
+    /// stream "data order", counter (round, lane, step), x = word 2 * index + 2^32 * word (2 *
+    /// index + 1), start = floor(x * places / 2^64). The bias is below places / 2^64.
     std::uint64_t training_start(base::round_index round, base::lane_index lane, std::uint64_t step,
                                  std::uint64_t index) const;
-    /// Number of validation windows, at most `validation_windows_max`; 0 when there is none.
+    /// Number of validation windows or examples: `validation_windows_of` the recipe.
     std::uint64_t validation_windows() const { return validation_windows_; }
-    /// First token of validation window `window`: windows of context + 1 tokens, side by side from
-    /// the start of the validation part.
+    /// First token of validation window `window`: windows of context + 1 tokens (or an example)
+    /// side by side from the start of the validation part.
     std::uint64_t validation_start(std::uint64_t window) const;
 
     /// Tokens start..start + out.size() - 1. Ensures that they exist.
     void read(std::uint64_t start, std::span<std::uint32_t> out) const;
 
+    /// Label of example `index`, and its values as the model sees them. values: (inputs), written:
+    ///   d = flush(flush(value) - shift);  x = +0 where |d * factor| < 2^-126, else d * factor,
+    /// the product exact before it is compared and rounded. Ensures that the data is examples and
+    /// has this one.
+    std::uint32_t read_example(std::uint64_t index, std::span<float> values) const;
+    bool holds_examples() const { return !scales_.factors.empty(); }
+
     const data_config& config() const { return config_; }
     std::uint64_t context() const { return context_; }
-    /// Tokens before the validation part.
+    /// Tokens (or examples) before the validation part.
     std::uint64_t training_tokens() const {
         return config_.token_count - config_.validation_tokens;
     }
 
 private:
     dataset_view() = default;
-    base::byte_view tokens_;
+    base::result<void> check_tokens(std::uint64_t vocabulary) const;
+    base::result<void> open_examples(const model_config& model);
+    base::byte_view example(std::uint64_t index) const;
+
+    base::byte_view blob_;
     data_config config_;
     std::uint64_t context_ = 0;
+    std::uint64_t places_ = 0;  ///< where a training sequence, or example, may start
     std::uint64_t validation_windows_ = 0;
     std::array<std::uint32_t, 2> order_key_{};  ///< Philox key of the stream "data order"
+    example_scales scales_;                     ///< of tokens none
 };
 
 }  // namespace tequio::training

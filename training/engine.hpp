@@ -114,7 +114,8 @@ struct bench_preset {
 /// tiny-1m, small-10m or gpt2-124m. Errors: `errc::not_in_version`, saying what there is.
 base::result<bench_preset> bench_preset_of(std::string_view name);
 
-/// One inner step on random tokens, over and over, for a caller with a clock: training reads none.
+/// One inner step on random tokens (or examples), over and over, for a caller with a clock:
+/// training reads none.
 class step_bench {
 public:
     /// `preset` may have another batch or context than the table says. Errors:

@@ -71,7 +71,8 @@ base::result<job_file> parse_job_file(std::string_view text, std::string_view fi
                                       const folder_reader& read_folder = {});
 
 /// What a job file may leave out of a model: of a llama kv_heads (as many as heads) and hidden (8/3
-/// of the width, rounded up to a multiple of 64), where they are 0. Other families: nothing.
+/// of the width, rounded up to a multiple of 64), where they are 0; of an mlp the context, and the
+/// least inputs and classes until the data is read. Others: nothing.
 void fill_model_defaults(model_config& model);
 
 /// The recipe of a job file whose data has been tokenised, with `model.vocabulary` set. Errors:

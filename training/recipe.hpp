@@ -68,7 +68,8 @@ struct model_config {
 /// The data by digest. For language models: tokens, little-endian unsigned integers of
 /// `token_bytes` bytes. For an mlp the blob holds examples: `inputs` float32 shifts, `inputs`
 /// float32 factors, then each example as a uint32 label and `inputs` values of `token_bytes` bytes
-/// (1: unsigned integers, 4: float32), all little-endian; the model sees (value - shift) * factor.
+/// (1: unsigned integers, 4: float32), all little-endian; the model sees (value - shift) * factor,
+/// see `dataset_view::read_example`.
 struct data_config {
     base::blob_ref tokens;
     std::uint32_t token_bytes = 1;        ///< 1, 2 or 4; of an mlp's values 1 or 4
@@ -156,6 +157,9 @@ std::uint64_t lane_tokens(const recipe& r);
 /// The blobs that computing needs, in this order: the data, then the weights to start from if
 /// `model.init` names some.
 std::vector<base::blob_ref> recipe_blobs(const recipe& r);
+
+/// What is counted as "tokens" of such a model, in words for people: "tokens" or "examples".
+std::string_view counted_as(const model_config& model);
 
 /// Size of the data blob that `data` says a model has. Saturates at 2^64-1.
 std::uint64_t data_blob_bytes(const model_config& model, const data_config& data);

@@ -36,7 +36,8 @@ base::result<std::vector<std::uint32_t>> prompt_tokens(const tokenizer& words,
 /// by inverse CDF, in float64, from draw i of the stream "sampling": model, prompt and options fix
 /// every one.
 /// Errors: `errc::bad_data` when the prompt is empty or one of its tokens is not below the model's
-/// vocabulary, or the temperature is negative or not finite; `errc::out_of_memory`.
+/// vocabulary, the temperature is negative or not finite, or the model is no language model (mlp);
+/// `errc::out_of_memory`.
 base::result<void> sample(const loaded_model& model, std::span<const std::uint32_t> prompt,
                           const sample_options& options, executor& run, const token_sink& sink);
 

@@ -18,29 +18,46 @@ std::uint32_t token_at(base::byte_view tokens, std::uint32_t token_bytes, std::u
 
 }  // namespace
 
-base::result<dataset_view> dataset_view::open(base::byte_view tokens, const recipe& r) {
+std::uint64_t validation_windows_of(const recipe& r) {
+    if (r.model.family == "mlp") {
+        return std::min(validation_examples_max, r.data.validation_tokens);
+    }
+    return std::min(validation_windows_max, r.data.validation_tokens / (r.model.context + 1));
+}
+
+base::result<void> dataset_view::check_tokens(std::uint64_t vocabulary) const {
+    const auto bytes = config_.token_bytes;
+    if (bytes != 4 && vocabulary >= std::uint64_t{1} << (8 * bytes)) return {};
+    for (std::uint64_t i = 0; i < config_.token_count; ++i) {
+        const auto token = token_at(blob_, bytes, i);
+        if (token < vocabulary) continue;
+        return fail(errc::bad_data, "data: token " + std::to_string(i) + " is " +
+                                        std::to_string(token) + ", the vocabulary has " +
+                                        std::to_string(vocabulary));
+    }
+    return {};
+}
+
+base::result<dataset_view> dataset_view::open(base::byte_view blob, const recipe& r) {
     const auto& d = r.data;
     TEQUIO_CHECK(check_recipe(r));
-    if (tokens.size() != d.tokens.size) {
-        return fail(errc::bad_data, "data: found " + std::to_string(tokens.size()) +
-                                        " bytes of tokens, the recipe says " +
+    const bool examples = r.model.family == "mlp";
+    if (blob.size() != d.tokens.size) {
+        return fail(errc::bad_data, "data: found " + std::to_string(blob.size()) + " bytes of " +
+                                        (examples ? "examples" : "tokens") + ", the recipe says " +
                                         std::to_string(d.tokens.size));
     }
-    if (d.token_bytes == 4 || r.model.vocabulary < std::uint64_t{1} << (8 * d.token_bytes)) {
-        for (std::uint64_t i = 0; i < d.token_count; ++i) {
-            const auto token = token_at(tokens, d.token_bytes, i);
-            if (token < r.model.vocabulary) continue;
-            return fail(errc::bad_data, "data: token " + std::to_string(i) + " is " +
-                                            std::to_string(token) + ", the vocabulary has " +
-                                            std::to_string(r.model.vocabulary));
-        }
-    }
     dataset_view out;
-    out.tokens_ = tokens;
+    out.blob_ = blob;
     out.config_ = d;
     out.context_ = r.model.context;
-    out.validation_windows_ =
-        std::min(validation_windows_max, d.validation_tokens / (r.model.context + 1));
+    if (examples) {
+        TEQUIO_CHECK(out.open_examples(r.model));
+    } else {
+        TEQUIO_CHECK(out.check_tokens(r.model.vocabulary));
+    }
+    out.places_ = out.training_tokens() - (examples ? 0 : out.context_);
+    out.validation_windows_ = validation_windows_of(r);
     out.order_key_ = numerics::derive_key(numerics::stream_data_order, r.train.seed, d.tokens.root);
     return out;
 }
@@ -50,21 +67,20 @@ std::uint64_t dataset_view::training_start(base::round_index round, base::lane_i
     const numerics::draws draws(order_key_, {round.value, lane.value, step});
     const auto low = std::uint64_t{draws.word(2 * index)};
     const auto high = std::uint64_t{draws.word(2 * index + 1)};
-    const auto places = training_tokens() - context_;
     using wide = unsigned __int128;
-    return static_cast<std::uint64_t>((wide{high << 32 | low} * places) >> 64);
+    return static_cast<std::uint64_t>((wide{high << 32 | low} * places_) >> 64);
 }
 
 std::uint64_t dataset_view::validation_start(std::uint64_t window) const {
     base::ensure(window < validation_windows_, "this validation window exists");
-    return training_tokens() + window * (context_ + 1);
+    return training_tokens() + window * (holds_examples() ? 1 : context_ + 1);
 }
 
 void dataset_view::read(std::uint64_t start, std::span<std::uint32_t> out) const {
     base::ensure(start <= config_.token_count && out.size() <= config_.token_count - start,
                  "these tokens exist");
     for (std::size_t i = 0; i < out.size(); ++i) {
-        out[i] = token_at(tokens_, config_.token_bytes, start + i);
+        out[i] = token_at(blob_, config_.token_bytes, start + i);
     }
 }
 

@@ -17,6 +17,7 @@
 #include "training/numerics/environment.hpp"
 #include "training/numerics/gemm.hpp"
 #include "training/numerics/reduce.hpp"
+#include "training/numerics/split.hpp"
 #include "training/research.hpp"
 
 namespace tequio::training {
@@ -27,12 +28,17 @@ trainer_config trainer_config_of(const recipe& r, const engine_options& options)
             options.micro_batch == 0 ? r.train.micro_batch : options.micro_batch, r.train.inner};
 }
 
-/// What a lane holds beside the arena: its contribution, and the tokens in hand.
+/// What a lane holds beside the arena: its contribution, and the tokens or examples in hand.
 std::uint64_t bytes_beside_arena(const recipe& r, const state_layout& layout,
                                  const trainer_config& config) {
     const contribution_shape shape{layout.padded_size};
-    return shape.size_bytes() + 2 * sizeof(std::uint32_t) * config.micro_batch * r.model.context +
-           sizeof(float) * validation_windows_max * r.model.context;
+    const auto& m = r.model;
+    const auto targets = sizeof(std::uint32_t) * config.micro_batch * m.context;
+    // An mlp has values for tokens, and their scales. Where each sequence starts is kept too.
+    const auto inputs =
+        m.inputs == 0 ? targets : sizeof(float) * (config.micro_batch + 2) * m.inputs;
+    return shape.size_bytes() + targets + inputs + sizeof(std::uint64_t) * config.micro_batch +
+           sizeof(float) * validation_windows_of(r) * m.context;
 }
 
 std::uint64_t memory_of(const recipe& r, const state_layout& layout, unsigned threads,
@@ -101,21 +107,21 @@ struct engine::parts {
     std::uint64_t memory_bytes;
     std::unique_ptr<trainer> work;
     std::vector<std::uint32_t> sequence;  // (context + 1)
+    std::vector<std::uint64_t> starts;    // (micro_batch)
     std::vector<float> validation_losses;
 
-    /// Source of sequences that start where `start_of` says.
+    /// Source of sequences, or examples, that start where `start_of` says.
     template <class StartOf>
     trainer::batch_source source(StartOf start_of) {
         return [this, start_of](std::uint64_t first, const batch_span& batch) {
-            const auto context = r.model.context;
-            for (std::uint64_t i = 0; i * context < batch.targets.size(); ++i) {
-                data.read(start_of(first + i), sequence);
-                const auto at = static_cast<std::ptrdiff_t>(i * context);
-                std::copy(sequence.begin(), sequence.end() - 1, batch.tokens.begin() + at);
-                std::copy(sequence.begin() + 1, sequence.end(), batch.targets.begin() + at);
-            }
+            const auto count = batch.targets.size() / r.model.context;
+            for (std::uint64_t i = 0; i < count; ++i) starts[i] = start_of(first + i);
+            if (data.holds_examples()) return read_examples(batch);
+            read_sequences(batch);
         };
     }
+    void read_sequences(const batch_span& batch);
+    void read_examples(const batch_span& batch);
 
     base::result<std::variant<std::monostate, diverged>> run_steps(base::round_index round,
                                                                    base::lane_index lane,
@@ -132,6 +138,28 @@ struct engine::parts {
     base::result<void> take_inner_state(base::round_index round, base::lane_index lane);
     void keep_inner_state(base::round_index round, base::lane_index lane);
 };
+
+void engine::parts::read_sequences(const batch_span& batch) {
+    const auto context = r.model.context;
+    for (std::uint64_t i = 0; i * context < batch.targets.size(); ++i) {
+        data.read(starts[i], sequence);
+        const auto at = static_cast<std::ptrdiff_t>(i * context);
+        std::copy(sequence.begin(), sequence.end() - 1, batch.tokens.begin() + at);
+        std::copy(sequence.begin() + 1, sequence.end(), batch.targets.begin() + at);
+    }
+}
+
+void engine::parts::read_examples(const batch_span& batch) {
+    const auto inputs = r.model.inputs;
+    // A model of one narrow layer computes little more than this reads, so threads share it.
+    numerics::for_pieces(batch.targets.size(), numerics::row_grain(inputs), run,
+                         [&](std::size_t begin, std::size_t end) {
+                             for (std::size_t i = begin; i < end; ++i) {
+                                 const auto values = batch.inputs.subspan(i * inputs, inputs);
+                                 batch.targets[i] = data.read_example(starts[i], values);
+                             }
+                         });
+}
 
 engine::engine(std::unique_ptr<parts> p) : parts_(std::move(p)) {}
 engine::~engine() = default;
@@ -151,9 +179,10 @@ base::result<std::unique_ptr<engine>> engine::create(const recipe& r, dataset_vi
                                              "to larger machines");
     }
     auto p = std::make_unique<parts>(
-        parts{r, std::move(layout), std::move(data), run, init, bytes, nullptr, {}, {}, {}});
+        parts{r, std::move(layout), std::move(data), run, init, bytes, nullptr, {}, {}, {}, {}});
     p->sequence.resize(r.model.context + 1);
-    p->validation_losses.resize(validation_windows_max * r.model.context);
+    p->starts.resize(trainer_config_of(r, options).micro_batch);
+    p->validation_losses.resize(validation_windows_of(r) * r.model.context);
     TEQUIO_TRY(p->work, trainer::create(trainer_config_of(r, options), p->layout, run));
     return std::unique_ptr<engine>(new engine(std::move(p)));
 }

@@ -1,5 +1,7 @@
 #include "training/exactness.hpp"
 
+#include <bit>
+
 #include "base/blob.hpp"
 #include "base/text.hpp"
 #include "training/dataset.hpp"
@@ -69,6 +71,34 @@ base::result<test_job> llama_job() {
     return text_job(model);
 }
 
+/// Odd widths, two panels along K of the first layer and of the gradients.
+base::result<test_job> mlp_job() {
+    constexpr std::uint32_t inputs = 300, classes = 11, examples = 64;
+    model_config model;
+    model.family = "mlp";
+    model.layers = 2;
+    model.width = 37;
+    model.context = 1;
+    model.inputs = inputs;
+    model.vocabulary = classes;
+    test_job job{"mlp", one_lane(model, 300), {}};
+    base::byte_writer out(job.data);
+    fixed_numbers numbers;
+    for (std::uint32_t j = 0; j < inputs; ++j)
+        out.u32(std::bit_cast<std::uint32_t>(static_cast<float>(numbers.below(256))));
+    for (std::uint32_t j = 0; j < inputs; ++j) {
+        out.u32(std::bit_cast<std::uint32_t>(static_cast<float>(numbers.below(5)) * 0x1p-9F));
+    }
+    for (std::uint32_t i = 0; i < examples; ++i) {
+        out.u32(numbers.below(classes));
+        for (std::uint32_t j = 0; j < inputs; ++j) {
+            out.u8(static_cast<std::uint8_t>(numbers.below(256)));
+        }
+    }
+    job.work.data = {base::blob_ref_of(job.data), 1, examples, 0};
+    return job;
+}
+
 base::result<std::string> lane_digest(const test_job& job, executor& run) {
     TEQUIO_TRY(auto view, dataset_view::open(job.data, job.work));
     TEQUIO_TRY(const auto lane_engine, engine::create(job.work, std::move(view), run));
@@ -123,8 +153,9 @@ base::result<void> exactness_self_test(executor& run) {
     targets.insert(targets.end(), available.begin(), available.end());
     TEQUIO_TRY(const auto gpt2, gpt2_job());
     TEQUIO_TRY(const auto llama, llama_job());
+    TEQUIO_TRY(const auto mlp, mlp_job());
     for (const auto target : targets) {
-        for (const auto* job : {&gpt2, &llama}) {
+        for (const auto* job : {&gpt2, &llama, &mlp}) {
             numerics::set_target(target);
             const auto checked = check_job(*job, run);
             numerics::set_target(before);

@@ -8,7 +8,7 @@
 namespace tequio::training {
 namespace {
 
-constexpr std::array<const model_family*, 2> families{&gpt2_family, &llama_family};
+constexpr std::array<const model_family*, 3> families{&gpt2_family, &llama_family, &mlp_family};
 
 tensor_spec spec_of(std::string name, std::vector<std::uint64_t> shape) {
     tensor_spec t;

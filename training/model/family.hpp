@@ -18,7 +18,7 @@ namespace tequio::training {
 /// Gathers the tensors of a model in any order.
 class tensor_list {
 public:
-    /// A tensor drawn from normal(0, deviation), of 2 dimensions (in, out) or rows of embeddings.
+    /// A tensor drawn from normal(0, deviation), of 2 dimensions.
     void drawn(std::string name, std::vector<std::uint64_t> shape, double deviation);
     /// A vector of `size` values that all start at `value`.
     void constant(std::string name, std::uint64_t size, float value);
@@ -58,5 +58,7 @@ const model_family& family_of(const model_config& model);
 extern const model_family gpt2_family;
 /// Llama (training/model/llama.hpp).
 extern const model_family llama_family;
+/// A classifier of examples (training/model/mlp.hpp).
+extern const model_family mlp_family;
 
 }  // namespace tequio::training

@@ -66,6 +66,10 @@ base::result<void> sample(const loaded_model& model, std::span<const std::uint32
         return fail(errc::bad_data, "the temperature must be a number from 0 upwards");
     }
     const auto& m = model.model;
+    if (m.family == "mlp") {
+        return fail(errc::bad_data,
+                    "this model is an mlp: it classifies examples and writes no text");
+    }
     TEQUIO_CHECK(check_prompt(prompt, m.vocabulary));
     std::vector<std::uint32_t> tokens(prompt.begin(), prompt.end());
     arena_plan total;

@@ -63,8 +63,14 @@ double step_bench::one_step() {
         const numerics::draws draws(key, {.round = 0, .lane = 0, .step = p.steps});
         const auto start = first * p.preset.model.context;
         for (std::size_t i = 0; i < batch.targets.size(); ++i) {
-            batch.tokens[i] = draws.below(start + i, p.preset.model.vocabulary);
+            if (!batch.tokens.empty()) {
+                batch.tokens[i] = draws.below(start + i, p.preset.model.vocabulary);
+            }
             batch.targets[i] = draws.below(start + i + 1, p.preset.model.vocabulary);
+        }
+        // Values cost about what a job's own do (dataset_view::read_example): no draws.
+        for (std::size_t i = 0; i < batch.inputs.size(); ++i) {
+            batch.inputs[i] = static_cast<float>((p.steps + 7 * i) % 251) * 0x1p-8F;
         }
     };
     ++p.steps;

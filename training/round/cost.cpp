@@ -26,9 +26,7 @@ job_cost cost_of(const recipe& r) {
     out.parameters = layout.parameters;
     out.lane_tokens = lane_tokens(r);
     out.lane_flops = lane_flops(r);
-    const auto windows =
-        std::min(validation_windows_max, r.data.validation_tokens / (r.model.context + 1));
-    out.validation_tokens = windows * r.model.context;
+    out.validation_tokens = validation_windows_of(r) * r.model.context;
     // Forward is a third of forward and backward (Kaplan et al. 2020, section 2.1).
     out.validation_flops = saturate(wide{token_flops(r.model)} / 3 * out.validation_tokens);
     const auto rounds = static_cast<double>(r.train.rounds);

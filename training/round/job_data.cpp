@@ -112,10 +112,11 @@ void read_tokenizer(job_reader& in, job_file& job) {
                       " for .bin files, or data.tokenizer = the tokenizer.json they were made "
                       "with");
     }
+    if (!has) return;
     const auto own = job.vocabulary != 0 ? job.vocabulary : vocabulary_of_bytes;
     if (job.init_from.empty()) {
         job.model.vocabulary = own;
-    } else if (has && job.tokenizer == "bytes" && job.model.vocabulary < own) {
+    } else if (job.tokenizer == "bytes" && job.model.vocabulary < own) {
         in.refuse("tokenizer", "\"bytes\"",
                   "a tokenizer of at most " + std::to_string(job.model.vocabulary) +
                       " tokens: so many has the model in init_from");

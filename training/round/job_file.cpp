@@ -232,6 +232,12 @@ base::error refused(std::string_view file_name, std::uint64_t line, const field_
 }  // namespace
 
 void fill_model_defaults(model_config& model) {
+    if (model.family == "mlp") {
+        model.context = 1;
+        // The data says how many; until then the least.
+        if (model.inputs == 0) model.inputs = 1;
+        if (model.vocabulary == 0) model.vocabulary = 2;
+    }
     if (model.family != "llama") return;
     if (model.kv_heads == 0) model.kv_heads = model.heads;
     // As many weights as an MLP of 4 times the width without a gate (Shazeer 2020, section 3).

@@ -180,6 +180,10 @@ std::vector<base::blob_ref> recipe_blobs(const recipe& r) {
     return out;
 }
 
+std::string_view counted_as(const model_config& model) {
+    return model.family == "mlp" ? "examples" : "tokens";
+}
+
 std::uint64_t data_blob_bytes(const model_config& m, const data_config& d) {
     const wide values = m.family == "mlp" ? m.inputs : 1;
     const wide unit = values * d.token_bytes + (m.family == "mlp" ? sizeof(std::uint32_t) : 0);

@@ -20,8 +20,8 @@ struct word_choice {
     std::span<const std::string_view> lacks;  ///< refused as "not in this version"
 };
 
-inline constexpr std::array<std::string_view, 2> families_has{"gpt2", "llama"};
-inline constexpr std::array<std::string_view, 1> families_lacks{"mlp"};
+inline constexpr std::array<std::string_view, 3> families_has{"gpt2", "llama", "mlp"};
+inline constexpr std::array<std::string_view, 0> families_lacks{};
 inline constexpr std::array<std::string_view, 1> methods_has{"diloco"};
 inline constexpr std::array<std::string_view, 1> methods_lacks{"synchronous"};
 inline constexpr std::array<std::string_view, 1> codecs_has{"mxint8"};

@@ -59,8 +59,6 @@ const fault_row fault_rows[] = {
     {"readers", "base_license = \"MIT\"", "job.base_license", "\"MIT\"",
      "no such key without init_from"},
     // [model]
-    {"family", "family = \"mlp\"", "model.family", "\"mlp\"",
-     "gpt2, llama (\"mlp\" is not in this version (has: gpt2, llama))", true},
     {"family", "family = \"GPT2\"", "model.family", "\"GPT2\"", "gpt2"},
     {"family", "", "model.family", "nothing", "gpt2"},
     {"layers", "layers = 0", "model.layers", "0", "an integer from 1 to 1024"},

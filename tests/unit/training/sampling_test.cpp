@@ -105,6 +105,17 @@ BOOST_AUTO_TEST_CASE(empty_prompts_are_the_end_of_another_text) {
     BOOST_TEST(prompt_tokens(tokenizer::of_bytes(), {}).value() == std::vector<std::uint32_t>{10});
 }
 
+BOOST_AUTO_TEST_CASE(a_classifier_writes_no_text) {
+    loaded_model model;
+    model.model.family = "mlp";
+    serial_executor one;
+    const auto done = sample(model, {}, {}, one, [](std::uint32_t) { return true; });
+    BOOST_REQUIRE(!done);
+    BOOST_TEST(done.error().is(errc::bad_data));
+    BOOST_TEST(done.error().message() ==
+               "this model is an mlp: it classifies examples and writes no text");
+}
+
 BOOST_AUTO_TEST_SUITE_END()
 
 }  // namespace tequio::training
