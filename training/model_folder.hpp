@@ -37,13 +37,15 @@ struct run_card {
     base::digest state;  ///< `state_digest` after `rounds_done`
     std::uint64_t rounds_done = 0;
     std::uint64_t rounds = 0;
-    std::uint64_t tokens = 0;  ///< trained on, all lanes
+    std::uint64_t tokens = 0;  ///< (or examples) trained on, all lanes
     double loss = 0;           ///< of the last round, nats a token
     std::optional<double> validation_loss;
     double checked_share = 0;  ///< of lanes, recomputed by another node
     /// Who computed how many lanes, by node id.
     std::vector<std::pair<base::node_id, std::uint64_t>> crew;
     std::string recipe_text;  ///< canonical text, quoted in full
+    /// mlp: what the data says of each value (`example_scales`), (inputs) each.
+    std::vector<float> shifts, factors;
 };
 
 /// Element types that are written.
@@ -64,7 +66,8 @@ struct folder_options {
 folder_files write_model_files(const model_config& model, std::span<const float> parameters,
                                const folder_options& options = {});
 
-/// The same and README.md, the run card.
+/// The same and README.md, the run card; of an mlp also inputs.safetensors, the scales of its
+/// values.
 folder_files write_model_folder(const model_config& model, std::span<const float> parameters,
                                 const run_card& card, const folder_options& options = {});
 
@@ -77,7 +80,8 @@ struct folder_view {
     std::map<std::string, base::byte_view> weights;
 };
 
-/// The model that config.json describes: gpt2 or llama, of Hugging Face or of this program. Errors:
+/// The model that config.json describes: gpt2 or llama, of Hugging Face or of this program, or an
+/// mlp of this program. Errors:
 /// `errc::bad_state`, naming the key; `errc::not_in_version` for what this version does not
 /// compute, by key and value. Safe on any input.
 base::result<model_config> read_model_config(base::byte_view config_json);

@@ -13,6 +13,7 @@
 #include "node/cli/measure.hpp"
 #include "node/cli/replay_report.hpp"
 #include "node/io/model_files.hpp"
+#include "node/io/run_card.hpp"
 #include "node/worker/job_replay.hpp"
 #include "training/errc.hpp"
 #include "training/model_folder.hpp"
@@ -163,6 +164,7 @@ base::result<replay_job> find_job(const cli_context& context, const replay_comma
     } else {
         job = read_task_file(context, o);
     }
+    if (job) TEQUIO_CHECK(add_input_scales(job->card, job->recipe, job->blobs.front().get()));
     if (job && !o.chronicle.empty()) {
         TEQUIO_TRY(job->chronicle, read_chronicle(o.chronicle));
         job->has_chronicle = true;

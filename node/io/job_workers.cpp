@@ -4,6 +4,7 @@
 #include <boost/asio/post.hpp>
 
 #include "node/core/errc.hpp"
+#include "node/io/run_card.hpp"
 #include "training/model_folder.hpp"
 
 namespace tequio::node {
@@ -314,8 +315,12 @@ void job_workers::export_final(const export_model& what) {
         training::folder_options form;
         form.tokenizer_file = task->companion.has_value();
         if (task->companion) out.files[training::tokenizer_file_name] = *task->companion;
-        const auto files =
-            training::write_model_folder(task->work.model, *copy, card_of(*task, id, facts), form);
+        auto card = card_of(*task, id, facts);
+        // Weights without them are better than none.
+        if (const auto data = blobs_.open_file(task->work.data.tokens)) {
+            (void)add_input_scales(card, task->work, data->get());
+        }
+        const auto files = training::write_model_folder(task->work.model, *copy, card, form);
         for (const auto& [name, bytes] : files) {
             const auto ref = blobs_.put(bytes);
             if (!ref) {

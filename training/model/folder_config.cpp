@@ -19,11 +19,13 @@ constexpr std::size_t config_max_bytes = 256 * 1024;
 
 constexpr std::array<std::string_view, 2> gpt2_buffers{".attn.bias", ".attn.masked_bias"};
 constexpr std::array<std::string_view, 1> llama_buffers{".rotary_emb.inv_freq"};
-constexpr std::array<folder_family, 2> families{
+constexpr std::array<folder_family, 3> families{
     {{"gpt2", "gpt2", "GPT2LMHeadModel", "transformer.", "transformer.wte.weight", "lm_head.weight",
       12, gpt2_buffers},
      {"llama", "llama", "LlamaForCausalLM", "model.", "model.embed_tokens.weight", "lm_head.weight",
-      9, llama_buffers}}};
+      9, llama_buffers},
+     // No other program has such a model, hence our name in its type.
+     {"mlp", "tequio_mlp", "", "", "", "", 2, {}}}};
 
 /// Everything that is looked at in a config.json; other keys say nothing about the function.
 constexpr auto known_keys =
@@ -45,7 +47,9 @@ constexpr auto known_keys =
                                      "n_positions",
                                      "num_attention_heads",
                                      "num_hidden_layers",
+                                     "num_inputs",
                                      "num_key_value_heads",
+                                     "num_labels",
                                      "partial_rotary_factor",
                                      "quantization_config",
                                      "rms_norm_eps",
@@ -239,6 +243,15 @@ base::result<void> read_llama(const config_reader& in, model_config& m) {
     return in.only_number("head_dim", static_cast<double>(m.width / m.heads));
 }
 
+base::result<void> read_mlp(const config_reader& in, model_config& m) {
+    m.context = 1;
+    TEQUIO_CHECK(in.integer("num_inputs", m.inputs, 1, limit::inputs));
+    TEQUIO_CHECK(in.integer("num_hidden_layers", m.layers, 1, limit::layers));
+    TEQUIO_CHECK(in.integer("hidden_size", m.width, 1, limit::width));
+    TEQUIO_CHECK(in.integer("num_labels", m.vocabulary, 2, limit::vocabulary));
+    return in.only("activation_function", {"relu"});
+}
+
 std::string text(std::string_view word) {
     return '"' + std::string(word) + '"';
 }
@@ -282,6 +295,25 @@ void write_llama(const model_config& m, config_keys& out) {
     out["tie_word_embeddings"] = m.tied ? "true" : "false";
 }
 
+void write_mlp(const model_config& m, config_keys& out) {
+    out["activation_function"] = text("relu");
+    out["hidden_size"] = std::to_string(m.width);
+    out["num_hidden_layers"] = std::to_string(m.layers);
+    out["num_inputs"] = std::to_string(m.inputs);
+    out["num_labels"] = std::to_string(m.vocabulary);
+}
+
+/// What transformers wants to know of any language model.
+void write_language_model(const model_config& m, const folder_options& options, config_keys& out) {
+    out["architectures"] = "[\n    " + text(folder_family_of(m.family).architecture) + "\n  ]";
+    // Null: the ids that transformers takes else are of other vocabularies.
+    out["bos_token_id"] = out["eos_token_id"] = "null";
+    out["initializer_range"] = "0.02";
+    out["tequio_tokenizer"] = text(options.tokenizer_file ? tokenizer_file_name : "bytes");
+    out["use_cache"] = "true";
+    out["vocab_size"] = std::to_string(m.vocabulary);
+}
+
 base::result<model_config> parse_values(base::byte_view bytes) {
     if (bytes.size() > config_max_bytes) {
         return fail(errc::bad_state, "found " + std::to_string(bytes.size()) +
@@ -295,13 +327,18 @@ base::result<model_config> parse_values(base::byte_view bytes) {
         return type != nullptr && type->kind == json_kind::text && type->text == f.model_type;
     });
     if (family == families.end()) {
-        return fail(errc::not_in_version,
-                    "model_type: found " + (type == nullptr ? "nothing" : type->shown()) +
-                        ", allowed: gpt2, llama (anything else is not in this version)");
+        return fail(
+            errc::not_in_version,
+            "model_type: found " + (type == nullptr ? "nothing" : type->shown()) +
+                ", allowed: gpt2, llama, tequio_mlp (anything else is not in this version)");
     }
     TEQUIO_CHECK(in.only("quantization_config", {}));
     model_config m;
     m.family = family->family;
+    if (m.family == "mlp") {
+        TEQUIO_CHECK(read_mlp(in, m));
+        return m;
+    }
     TEQUIO_CHECK(in.integer("vocab_size", m.vocabulary, 2, limit::vocabulary));
     TEQUIO_CHECK(m.family == "gpt2" ? read_gpt2(in, m) : read_llama(in, m));
     return m;
@@ -317,18 +354,15 @@ const folder_family& folder_family_of(std::string_view family) {
 }
 
 std::string config_text(const model_config& model, const folder_options& options) {
-    const auto& family = folder_family_of(model.family);
     config_keys keys;
-    keys["architectures"] = "[\n    " + text(family.architecture) + "\n  ]";
-    // Null: the ids that transformers takes else are of other vocabularies.
-    keys["bos_token_id"] = keys["eos_token_id"] = "null";
-    keys["initializer_range"] = "0.02";
-    keys["model_type"] = text(family.model_type);
-    keys["tequio_tokenizer"] = text(options.tokenizer_file ? tokenizer_file_name : "bytes");
+    keys["model_type"] = text(folder_family_of(model.family).model_type);
     keys["torch_dtype"] = text(options.type == weight_type::f32 ? "float32" : "bfloat16");
-    keys["use_cache"] = "true";
-    keys["vocab_size"] = std::to_string(model.vocabulary);
-    model.family == "gpt2" ? write_gpt2(model, keys) : write_llama(model, keys);
+    if (model.family == "mlp") {
+        write_mlp(model, keys);
+    } else {
+        write_language_model(model, options, keys);
+        model.family == "gpt2" ? write_gpt2(model, keys) : write_llama(model, keys);
+    }
     std::string out;
     for (const auto& [key, value] : keys) {
         (out += out.empty() ? "{\n  " : ",\n  ") += text(key);

@@ -6,6 +6,7 @@
 #include "training/errc.hpp"
 #include "training/model/family.hpp"
 #include "training/model/folder_config.hpp"
+#include "training/model/mlp_folder.hpp"
 #include "training/model/run_card.hpp"
 #include "training/model/safetensors.hpp"
 #include "training/model/weight_files.hpp"
@@ -97,7 +98,10 @@ folder_files write_model_files(const model_config& model, std::span<const float>
 folder_files write_model_folder(const model_config& model, std::span<const float> parameters,
                                 const run_card& card, const folder_options& options) {
     auto out = write_model_files(model, parameters, options);
-    out["README.md"] = bytes_of(card_text(card, options));
+    out["README.md"] = bytes_of(card_text(model, card, options));
+    if (!card.shifts.empty()) {
+        out["inputs.safetensors"] = mlp_input_scales(card.shifts, card.factors);
+    }
     return out;
 }
 

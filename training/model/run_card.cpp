@@ -3,6 +3,7 @@
 #include <string_view>
 
 #include "base/text.hpp"
+#include "training/model/mlp_folder.hpp"
 
 namespace tequio::training {
 namespace {
@@ -26,9 +27,10 @@ std::string crew_text(const run_card& card) {
     return text;
 }
 
-std::string figures_text(const run_card& card) {
+/// What is counted: "tokens", and one of them, "a token".
+std::string figures_text(const run_card& card, const std::string& many, const std::string& one) {
     std::string text = "| | |\n|---|---|\n";
-    const auto line = [&](const char* name, const std::string& value) {
+    const auto line = [&](const std::string& name, const std::string& value) {
         text.append("| ").append(name).append(" | ").append(value).append(" |\n");
     };
     const auto id = [](const std::string& hex) { return '`' + hex + '`'; };
@@ -36,10 +38,10 @@ std::string figures_text(const run_card& card) {
     line("recipe", id(card.recipe.hex()));
     line("state digest", id(card.state.hex()));
     line("rounds", std::to_string(card.rounds_done) + " of " + std::to_string(card.rounds));
-    line("tokens trained on", std::to_string(card.tokens));
-    line("training loss of the last round, nats a token", base::shortest(card.loss));
+    line(many + " trained on", std::to_string(card.tokens));
+    line("training loss of the last round, nats " + one, base::shortest(card.loss));
     if (card.validation_loss) {
-        line("validation loss, nats a token", base::shortest(*card.validation_loss));
+        line("validation loss, nats " + one, base::shortest(*card.validation_loss));
     }
     line("share of lanes checked by another node", base::shortest(card.checked_share));
     line("data licence, as declared", one_line(card.data_license));
@@ -68,19 +70,27 @@ constexpr std::string_view tokenizer_use =
 
 }  // namespace
 
-std::string card_text(const run_card& card, const folder_options& options) {
-    std::string text = "---\nlicense: \"" + one_line(card.model_license) +
-                       "\"\nlibrary_name: transformers\npipeline_tag: text-generation\n---\n\n# " +
-                       one_line(card.name) + "\n\n" + one_line(card.purpose);
+std::string card_text(const model_config& model, const run_card& card,
+                      const folder_options& options) {
+    const bool examples = model.family == "mlp";
+    std::string text =
+        "---\nlicense: \"" + one_line(card.model_license) + "\"\n" +
+        (examples ? "" : "library_name: transformers\npipeline_tag: text-generation\n") +
+        "---\n\n# " + one_line(card.name) + "\n\n" + one_line(card.purpose);
     text +=
         "\n\nTrained by a crew of volunteers with Tequio. The weights are a pure function of the "
         "recipe below:\n`tequio job replay` recomputes them and must arrive at the state "
         "digest.\n\n";
-    text += figures_text(card) + "\n## Use\n\n";
-    text += options.tokenizer_file ? tokenizer_use : bytes_use;
-    text +=
-        "\n`tequio job sample . --prompt \"The \"` does the same without Python.\n\n## Crew\n\n";
-    return text + crew_text(card) + "\n## Recipe\n\n```\n" + card.recipe_text + "```\n";
+    text += figures_text(card, std::string(counted_as(model)), examples ? "an example" : "a token");
+    text += "\n## Use\n\n";
+    if (examples) {
+        text += mlp_use_text(model);
+    } else {
+        text += options.tokenizer_file ? tokenizer_use : bytes_use;
+        text += "\n`tequio job sample . --prompt \"The \"` does the same without Python.\n";
+    }
+    return text + "\n## Crew\n\n" + crew_text(card) + "\n## Recipe\n\n```\n" + card.recipe_text +
+           "```\n";
 }
 
 }  // namespace tequio::training

@@ -9,6 +9,7 @@
 namespace tequio::training {
 
 /// Markdown with a YAML head. Texts of strangers stand on one line each.
-std::string card_text(const run_card& card, const folder_options& options);
+std::string card_text(const model_config& model, const run_card& card,
+                      const folder_options& options);
 
 }  // namespace tequio::training

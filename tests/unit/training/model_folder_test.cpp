@@ -265,6 +265,70 @@ BOOST_AUTO_TEST_CASE(values_that_are_not_finite_are_refused_and_tiny_ones_flushe
     BOOST_TEST(std::bit_cast<std::uint32_t>(loaded.parameters[last.offset + last.size - 1]) == 0U);
 }
 
+/// A classifier, and its folder.
+struct mlp_fixture {
+    model_config model = [] {
+        model_config m;
+        m.family = "mlp";
+        m.layers = 2;
+        m.width = 9;
+        m.context = 1;
+        m.inputs = 3;
+        m.vocabulary = 4;
+        return m;
+    }();
+    std::vector<float> parameters = some_parameters(layout_of(model));
+    folder_files files = [this] {
+        run_card card;
+        card.shifts = {1, 2, 3};
+        card.factors = {0.5F, 0.25F, 2};
+        return write_model_folder(model, parameters, card);
+    }();
+    std::string config = std::string(base::as_text(files.at("config.json")));
+    base::result<loaded_model> load(const std::string& text) const {
+        return load_model_folder({base::as_bytes(text),
+                                  std::nullopt,
+                                  {{weights_file_name, files.at(weights_file_name)}}});
+    }
+};
+
+BOOST_AUTO_TEST_CASE(folder_of_a_classifier_reads_back_and_says_how_inputs_are_scaled) {
+    const mlp_fixture mlp;
+    BOOST_TEST(mlp.files.size() == 4U);
+    const auto loaded = mlp.load(mlp.config);
+    BOOST_REQUIRE_MESSAGE(loaded, loaded.error().message());
+    BOOST_TEST((loaded->model == mlp.model));
+    BOOST_TEST(loaded->parameters == mlp.parameters);
+    const auto scales = parse_safetensors(mlp.files.at("inputs.safetensors"));
+    BOOST_REQUIRE_MESSAGE(scales, scales.error().message());
+    const float shifts[] = {1, 2, 3}, factors[] = {0.5F, 0.25F, 2};
+    for (const auto& [name, values] : {std::pair{"shift", shifts}, std::pair{"factor", factors}}) {
+        const auto& entry = scales->at(name);
+        BOOST_TEST(entry.shape == (std::vector<std::uint64_t>{3}));
+        BOOST_TEST(std::memcmp(entry.bytes.data(), values, sizeof shifts) == 0);
+    }
+    const auto readme = base::as_text(mlp.files.at("README.md"));
+    BOOST_TEST(readme.find("training loss of the last round, nats an example") != readme.npos);
+    BOOST_TEST(readme.find("examples trained on") != readme.npos);
+    BOOST_TEST(readme.find("for i in range(2)") != readme.npos);
+    BOOST_TEST(readme.find("transformers") == readme.npos);
+}
+
+BOOST_AUTO_TEST_CASE(config_of_a_classifier_is_checked) {
+    const mlp_fixture mlp;
+    for (const auto& [from, to] : std::vector<std::pair<std::string, std::string>>{
+             {"\"num_inputs\": 3", "\"num_inputs\": 4"},
+             {"\"num_inputs\": 3", "\"num_inputs\": 0"},
+             {"\"num_inputs\": 3", "\"num_inputs\": \"3\""},
+             {"\"num_inputs\"", "\"inputs\""},
+             {"\"num_labels\": 4", "\"num_labels\": 1"},
+             {"\"num_hidden_layers\": 2", "\"num_hidden_layers\": 1025"},
+             {"\"hidden_size\": 9", "\"hidden_size\": -9"}}) {
+        BOOST_TEST(mlp.load(replaced(mlp.config, from, to)).error().is(errc::bad_state), to);
+    }
+    BOOST_TEST(mlp.load(replaced(mlp.config, "relu", "gelu")).error().is(errc::not_in_version));
+}
+
 BOOST_AUTO_TEST_SUITE_END()
 
 }  // namespace tequio::training
