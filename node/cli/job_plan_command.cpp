@@ -87,15 +87,16 @@ void print(const job_input& job, const plan_options& o, const plan& p) {
     line("job", job.file.name);
     line("recipe", training::recipe_id_of(job.recipe).hex());
     line("parameters", std::to_string(p.cost.parameters));
+    const std::string unit(training::counted_as(job.recipe.model));
     line("data",
-         std::to_string(job.recipe.data.token_count) + " tokens, " + size(p.cost.data_bytes));
+         std::to_string(job.recipe.data.token_count) + " " + unit + ", " + size(p.cost.data_bytes));
     if (p.cost.init_bytes != 0) {
         line("starts from", job.file.init_from + ", " + size(p.cost.init_bytes));
     }
     line("training", std::to_string(train.rounds) + " rounds of " + std::to_string(train.lanes) +
                          " lanes of " + std::to_string(train.inner_steps) + " steps: " +
-                         std::to_string(p.cost.lane_tokens * train.lanes * train.rounds) +
-                         " tokens");
+                         std::to_string(p.cost.lane_tokens * train.lanes * train.rounds) + " " +
+                         unit);
     line("memory of a node",
          size(p.memory_bytes) + " with " + std::to_string(o.threads) + " threads");
     line("disk of a node", size(p.disk_bytes));
@@ -106,7 +107,8 @@ void print(const job_input& job, const plan_options& o, const plan& p) {
     const auto time =
         std::chrono::duration_cast<base::duration>(std::chrono::duration<double>(p.seconds));
     char speed[64];
-    std::snprintf(speed, sizeof speed, " (%.0f tokens/s, measured now)", p.rate.tokens_per_second);
+    std::snprintf(speed, sizeof speed, " (%.0f %s/s, measured now)", p.rate.tokens_per_second,
+                  unit.c_str());
     line("time here, alone", base::human_duration(time) + speed);
     line("who can read it", who_can_read(job.file));
 }

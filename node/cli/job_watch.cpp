@@ -125,8 +125,9 @@ std::string job_line(const object& job) {
         line += numbers;
     }
     if (const double speed = number_of(job, "tokens_per_second"); speed > 0) {
-        std::snprintf(numbers, sizeof numbers, ", %.0f tokens/s", speed);
-        line += numbers;
+        std::snprintf(numbers, sizeof numbers, ", %.0f ", speed);
+        const auto unit = text_of(job, "counted_as");
+        line += numbers + (unit.empty() ? "tokens" : unit) + "/s";
     }
     line += ", crew " + std::to_string(crew_of(job));
     if (const double left = number_of(job, "eta_seconds"); left > 0) {

@@ -101,7 +101,7 @@ void replay_display::clear() {
     drawn_ = false;
 }
 
-/// Tokens a second so far, and the time that the rest will take at that.
+/// Tokens (or examples) a second so far, and the time that the rest will take at that.
 std::string replay_display::pace() const {
     const std::chrono::duration<double> spent = std::chrono::steady_clock::now() - start_;
     const double speed = static_cast<double>(at_.tokens) / std::max(spent.count(), 1e-9);
@@ -112,8 +112,9 @@ std::string replay_display::pace() const {
         train.lanes * (train.rounds - std::min(at_.round.value, train.rounds)) - at_.lanes_done;
     const std::chrono::duration<double> left(static_cast<double>(lane * lanes_left) / speed);
     char text[64];
-    std::snprintf(text, sizeof text, ", %.0f tokens/s, ", speed);
-    return text + base::human_duration(std::chrono::duration_cast<base::duration>(left)) + " left";
+    std::snprintf(text, sizeof text, ", %.0f ", speed);
+    return text + std::string(training::counted_as(recipe_.model)) + "/s, " +
+           base::human_duration(std::chrono::duration_cast<base::duration>(left)) + " left";
 }
 
 void replay_display::show(const replay_progress& at) {

@@ -80,6 +80,7 @@ json::object job_json(daemon_loop& daemon, const job_view& v) {
                      {"loss", optional_number(v.crew.loss)},
                      {"validation_loss", optional_number(v.crew.validation_loss)},
                      {"tokens", v.crew.tokens},
+                     {"counted_as", training::counted_as(v.task->work.model)},
                      {"tokens_per_second", v.tokens_per_second},
                      {"eta_seconds", v.eta_seconds},
                      {"crew", std::move(crew)},
