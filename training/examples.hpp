@@ -63,6 +63,10 @@ struct example_data {
     std::vector<std::string> input_names;  ///< (inputs) of a CSV file with a header; else empty
 };
 
+/// The data of a recipe whose model (family mlp) has `inputs` inputs and as many outputs as
+/// classes.
+data_config config_of(const example_data& data);
+
 /// Reads idx or CSV files, not both.
 ///
 /// idx (MNIST's format, http://yann.lecun.com/exdb/mnist): pairs of files side by side, one of

@@ -5,11 +5,12 @@
 #include "node/cli/context.hpp"
 #include "node/io/model_files.hpp"
 #include "training/errc.hpp"
+#include "training/examples.hpp"
 
 namespace tequio::node {
 namespace {
 
-/// Where a person watches, "tokenising 34 %" in one line that is wiped in the end.
+/// Where a person watches, "reading the data 34 %" in one line that is wiped in the end.
 class progress_line {
 public:
     explicit progress_line(const cli_context& context)
@@ -25,7 +26,7 @@ public:
             all == 0 ? 100 : 100.0 * static_cast<double>(done) / static_cast<double>(all));
         if (drawn_ && percent != shown_) {
             shown_ = percent;
-            std::fprintf(stderr, "\rtokenising %d %%", percent);
+            std::fprintf(stderr, "\rreading the data %d %%", percent);
         }
         return !interrupted();
     }
@@ -45,6 +46,68 @@ base::result<training::tokenizer> read_tokenizer(const std::filesystem::path& pa
     return training::tokenizer::from_json(bytes, path.filename().string());
 }
 
+namespace {
+
+/// The data files, mapped, and what a person sees while they are read.
+struct opened_data {
+    std::vector<mapped_file> maps;
+    std::vector<training::source_file> files;
+    training::data_progress progress;
+};
+
+/// The data is of another shape than the weights in init_from.
+base::error does_not_fit(const std::string& key, const std::string& found,
+                         const std::string& allowed, const training::job_file& file) {
+    return ends_with(exit_code::usage, key + ": found " + found + ", allowed: " + allowed +
+                                           ", as the model in " + file.init_from + " has");
+}
+
+base::result<void> tokenise_into(job_input& out, const std::filesystem::path& folder,
+                                 const opened_data& data) {
+    training::tokenise_options options;
+    options.vocabulary = out.file.vocabulary;
+    options.validation_share = out.file.validation_share;
+    options.context = out.file.model.context;
+    options.progress = data.progress;
+    if (out.file.tokenizer != "bytes") {
+        TEQUIO_TRY(options.words, read_tokenizer(folder / out.file.tokenizer, &out.companion));
+    }
+    TEQUIO_TRY(out.data, training::tokenise(data.files, options));
+    auto& model = out.file.model;
+    if (!model.init) {
+        model.vocabulary = out.data.vocabulary;
+    } else if (out.data.vocabulary > model.vocabulary) {
+        return does_not_fit("data.tokenizer", std::to_string(out.data.vocabulary) + " tokens",
+                            "at most " + std::to_string(model.vocabulary), out.file);
+    }
+    return {};
+}
+
+base::result<void> read_examples_into(job_input& out, const opened_data& data) {
+    training::example_options options;
+    options.validation_share = out.file.validation_share;
+    options.shuffle = out.file.shuffle;
+    options.label = out.file.label;
+    options.header = out.file.header;
+    options.progress = data.progress;
+    TEQUIO_TRY(auto examples, training::read_examples(data.files, options));
+    out.data = {std::move(examples.blob), training::config_of(examples), examples.classes};
+    out.class_names = std::move(examples.class_names);
+    auto& model = out.file.model;
+    const auto shape = [](std::uint64_t inputs, std::uint64_t classes) {
+        return std::to_string(inputs) + " values and " + std::to_string(classes) + " classes";
+    };
+    if (model.init && (model.inputs != examples.inputs || model.vocabulary != examples.classes)) {
+        return does_not_fit("data.files", shape(examples.inputs, examples.classes),
+                            shape(model.inputs, model.vocabulary), out.file);
+    }
+    model.inputs = examples.inputs;
+    model.vocabulary = examples.classes;
+    return {};
+}
+
+}  // namespace
+
 base::result<job_input> read_job(const cli_context& context, const std::filesystem::path& path) {
     TEQUIO_TRY(const auto text, read_file(path, training::job_file_size_max_bytes));
     std::optional<mapped_model> base_model;
@@ -63,38 +126,22 @@ base::result<job_input> read_job(const cli_context& context, const std::filesyst
         out.init = std::move(*weights);
         out.file.model.init = base::blob_ref_of(out.init);
     }
+    const auto folder = path.parent_path();
     progress_line line(context);
-    training::tokenise_options options;
-    options.vocabulary = out.file.vocabulary;
-    options.validation_share = out.file.validation_share;
-    options.context = out.file.model.context;
-    options.progress = [&](std::uint64_t done, std::uint64_t all) { return line.tell(done, all); };
-    if (out.file.tokenizer != "bytes") {
-        const auto file_path = path.parent_path() / out.file.tokenizer;
-        TEQUIO_TRY(options.words, read_tokenizer(file_path, &out.companion));
-    }
-    std::vector<mapped_file> maps;
-    std::vector<training::source_file> sources;
+    opened_data data;
+    data.progress = [&](std::uint64_t done, std::uint64_t all) { return line.tell(done, all); };
     for (const auto& name : out.file.files) {
-        TEQUIO_TRY(auto map, mapped_file::open(path.parent_path() / name));
-        maps.push_back(std::move(map));
-        sources.push_back({name, maps.back().bytes()});
+        TEQUIO_TRY(auto map, mapped_file::open(folder / name));
+        data.maps.push_back(std::move(map));
+        data.files.push_back({name, data.maps.back().bytes()});
     }
-    auto data = training::tokenise(sources, options);
-    if (!data && data.error().is(training::errc::stopped)) {
+    const bool examples = out.file.data_kind == training::file_kind::idx ||
+                          out.file.data_kind == training::file_kind::csv;
+    auto done = examples ? read_examples_into(out, data) : tokenise_into(out, folder, data);
+    if (!done && done.error().is(training::errc::stopped)) {
         return ends_with(exit_code::interrupted, "interrupted; nothing was published");
     }
-    if (!data) return data.error();
-    out.data = std::move(*data);
-    if (!base_model) {
-        out.file.model.vocabulary = out.data.vocabulary;
-    } else if (out.data.vocabulary > out.file.model.vocabulary) {
-        return ends_with(exit_code::usage, path.filename().string() + " data.tokenizer: found " +
-                                               std::to_string(out.data.vocabulary) +
-                                               " tokens, allowed: at most " +
-                                               std::to_string(out.file.model.vocabulary) +
-                                               ", so many has the model in " + out.file.init_from);
-    }
+    if (!done) return done.error();
     TEQUIO_TRY(out.recipe, training::make_recipe(out.file, out.data.config));
     return out;
 }

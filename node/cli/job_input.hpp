@@ -5,6 +5,7 @@
 
 #include <filesystem>
 #include <string>
+#include <vector>
 
 #include "node/cli/context.hpp"
 #include "training/dataset.hpp"
@@ -20,8 +21,9 @@ struct input_blob {
 
 struct job_input {
     training::job_file file;
-    training::tokenised_data data;
-    base::byte_vector init;  ///< weights to start from; empty when they are drawn
+    training::tokenised_data data;         ///< tokens, or the examples of an mlp
+    base::byte_vector init;                ///< weights to start from; empty when they are drawn
+    std::vector<std::string> class_names;  ///< of examples, by label
     training::recipe recipe;
     /// tokenizer.json, for the trained model's folder; empty with the tokenizer "bytes".
     base::byte_vector companion;

@@ -136,6 +136,10 @@ base::result<file_kind> kind_of(std::span<const source_file> files) {
 
 }  // namespace
 
+data_config config_of(const example_data& data) {
+    return {data.ref, data.value_bytes, data.examples, data.validation};
+}
+
 base::result<example_data> read_examples(std::span<const source_file> files,
                                          const example_options& options) {
     TEQUIO_TRY(const auto kind, kind_of(files));

@@ -94,6 +94,7 @@ BOOST_AUTO_TEST_CASE(idx_pairs_are_read_in_either_order) {
     BOOST_TEST((data->class_names == std::vector<std::string>{"0", "1", "2"}));
     BOOST_TEST((data->ref == base::blob_ref_of(data->blob)));
     BOOST_TEST(data->blob.size() == example_head_bytes(2) + 6 * example_bytes(2, 1));
+    BOOST_TEST((config_of(*data) == data_config{data->ref, 1, 6, 2}));
     const auto p = parts_of(*data);
     BOOST_TEST((p.shifts == std::vector<float>{0, 0}));
     BOOST_TEST((p.factors == std::vector<float>{1.0F / 255.0F, 1.0F / 255.0F}));
