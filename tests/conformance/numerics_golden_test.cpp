@@ -352,16 +352,18 @@ std::string run_rmsnorm() {
     numerics::rmsnorm_forward(x.data(), gain.data(), 1e-6F, y.data(), r.data(), rows, width, one);
     out.add(y);
     out.add(r);
-    numerics::rmsnorm_gain_gradient(x.data(), r.data(), dy.data(), dgain.data(), rows, width, false,
-                                    one);
+    std::vector<std::byte> workspace(numerics::rmsnorm_workspace_bytes(rows, width));
+    numerics::rmsnorm_backward({x.data(), gain.data(), r.data(), dy.data(), nullptr, rows, width},
+                               y.data(), dgain.data(), false, workspace, one);
     out.add(dgain);
-    numerics::add_rmsnorm_forward(x.data(), residual.data(), gain.data(), 1e-5F, sum.data(),
-                                  y.data(), r.data(), rows, width, one);
+    numerics::residual_rmsnorm_forward(x.data(), residual.data(), sum.data(), gain.data(), 1e-5F,
+                                       y.data(), r.data(), rows, width, one);
     out.add(sum);
     out.add(y);
     out.add(r);
-    numerics::rmsnorm_backward(sum.data(), gain.data(), r.data(), dy.data(), residual.data(),
-                               y.data(), rows, width, one);
+    numerics::rmsnorm_backward(
+        {sum.data(), gain.data(), r.data(), dy.data(), residual.data(), rows, width}, y.data(),
+        dgain.data(), false, workspace, one);
     out.add(y);
     return out.digest();
 }

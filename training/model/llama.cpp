@@ -34,6 +34,17 @@ const float* llama::layer_input(std::size_t layer) const {
     return at(layer == 0 ? plan_.embedded : plan_.layers[layer - 1].out);
 }
 
+llama::norm_place llama::norm_of(std::size_t index) const {
+    const auto layer = index / 2;
+    if (layer == plan_.layers.size()) {
+        return {tensors_.norm, at(plan_.norm), at(plan_.norm_inverse)};
+    }
+    const auto& t = tensors_.layers[layer];
+    const auto& s = plan_.layers[layer];
+    return index % 2 == 0 ? norm_place{t.input_norm, at(s.norm_1), at(s.norm_1_inverse)}
+                          : norm_place{t.post_norm, at(s.norm_2), at(s.norm_2_inverse)};
+}
+
 head_operands llama::head(const float* p) const {
     return {at(plan_.norm),  p + tensors_.head, at(plan_.logits),
             plan_.head_rows, plan_.model.width, plan_.model.vocabulary};
@@ -84,6 +95,21 @@ void llama::apply_back(const float* p, const linear& w, token_rows dy, float* dx
                    workspace_, run_);
 }
 
+void llama::join_residual(const float* p, const float* residual, float* sum, const norm_place& next,
+                          batch_shape n) {
+    numerics::residual_rmsnorm_forward(at(plan_.product), residual, sum, p + next.gain,
+                                       static_cast<float>(plan_.model.norm_epsilon), next.out,
+                                       next.inverse, n.tokens, plan_.model.width, run_);
+}
+
+void llama::norm_backward(const float* p, const norm_place& of, const float* x, bool last,
+                          batch_shape n, const gradient_sums& gradients) {
+    float* dx = at(plan_.d_residual);
+    numerics::rmsnorm_backward({x, p + of.gain, of.inverse, at(plan_.product), last ? nullptr : dx,
+                                n.tokens, plan_.model.width},
+                               dx, gradients.flat + of.gain, !gradients.first, workspace_, run_);
+}
+
 void llama::forward_attention(const float* p, std::size_t layer, batch_shape n) {
     const auto& t = tensors_.layers[layer];
     const auto& s = plan_.layers[layer];
@@ -100,9 +126,7 @@ void llama::forward_attention(const float* p, std::size_t layer, batch_shape n) 
         {q.data, part_of(s.qkv, 1).data, part_of(s.qkv, 2).data, q.stride}, at(s.attention),
         {at(s.row_max), at(s.inverse_sum)}, workspace_, run_);
     apply(p, {t.o_proj, d, d}, at(s.attention), {at(plan_.product), d}, false, n.tokens);
-    numerics::add_rmsnorm_forward(at(plan_.product), layer_input(layer), p + t.post_norm,
-                                  static_cast<float>(m.norm_epsilon), at(s.middle), at(s.norm_2),
-                                  at(s.norm_2_inverse), n.tokens, d, run_);
+    join_residual(p, layer_input(layer), at(s.middle), norm_of(2 * layer + 1), n);
 }
 
 void llama::forward_mlp(const float* p, std::size_t layer, batch_shape n) {
@@ -114,23 +138,16 @@ void llama::forward_mlp(const float* p, std::size_t layer, batch_shape n) {
     apply(p, {t.up_proj, d, f}, at(s.norm_2), {at(s.up), f}, false, n.tokens);
     numerics::swiglu_forward(at(s.gate), at(s.up), at(s.gated), n.tokens * f, run_);
     apply(p, {t.down_proj, f, d}, at(s.gated), {at(plan_.product), d}, false, n.tokens);
-    // The norm that comes next: of the layer above, or the last one.
-    const bool last = layer + 1 == plan_.layers.size();
-    const auto gain = last ? tensors_.norm : tensors_.layers[layer + 1].input_norm;
-    const auto norm = last ? plan_.norm : plan_.layers[layer + 1].norm_1;
-    const auto inverse = last ? plan_.norm_inverse : plan_.layers[layer + 1].norm_1_inverse;
-    numerics::add_rmsnorm_forward(at(plan_.product), at(s.middle), p + gain,
-                                  static_cast<float>(plan_.model.norm_epsilon), at(s.out), at(norm),
-                                  at(inverse), n.tokens, d, run_);
+    join_residual(p, at(s.middle), at(s.out), norm_of(2 * layer + 2), n);
 }
 
 void llama::forward(const float* p, std::span<const std::uint32_t> tokens, batch_shape n) {
     const auto d = plan_.model.width;
     numerics::embed(tokens, n.time, p + tensors_.embedding, nullptr, at(plan_.embedded), d, run_);
-    numerics::rmsnorm_forward(at(plan_.embedded), p + tensors_.layers.front().input_norm,
-                              static_cast<float>(plan_.model.norm_epsilon),
-                              at(plan_.layers.front().norm_1),
-                              at(plan_.layers.front().norm_1_inverse), n.tokens, d, run_);
+    const auto first = norm_of(0);
+    numerics::rmsnorm_forward(at(plan_.embedded), p + first.gain,
+                              static_cast<float>(plan_.model.norm_epsilon), first.out,
+                              first.inverse, n.tokens, d, run_);
     for (std::size_t layer = 0; layer < plan_.layers.size(); ++layer) {
         forward_attention(p, layer, n);
         forward_mlp(p, layer, n);
@@ -156,11 +173,7 @@ void llama::backward_mlp(const float* p, std::size_t layer, batch_shape n,
     add_weight_gradient(gradients, up, at(s.norm_2), {at(s.up), f}, n.tokens);
     apply_back(p, gate, {at(s.gate), f}, dy, false, false, n.tokens);
     apply_back(p, up, {at(s.up), f}, dy, true, false, n.tokens);
-    numerics::rmsnorm_gain_gradient(at(s.middle), at(s.norm_2_inverse), dy,
-                                    gradients.flat + t.post_norm, n.tokens, d, !gradients.first,
-                                    run_);
-    numerics::rmsnorm_backward(at(s.middle), p + t.post_norm, at(s.norm_2_inverse), dy, dx, dx,
-                               n.tokens, d, run_);
+    norm_backward(p, norm_of(2 * layer + 1), at(s.middle), false, n, gradients);
 }
 
 void llama::backward_attention(const float* p, std::size_t layer, batch_shape n,
@@ -190,11 +203,7 @@ void llama::backward_attention(const float* p, std::size_t layer, batch_shape n,
         add_weight_gradient(gradients, w, at(s.norm_1), d_part, n.tokens);
         apply_back(p, w, d_part, dy, part > 0, false, n.tokens);
     }
-    const float* x = layer_input(layer);
-    numerics::rmsnorm_gain_gradient(x, at(s.norm_1_inverse), dy, gradients.flat + t.input_norm,
-                                    n.tokens, d, !gradients.first, run_);
-    numerics::rmsnorm_backward(x, p + t.input_norm, at(s.norm_1_inverse), dy, dx, dx, n.tokens, d,
-                               run_);
+    norm_backward(p, norm_of(2 * layer), layer_input(layer), false, n, gradients);
 }
 
 void llama::backward_embedding(std::span<const std::uint32_t> tokens,
@@ -214,19 +223,14 @@ void llama::train(std::span<const float> parameters, const batch_view& batch, fl
                   std::span<float> losses, std::span<float> flat, bool first) {
     base::ensure(plan_.training, "the plan has room for gradients");
     const auto n = shape(batch);
-    const auto d = plan_.model.width;
     const float* p = parameters.data();
     const gradient_sums gradients{flat.data(), first};
     forward(p, batch.tokens, n);
-    float* dy = at(plan_.product);
-    const head_gradients to{dy, flat.data() + tensors_.head, first};
+    const head_gradients to{at(plan_.product), flat.data() + tensors_.head, first};
     head_losses(head(p), batch.targets, scale, losses, &to, workspace_, run_);
-    const float* x = layer_input(plan_.layers.size());
-    numerics::rmsnorm_gain_gradient(x, at(plan_.norm_inverse), dy, flat.data() + tensors_.norm,
-                                    n.tokens, d, !first, run_);
-    numerics::rmsnorm_backward(x, p + tensors_.norm, at(plan_.norm_inverse), dy, nullptr,
-                               at(plan_.d_residual), n.tokens, d, run_);
-    for (std::size_t layer = plan_.layers.size(); layer-- > 0;) {
+    const std::size_t layers = plan_.layers.size();
+    norm_backward(p, norm_of(2 * layers), layer_input(layers), true, n, gradients);
+    for (std::size_t layer = layers; layer-- > 0;) {
         backward_mlp(p, layer, n, gradients);
         backward_attention(p, layer, n, gradients);
     }
@@ -234,7 +238,7 @@ void llama::train(std::span<const float> parameters, const batch_view& batch, fl
 }
 
 void llama::finish(std::span<float> gradients) {
-    // The two uses of the tied embedding, added once, in forward order.
+    // The two uses of a tied embedding, added once, in forward order.
     if (use_) use_->add_to(gradients.data() + tensors_.embedding, run_);
 }
 

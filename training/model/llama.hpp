@@ -47,8 +47,8 @@ struct llama_layer_saved {
     arena_slice out;                     ///< (tokens, d), residual after the layer
 };
 
-/// Buffers of a model working on at most `sequences` sequences at a time. When not training, all
-/// layers share one set and there are no gradients.
+/// Buffers of a model working on batches of these sizes. When not training, all layers share one
+/// set and there are no gradients.
 struct llama_plan final : network_plan {
     llama_plan(const model_config& config, const batch_sizes& sizes, bool for_training,
                unsigned threads, arena_plan& plan);
@@ -68,7 +68,7 @@ struct llama_plan final : network_plan {
     arena_slice logits;                      ///< (head_rows, vocabulary)
     arena_slice product;                     ///< (tokens, d): what a projection gives
     arena_slice d_residual, d_gated, d_qkv;  ///< (tokens, d), (tokens, f), (tokens, d + 2 kd)
-    embedding_use_plan use;                  ///< tied: gradient of the embedding by its use as such
+    embedding_use_plan use;                  ///< tied: the embedding's gradient by its use as such
     arena_slice workspace;                   ///< of gemm and attention
 };
 
@@ -97,6 +97,11 @@ private:
         float* data;
         std::size_t stride;
     };
+    /// One norm: its gain in the flat arrays, its results.
+    struct norm_place {
+        std::uint64_t gain;
+        float *out, *inverse;
+    };
     /// One weight matrix (out, in) at `weight` in the flat arrays.
     struct linear {
         std::uint64_t weight;
@@ -105,6 +110,9 @@ private:
     batch_shape shape(const batch_view& batch) const;
     float* at(arena_slice slice) const { return memory_.floats(slice).data(); }
     const float* layer_input(std::size_t layer) const;
+    /// The norms in the order of the forward pass: 2 i at the start of layer i, 2 i + 1 in its
+    /// middle, and the last one.
+    norm_place norm_of(std::size_t index) const;
     head_operands head(const float* parameters) const;
     /// Queries (part 0), keys (1) and values (2) inside a (tokens, d + 2 kd) buffer, and the
     /// projection that makes them.
@@ -114,6 +122,13 @@ private:
     void forward(const float* parameters, std::span<const std::uint32_t> tokens, batch_shape n);
     void forward_attention(const float* parameters, std::size_t layer, batch_shape n);
     void forward_mlp(const float* parameters, std::size_t layer, batch_shape n);
+    /// sum = residual + product, and the norm of it.
+    void join_residual(const float* parameters, const float* residual, float* sum,
+                       const norm_place& next, batch_shape n);
+    /// Backward through a norm of x, from `product` to `d_residual`, which is added to or, for the
+    /// last norm, written.
+    void norm_backward(const float* parameters, const norm_place& of, const float* x, bool last,
+                       batch_shape n, const gradient_sums& gradients);
     void backward_mlp(const float* parameters, std::size_t layer, batch_shape n,
                       const gradient_sums& gradients);
     void backward_attention(const float* parameters, std::size_t layer, batch_shape n,

@@ -5,6 +5,7 @@
 #include "training/model/llama.hpp"
 #include "training/numerics/attention.hpp"
 #include "training/numerics/gemm.hpp"
+#include "training/numerics/rmsnorm.hpp"
 
 namespace tequio::training {
 namespace {
@@ -25,6 +26,7 @@ std::uint64_t workspace_bytes(const llama_plan& plan, unsigned threads) {
           numerics::gemm_shape{f, d, tokens}, numerics::gemm_shape{d, f, tokens}}) {
         bytes = std::max<std::uint64_t>(bytes, numerics::gemm_workspace_bytes(shape, threads));
     }
+    bytes = std::max<std::uint64_t>(bytes, numerics::rmsnorm_workspace_bytes(tokens, d));
     const numerics::attention_shape attention{plan.sequences, m.context, m.heads, plan.head_size,
                                               m.heads / m.kv_heads};
     return std::max<std::uint64_t>(bytes, numerics::attention_workspace_bytes(attention, threads));

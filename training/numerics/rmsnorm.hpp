@@ -4,6 +4,7 @@
 /// recipe's `norm_epsilon`, rounded once to float32.
 
 #include <cstddef>
+#include <span>
 
 #include "training/executor.hpp"
 
@@ -20,30 +21,30 @@ void rmsnorm_forward_reference(const float* x, const float* gain, float epsilon,
 /// The end of one block and the start of the next in one pass: sum = flush(residual + x), then
 /// `rmsnorm_forward` of sum. x, residual, sum: (rows, width); sum may be either input, out may not
 /// be sum.
-void add_rmsnorm_forward(const float* x, const float* residual, const float* gain, float epsilon,
-                         float* sum, float* out, float* inverse_rms, std::size_t rows,
-                         std::size_t width, executor& run);
-void add_rmsnorm_forward_reference(const float* x, const float* residual, const float* gain,
-                                   float epsilon, float* sum, float* out, float* inverse_rms,
-                                   std::size_t rows, std::size_t width);
+void residual_rmsnorm_forward(const float* x, const float* residual, float* sum, const float* gain,
+                              float epsilon, float* out, float* inverse_rms, std::size_t rows,
+                              std::size_t width, executor& run);
+void residual_rmsnorm_forward_reference(const float* x, const float* residual, float* sum,
+                                        const float* gain, float epsilon, float* out,
+                                        float* inverse_rms, std::size_t rows, std::size_t width);
 
-/// Gradient by x, added to `residual`: h[j] = x[j] * r; e[j] = dout[j] * gain[j];
-/// q = dot(e, h) / width; g[j] = fma(-h[j], q, e[j]) * r; dx[j] = flush(residual[j] + g[j]).
-/// residual: (rows, width), or null for +0; it may be dx, and dout may be dx.
-void rmsnorm_backward(const float* x, const float* gain, const float* inverse_rms,
-                      const float* dout, const float* residual, float* dx, std::size_t rows,
-                      std::size_t width, executor& run);
-void rmsnorm_backward_reference(const float* x, const float* gain, const float* inverse_rms,
-                                const float* dout, const float* residual, float* dx,
-                                std::size_t rows, std::size_t width);
+/// What the backward pass reads: x, dout: (rows, width); gain: (width); inverse_rms: (rows).
+/// residual: (rows, width), the gradient to add to, or null for +0.
+struct rmsnorm_inputs {
+    const float *x, *gain, *inverse_rms, *dout, *residual;
+    std::size_t rows, width;
+};
 
-/// Gradient by gain, a column sum by the matrix rule over rows: dgain[j] (+)= sum of dout * (x *
-/// r), each product rounded. accumulate: it starts at its old value, else at +0. No flush.
-void rmsnorm_gain_gradient(const float* x, const float* inverse_rms, const float* dout,
-                           float* dgain, std::size_t rows, std::size_t width, bool accumulate,
-                           executor& run);
-void rmsnorm_gain_gradient_reference(const float* x, const float* inverse_rms, const float* dout,
-                                     float* dgain, std::size_t rows, std::size_t width,
-                                     bool accumulate);
+/// Gradients by x and gain in one pass. h[j] = x[j] * r; e[j] = dout[j] * gain[j]; q = dot(e, h) /
+/// width; g[j] = fma(-h[j], q, e[j]) * r; dx[j] = flush(residual[j] + g[j]); dgain[j] (+)= sum over
+/// rows of dout[j] * h[j], each product rounded, by the matrix rule with a column of ones, no
+/// flush. accumulate: dgain starts at its old value, else at +0. dx may be residual, or dout.
+/// Threads take panels of 256 rows. workspace: `rmsnorm_workspace_bytes`.
+void rmsnorm_backward(const rmsnorm_inputs& in, float* dx, float* dgain, bool accumulate,
+                      std::span<std::byte> workspace, executor& run);
+void rmsnorm_backward_reference(const rmsnorm_inputs& in, float* dx, float* dgain, bool accumulate);
+
+/// Any alignment. Monotonic in both.
+std::size_t rmsnorm_workspace_bytes(std::size_t rows, std::size_t width);
 
 }  // namespace tequio::training::numerics

@@ -18,43 +18,34 @@ void rmsnorm_forward_reference(const float* x, const float* gain, float epsilon,
     }
 }
 
-void add_rmsnorm_forward_reference(const float* x, const float* residual, const float* gain,
-                                   float epsilon, float* sum, float* out, float* inverse_rms,
-                                   std::size_t rows, std::size_t width) {
+void residual_rmsnorm_forward_reference(const float* x, const float* residual, float* sum,
+                                        const float* gain, float epsilon, float* out,
+                                        float* inverse_rms, std::size_t rows, std::size_t width) {
     for (std::size_t i = 0; i < rows * width; ++i) sum[i] = flush(residual[i] + x[i]);
     rmsnorm_forward_reference(sum, gain, epsilon, out, inverse_rms, rows, width);
 }
 
-void rmsnorm_backward_reference(const float* x, const float* gain, const float* inverse_rms,
-                                const float* dout, const float* residual, float* dx,
-                                std::size_t rows, std::size_t width) {
+void rmsnorm_backward_reference(const rmsnorm_inputs& in, float* dx, float* dgain,
+                                bool accumulate) {
+    const std::size_t width = in.width;
     std::vector<float> h(width);
     std::vector<float> e(width);
-    for (std::size_t i = 0; i < rows; ++i) {
+    std::vector<float> products(in.rows * width);
+    for (std::size_t i = 0; i < in.rows; ++i) {
         const std::size_t row = i * width;
-        const float r = inverse_rms[i];
+        const float r = in.inverse_rms[i];
         for (std::size_t j = 0; j < width; ++j) {
-            h[j] = x[row + j] * r;
-            e[j] = dout[row + j] * gain[j];
+            h[j] = in.x[row + j] * r;
+            e[j] = in.dout[row + j] * in.gain[j];
+            products[row + j] = in.dout[row + j] * h[j];
         }
         const float q = dot_reference(e, h) / static_cast<float>(width);
         for (std::size_t j = 0; j < width; ++j) {
             const float g = fused(-h[j], q, e[j]) * r;
-            dx[row + j] = flush((residual != nullptr ? residual[row + j] : 0.0F) + g);
+            dx[row + j] = flush((in.residual != nullptr ? in.residual[row + j] : 0.0F) + g);
         }
     }
-}
-
-void rmsnorm_gain_gradient_reference(const float* x, const float* inverse_rms, const float* dout,
-                                     float* dgain, std::size_t rows, std::size_t width,
-                                     bool accumulate) {
-    std::vector<float> products(rows * width);
-    for (std::size_t i = 0; i < rows; ++i) {
-        for (std::size_t j = 0; j < width; ++j) {
-            products[i * width + j] = dout[i * width + j] * (x[i * width + j] * inverse_rms[i]);
-        }
-    }
-    column_sums_reference({products.data(), width}, rows, width, accumulate, dgain);
+    column_sums_reference({products.data(), width}, in.rows, width, accumulate, dgain);
 }
 
 }  // namespace tequio::training::numerics

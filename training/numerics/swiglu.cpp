@@ -15,40 +15,64 @@ namespace tequio::training::numerics::HWY_NAMESPACE {
 
 /// 1 / (1 + exp(-g)). The exponent is at most 80, so only exp's lower end needs a look; what
 /// becomes of a NaN here does not matter, for g itself is a factor of every result.
-HWY_INLINE vector sigmoid(vector g) {
+template <std::size_t N>
+HWY_INLINE bundle<N> sigmoid(const bundle<N>& gate) {
     const float_tag d;
+    const vector zero = hn::Zero(d);
     const vector one = hn::Set(d, 1.0F);
     const vector lowest = hn::Set(d, constants::silu_lowest);
-    const vector y = hn::Sub(hn::Zero(d), hn::IfThenElse(hn::Lt(g, lowest), lowest, g));
-    const vector e = hn::IfThenZeroElse(hn::Lt(y, hn::Set(d, constants::exp_lowest)), bare_exp(y));
-    return hn::Div(one, hn::Add(one, e));
+    const vector exp_lowest = hn::Set(d, constants::exp_lowest);
+    const auto y =
+        each([=](vector g)
+                 HWY_ATTR { return hn::Sub(zero, hn::IfThenElse(hn::Lt(g, lowest), lowest, g)); },
+             gate);
+    return each(
+        [=](vector e, vector x) HWY_ATTR {
+            return hn::Div(one, hn::Add(one, hn::IfThenZeroElse(hn::Lt(x, exp_lowest), e)));
+        },
+        bare_exp(y), y);
 }
 
 void swiglu_range(const float* gate, const float* up, float* out, std::size_t n) {
-    map(
+    map_bundles(
         n, out,
-        [](vector g, vector u) HWY_ATTR { return flushed(hn::Mul(hn::Mul(g, sigmoid(g)), u)); },
+        [](const auto& g, const auto& u) HWY_ATTR {
+            return each([](vector x, vector s, vector y)
+                            HWY_ATTR { return flushed(hn::Mul(hn::Mul(x, s), y)); },
+                        g, sigmoid(g), u);
+        },
         gate, up);
 }
 
-HWY_INLINE void swiglu_slopes(vector g, vector u, vector dy, vector& dg, vector& du) {
-    const vector s = sigmoid(g);
-    const vector a = hn::Mul(g, s);
-    const vector slope = hn::MulAdd(a, hn::Sub(hn::Set(float_tag(), 1.0F), s), s);
-    dg = flushed(hn::Mul(hn::Mul(dy, u), slope));
-    du = flushed(hn::Mul(dy, a));
+/// N vectors of both gradients. All arrays may be the same.
+template <std::size_t N>
+HWY_INLINE void swiglu_slopes(const float* gate, const float* up, const float* dout, float* d_gate,
+                              float* d_up) {
+    const vector one = hn::Set(float_tag(), 1.0F);
+    const auto g = load_bundle<N>(gate);
+    const auto u = load_bundle<N>(up);
+    const auto dy = load_bundle<N>(dout);
+    const auto s = sigmoid(g);
+    const auto a = each([](vector x, vector y) HWY_ATTR { return hn::Mul(x, y); }, g, s);
+    const auto slope =
+        each([=](vector x, vector y) HWY_ATTR { return hn::MulAdd(x, hn::Sub(one, y), y); }, a, s);
+    const auto dg = each([](vector x, vector y, vector z)
+                             HWY_ATTR { return flushed(hn::Mul(hn::Mul(x, y), z)); },
+                         dy, u, slope);
+    store_bundle(dg, d_gate);
+    store_bundle(each([](vector x, vector y) HWY_ATTR { return flushed(hn::Mul(x, y)); }, dy, a),
+                 d_up);
 }
 
 void swiglu_backward_range(const float* gate, const float* up, const float* dout, float* d_gate,
                            float* d_up, std::size_t n) {
-    const float_tag d;
-    vector dg;
-    vector du;
+    constexpr std::size_t step = side_by_side * lanes;
     std::size_t i = 0;
+    for (; i + step <= n; i += step) {
+        swiglu_slopes<side_by_side>(gate + i, up + i, dout + i, d_gate + i, d_up + i);
+    }
     for (; i + lanes <= n; i += lanes) {
-        swiglu_slopes(hn::LoadU(d, gate + i), hn::LoadU(d, up + i), hn::LoadU(d, dout + i), dg, du);
-        hn::StoreU(dg, d, d_gate + i);
-        hn::StoreU(du, d, d_up + i);
+        swiglu_slopes<1>(gate + i, up + i, dout + i, d_gate + i, d_up + i);
     }
     if (i == n) return;
     const std::size_t rest = (n - i) * sizeof(float);
@@ -56,10 +80,7 @@ void swiglu_backward_range(const float* gate, const float* up, const float* dout
     std::memcpy(buffers[0], gate + i, rest);
     std::memcpy(buffers[1], up + i, rest);
     std::memcpy(buffers[2], dout + i, rest);
-    swiglu_slopes(hn::Load(d, buffers[0]), hn::Load(d, buffers[1]), hn::Load(d, buffers[2]), dg,
-                  du);
-    hn::Store(dg, d, buffers[0]);
-    hn::Store(du, d, buffers[1]);
+    swiglu_slopes<1>(buffers[0], buffers[1], buffers[2], buffers[0], buffers[1]);
     std::memcpy(d_gate + i, buffers[0], rest);
     std::memcpy(d_up + i, buffers[1], rest);
 }
