@@ -77,8 +77,8 @@ int gradient(const std::string& folder) {
     }
     parameters.assign(work->parameters().begin(), work->parameters().end());
     const auto last = work->step(warm_steps + 1, 0.0, source, always).value();
-    write_file(folder + "/parameters.safetensors", write_safetensors(layout, parameters));
-    write_file(folder + "/gradients.safetensors", write_safetensors(layout, work->gradients()));
+    write_file(folder + "/parameters.safetensors", write_safetensors(layout.tensors, parameters));
+    write_file(folder + "/gradients.safetensors", write_safetensors(layout.tensors, work->gradients()));
     write_file(folder + "/inputs.bin", float_bytes(inputs));
     write_file(folder + "/targets.bin", {reinterpret_cast<const std::uint8_t*>(targets.data()),
                                          targets.size() * sizeof targets[0]});
@@ -113,7 +113,7 @@ int train(const std::string& folder) {
         }
         apply_mean(*r, work->layout(), sum.finish().value().mean, state).value();
     }
-    write_file(folder + "/model.safetensors", write_safetensors(work->layout(), parameters));
+    write_file(folder + "/model.safetensors", write_safetensors(work->layout().tensors, parameters));
     return 0;
 }
 

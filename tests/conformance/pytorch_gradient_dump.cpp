@@ -98,9 +98,9 @@ int main(int argc, char** argv) {
     parameters.assign(work->parameters().begin(), work->parameters().end());
     const auto last = work->step(warm_steps + 1, 0.0, source, always).value();
 
-    write_file(folder + "parameters.safetensors", training::write_safetensors(layout, parameters));
+    write_file(folder + "parameters.safetensors", training::write_safetensors(layout.tensors, parameters));
     write_file(folder + "gradients.safetensors",
-               training::write_safetensors(layout, work->gradients()));
+               training::write_safetensors(layout.tensors, work->gradients()));
     write_file(folder + "tokens.bin", bytes_of(tokens));
     write_file(folder + "targets.bin", bytes_of(targets));
     write_file(folder + "facts.txt", base::as_bytes(facts_of(config.model, last.loss)));

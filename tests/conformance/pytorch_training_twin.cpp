@@ -70,7 +70,7 @@ double final_validation_loss(const std::string& folder, const recipe& r, base::b
     work->initial_state(state);
     const auto seed = std::to_string(r.train.seed);
     write_file(folder + "/initial-" + seed + ".safetensors",
-               write_safetensors(work->layout(), parameters));
+               write_safetensors(work->layout().tensors, parameters));
     write_starts(folder + "/starts-" + seed + ".bin", r, view);
     for (std::uint64_t round = 0; round < r.train.rounds; ++round) {
         summation sum(r, work->layout());
