@@ -28,7 +28,7 @@ struct compute_worker_options {
     unsigned threads = 1;
     std::uint64_t memory_bytes = 0;  ///< the owner's limit; 0: none
     bool low_priority = true;
-    training::research_options research;  ///< studies only; a daemon sets none
+    training::research_options research = {};  ///< studies only; a daemon sets none
 };
 
 /// Opens input `index` of an item for reading: its name and a descriptor whose first
