@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <string>
 #include <string_view>
 #include <variant>
 
@@ -111,8 +112,10 @@ struct bench_preset {
     std::uint64_t batch = 0;
 };
 
-/// tiny-1m, small-10m or gpt2-124m. Errors: `errc::not_in_version`, saying what there is.
+/// Errors: `errc::not_in_version`, saying what there is.
 base::result<bench_preset> bench_preset_of(std::string_view name);
+/// All presets, joined by ", ".
+std::string bench_preset_names();
 
 /// One inner step on random tokens (or examples), over and over, for a caller with a clock:
 /// training reads none.

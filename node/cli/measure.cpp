@@ -1,10 +1,14 @@
 #include "node/cli/measure.hpp"
 
 #include <sched.h>
+#include <sys/mman.h>
 
 #include <algorithm>
 #include <array>
+#include <cstdlib>
+#include <memory>
 
+#include "base/ensure.hpp"
 #include "training/arithmetic.hpp"
 
 namespace tequio::node {
@@ -17,12 +21,6 @@ constexpr double plan_flops_max = 1e10;
 
 double seconds_since(clock::time_point start) {
     return std::chrono::duration<double>(clock::now() - start).count();
-}
-
-double median(std::vector<double> values) {
-    const auto middle = values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2);
-    std::nth_element(values.begin(), middle, values.end());
-    return *middle;
 }
 
 }  // namespace
@@ -63,6 +61,42 @@ training::bench_preset preset_of(const training::recipe& r) {
     const auto sequences = static_cast<std::uint64_t>(plan_flops_max / sequence_flops);
     out.batch = std::clamp<std::uint64_t>(sequences, 1, out.batch);
     return out;
+}
+
+double median(std::vector<double> values) {
+    const auto middle = values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2);
+    std::nth_element(values.begin(), middle, values.end());
+    return *middle;
+}
+
+double measure_stream(training::executor& run) {
+    constexpr std::size_t floats = std::size_t{1} << 25;  // 128 MiB each
+    constexpr std::size_t piece = std::size_t{1} << 15;
+    constexpr unsigned repeats = 5;
+    // In huge pages where the system gives them, as the arrays of training (training/model/arena).
+    constexpr std::size_t huge_page = std::size_t{1} << 21;
+    const auto array = [] {
+        auto* memory = std::aligned_alloc(huge_page, floats * sizeof(float));
+        base::ensure(memory != nullptr, "there is memory for a measurement");
+        (void)::madvise(memory, floats * sizeof(float), MADV_HUGEPAGE);
+        auto* first = static_cast<float*>(memory);
+        std::fill(first, first + floats, 1.0F);
+        return std::unique_ptr<float, decltype(&std::free)>(first, &std::free);
+    };
+    const auto x = array();
+    const auto y = array();
+    const auto add = [&](std::size_t task, unsigned) {
+        float* __restrict to = x.get() + task * piece;
+        const float* __restrict from = y.get() + task * piece;
+        for (std::size_t i = 0; i < piece; ++i) to[i] = to[i] + from[i];
+    };
+    std::vector<double> seconds;
+    for (unsigned i = 0; i < repeats; ++i) {
+        const auto start = clock::now();
+        run.run(floats / piece, add);
+        seconds.push_back(seconds_since(start));
+    }
+    return 3 * sizeof(float) * static_cast<double>(floats) / median(std::move(seconds)) / 1e9;
 }
 
 double measure_gemm_peak(training::executor& run, unsigned repeats) {

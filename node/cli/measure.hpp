@@ -43,6 +43,12 @@ base::result<step_rate> measure_steps(const training::bench_preset& preset, trai
 /// A job's own model with as few sequences a step as tell its speed within seconds.
 training::bench_preset preset_of(const training::recipe& r);
 
+/// The middle value; of an even number the upper one. `values` is not empty.
+double median(std::vector<double> values);
+
+/// GB/s of x = x + y over two arrays that no cache holds: 12 bytes an element. Median of a few.
+double measure_stream(training::executor& run);
+
 /// Our own matrix product of 2048 x 2048 x 2048 with these threads, in GFLOP/s: median of
 /// `repeats` after one that warms up.
 double measure_gemm_peak(training::executor& run, unsigned repeats = 5);

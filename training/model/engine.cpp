@@ -85,6 +85,18 @@ base::result<void> check_environment(executor& run) {
                 "subnormals kept; a library linked with fast-math may have changed it");
 }
 
+/// The root of `base::blob_ref_of`, pieces shared out among the threads.
+base::digest blob_root(base::byte_view bytes, executor& run) {
+    std::vector<base::digest> leaves(base::blob_ref{{}, bytes.size()}.pieces());
+    auto hash = [&](std::size_t task, unsigned) {
+        const auto at = std::min<std::size_t>(bytes.size(), task * base::piece_size_bytes);
+        const auto size = std::min<std::size_t>(bytes.size() - at, base::piece_size_bytes);
+        leaves[task] = base::merkle_leaf(bytes.subspan(at, size));
+    };
+    run.run(leaves.size(), hash);
+    return base::merkle_root(leaves);
+}
+
 /// out[i] = a[i] - b[i].
 void subtract(std::span<const float> a, std::span<const float> b, std::span<float> out,
               executor& run) {
@@ -228,8 +240,9 @@ base::result<std::variant<std::monostate, diverged>> engine::parts::run_steps(
         }
         losses += done.loss;
         if ((step + 1) % trace_every(r) == 0) {
-            const auto ref = base::blob_ref_of(float_bytes(work->parameters()));
-            leaves.push_back(base::merkle_leaf(ref.root.view()));
+            run.note({"trace", 0, 4 * work->parameters().size()});
+            const auto root = blob_root(float_bytes(work->parameters()), run);
+            leaves.push_back(base::merkle_leaf(root.view()));
         }
     }
     result.trace = base::merkle_root(leaves);
@@ -260,6 +273,7 @@ void engine::parts::keep_inner_state(base::round_index round, base::lane_index l
 
 base::result<void> engine::parts::encode(state_view state, lane_result& result) {
     const auto delta = work->gradients();
+    run.note({"contribution", 0, 17 * delta.size()});
     subtract(state.parameters, work->parameters(), delta, run);
     auto bytes =
         encode_contribution(contribution_kind::lane, r, layout, delta, result.loss, lane_tokens(r));
@@ -284,6 +298,7 @@ base::result<lane_result> engine::run_lane(state_view state, base::round_index r
     base::ensure(state.parameters.size() == p.layout.padded_size, "a state of this recipe");
     TEQUIO_CHECK(check_environment(p.run));
     lane_result result;
+    p.run.note({"start of a lane", 0, 16 * state.parameters.size()});
     p.work->begin(state.parameters);
     TEQUIO_CHECK(p.take_inner_state(round, lane));
     TEQUIO_TRY(auto end, p.run_steps(round, lane, go_on, result));

@@ -1,5 +1,6 @@
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "base/ensure.hpp"
 #include "training/engine.hpp"
@@ -10,20 +11,34 @@
 
 namespace tequio::training {
 
-base::result<bench_preset> bench_preset_of(std::string_view name) {
-    const auto gpt2_of = [](std::uint64_t layers, std::uint64_t heads, std::uint64_t width,
-                            std::uint64_t context, std::uint64_t vocabulary) {
-        return model_config{"gpt2", layers, heads, width, context, vocabulary};
+namespace {
+
+std::vector<bench_preset> presets() {
+    return {
+        {"tiny-1m", {"gpt2", 4, 4, 128, 128, 256}, 16},
+        {"small-10m", {"gpt2", 6, 6, 384, 256, 65}, 8},
+        {"gpt2-124m", {"gpt2", 12, 12, 768, 512, 50257}, 2},
+        {"llama-60m", {"llama", 8, 8, 512, 512, 32000, 8, 1408}, 2},
     };
-    if (name == "tiny-1m") return bench_preset{"tiny-1m", gpt2_of(4, 4, 128, 128, 256), 16};
-    if (name == "small-10m") return bench_preset{"small-10m", gpt2_of(6, 6, 384, 256, 65), 8};
-    if (name == "gpt2-124m") return bench_preset{"gpt2-124m", gpt2_of(12, 12, 768, 512, 50257), 2};
-    if (name == "llama-60m") {
-        return bench_preset{"llama-60m", {"llama", 8, 8, 512, 512, 32000, 8, 1408}, 2};
+}
+
+}  // namespace
+
+std::string bench_preset_names() {
+    std::string names;
+    for (const auto& preset : presets()) {
+        names += (names.empty() ? "" : ", ") + std::string(preset.name);
+    }
+    return names;
+}
+
+base::result<bench_preset> bench_preset_of(std::string_view name) {
+    for (auto& preset : presets()) {
+        if (preset.name == name) return std::move(preset);
     }
     return fail(errc::not_in_version,
                 "preset \"" + std::string(name) +
-                    "\" is not in this version (has: tiny-1m, small-10m, gpt2-124m, llama-60m)");
+                    "\" is not in this version (has: " + bench_preset_names() + ")");
 }
 
 struct step_bench::parts {
@@ -50,8 +65,10 @@ base::result<std::unique_ptr<step_bench>> step_bench::create(const bench_preset&
     const trainer_config config{preset.model, preset.batch, preset.batch, inner_config{}};
     TEQUIO_TRY(p->work, trainer::create(config, p->layout, run));
     std::vector<float> parameters(p->layout.padded_size);
-    std::vector<float> momentum(p->layout.padded_size);
-    fill_initial(p->layout, 1, base::digest{}, {parameters, momentum}, run);
+    {
+        std::vector<float> momentum(p->layout.padded_size);
+        fill_initial(p->layout, 1, base::digest{}, {parameters, momentum}, run);
+    }
     p->work->begin(parameters);
     return std::unique_ptr<step_bench>(new step_bench(std::move(p)));
 }
