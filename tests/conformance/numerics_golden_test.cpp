@@ -149,7 +149,8 @@ std::string run_elementwise() {
     out.add(z);
     numerics::scale(x.data(), 0.3F, z.data(), n, one);
     out.add(z);
-    numerics::bias_gelu_forward(x.data(), bias.data(), pre.data(), z.data(), rows, columns, one);
+    numerics::add_bias(x.data(), bias.data(), pre.data(), rows, columns, one);
+    numerics::bias_gelu_forward(x.data(), bias.data(), z.data(), rows, columns, one);
     out.add(pre);
     out.add(z);
     numerics::gelu_backward(x.data(), y.data(), z.data(), n, one);

@@ -99,8 +99,8 @@ void gpt2::forward_mlp(const float* p, std::size_t layer, batch_shape n) {
     const auto& s = plan_.layers[layer];
     const auto d = plan_.model.width;
     product(at(s.ln_2), p + t.c_fc_weight, nullptr, false, at(s.before_gelu), n.tokens, d, 4 * d);
-    numerics::bias_gelu_forward(at(s.before_gelu), p + t.c_fc_bias, at(s.before_gelu),
-                                at(s.after_gelu), n.tokens, 4 * d, run_);
+    numerics::bias_gelu_forward(at(s.before_gelu), p + t.c_fc_bias, at(s.after_gelu), n.tokens,
+                                4 * d, run_);
     product(at(s.after_gelu), p + t.mlp_proj_weight, nullptr, false, at(plan_.product), n.tokens,
             4 * d, d);
     join_residual(p, t.mlp_proj_bias, at(s.middle), at(s.out), norm_of(2 * layer + 2), n);
@@ -140,8 +140,9 @@ void gpt2::backward_mlp(const float* p, std::size_t layer, batch_shape n,
     product_backward({at(s.after_gelu), p + t.mlp_proj_weight, at(plan_.d_residual),
                       g + t.mlp_proj_weight, dh, false},
                      n.tokens, 4 * d, d, gradients.first);
-    numerics::bias_gelu_backward(at(s.before_gelu), dh, dh, g + t.c_fc_bias, !gradients.first,
-                                 n.tokens, 4 * d, workspace_, run_);
+    numerics::bias_gelu_backward(at(s.before_gelu), p + t.c_fc_bias,
+                                 {dh, dh, g + t.c_fc_bias, !gradients.first}, n.tokens, 4 * d,
+                                 workspace_, run_);
     product_backward(
         {at(s.ln_2), p + t.c_fc_weight, dh, g + t.c_fc_weight, at(plan_.product), false}, n.tokens,
         d, 4 * d, gradients.first);

@@ -42,7 +42,7 @@ struct gpt2_layer_saved {
     arena_slice attention;                        ///< (tokens, d), before the projection
     arena_slice middle;                           ///< (tokens, d), residual after attention
     arena_slice ln_2, ln_2_mean, ln_2_deviation;  ///< as ln_1
-    arena_slice before_gelu, after_gelu;          ///< (tokens, 4 d)
+    arena_slice before_gelu, after_gelu;          ///< (tokens, 4 d); before without the bias
     arena_slice out;                              ///< (tokens, d), residual after the layer
 };
 

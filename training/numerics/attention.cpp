@@ -20,18 +20,13 @@
 namespace tequio::training::numerics {
 namespace {
 
-/// Query rows computed at a time; both divide a panel. Forward, their scores stay in the first
-/// cache; backward, a strip is also how far sums over queries go between two visits of memory.
+/// Query rows computed at a time backward: how far sums over queries go between two visits of
+/// memory. Divides a panel.
 constexpr std::size_t backward_strip = 64;
-constexpr std::size_t forward_strip_most = 64;
-constexpr std::size_t forward_scores = 8192;
-static_assert(panel_length % backward_strip == 0 && panel_length % forward_strip_most == 0);
+static_assert(panel_length % backward_strip == 0);
 
-std::size_t forward_strip(std::size_t time) {
-    std::size_t strip = forward_strip_most;
-    while (strip > 8 && strip * time > forward_scores) strip /= 2;
-    return strip;
-}
+/// Forward, the scores of a strip stay in the first cache; this many floats.
+constexpr std::size_t forward_scores = 8192;
 
 /// Offsets, in floats, into a thread's part of the workspace; each a multiple of a vector. `row` is
 /// a row of scores, `padded` a row of a head.
@@ -182,7 +177,8 @@ void forward_head(const attention_shape& shape, const layout& at, float* part,
                   const forward_head_arrays& h) {
     const std::size_t width = shape.head_width;
     const float scale = attention_scale(width);
-    const std::size_t strip = forward_strip(shape.time);
+    const std::size_t tiles = std::max<std::size_t>(1, forward_scores / shape.time / tile_rows);
+    const std::size_t strip = std::min(tiles * tile_rows, backward_strip / tile_rows * tile_rows);
     const matrix_out scores{part, at.row};
     for (std::size_t begin = 0; begin < shape.time; begin += strip) {
         const std::size_t end = std::min(shape.time, begin + strip);

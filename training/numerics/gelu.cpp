@@ -28,18 +28,16 @@ void gelu_range(const float* x, float* out, std::size_t n) {
         n, out, [](const auto& a) HWY_ATTR { return gelu_of(a); }, x);
 }
 
-void bias_gelu_row(const float* x, const float* bias, float* pre, float* out, std::size_t n) {
-    const auto biased = [](vector a, vector b) HWY_ATTR { return flushed(hn::Add(a, b)); };
-    constexpr std::size_t step = side_by_side * lanes;
-    const std::size_t whole = n / step * step;
-    for (std::size_t i = 0; i < whole; i += step) {
-        const auto a =
-            each(biased, load_bundle<side_by_side>(x + i), load_bundle<side_by_side>(bias + i));
-        store_bundle(a, pre + i);
-        store_bundle(gelu_of(a), out + i);
-    }
-    map(n - whole, pre + whole, biased, x + whole, bias + whole);
-    gelu_range(pre + whole, out + whole, n - whole);
+/// flush(x + bias).
+template <std::size_t N>
+HWY_INLINE bundle<N> biased(const bundle<N>& x, const bundle<N>& bias) {
+    return each([](vector a, vector b) HWY_ATTR { return flushed(hn::Add(a, b)); }, x, bias);
+}
+
+void bias_gelu_row(const float* x, const float* bias, float* out, std::size_t n) {
+    map_bundles(
+        n, out, [](const auto& a, const auto& b) HWY_ATTR { return gelu_of(biased(a, b)); }, x,
+        bias);
 }
 
 /// dout * gelu'(x), flushed.
@@ -66,9 +64,14 @@ void gelu_backward_range(const float* x, const float* dout, float* dx, std::size
         n, dx, [](const auto& a, const auto& dy) HWY_ATTR { return gelu_slope(a, dy); }, x, dout);
 }
 
-/// gelu_backward_range of a row, added to `sums`.
-void gelu_backward_row(const float* x, const float* dout, float* dx, float* sums, std::size_t n) {
-    gelu_backward_range(x, dout, dx, n);
+/// A row of `bias_gelu_backward`, added to `sums`.
+void bias_gelu_backward_row(const float* x, const float* bias, const float* dout, float* dx,
+                            float* sums, std::size_t n) {
+    map_bundles(
+        n, dx,
+        [](const auto& a, const auto& b, const auto& dy)
+            HWY_ATTR { return gelu_slope(biased(a, b), dy); },
+        x, bias, dout);
     map(
         n, sums, [](vector s, vector a) HWY_ATTR { return hn::Add(s, a); }, sums, dx);
 }
@@ -90,9 +93,9 @@ void gelu_range(const float* x, float* out, std::size_t n) {
     gelu_forward_reference(x, out, n);
 }
 
-void bias_gelu_row(const float* x, const float* bias, float* pre, float* out, std::size_t n) {
-    TEQUIO_RETURN_VECTOR(bias_gelu_row(x, bias, pre, out, n));
-    bias_gelu_forward_reference(x, bias, pre, out, 1, n);
+void bias_gelu_row(const float* x, const float* bias, float* out, std::size_t n) {
+    TEQUIO_RETURN_VECTOR(bias_gelu_row(x, bias, out, n));
+    bias_gelu_forward_reference(x, bias, out, 1, n);
 }
 
 void gelu_backward_range(const float* x, const float* dout, float* dx, std::size_t n) {
@@ -100,10 +103,11 @@ void gelu_backward_range(const float* x, const float* dout, float* dx, std::size
     gelu_backward_reference(x, dout, dx, n);
 }
 
-void gelu_backward_row(const float* x, const float* dout, float* dx, float* sums, std::size_t n) {
-    TEQUIO_RETURN_VECTOR(gelu_backward_row(x, dout, dx, sums, n));
-    gelu_backward_reference(x, dout, dx, n);
-    for (std::size_t j = 0; j < n; ++j) sums[j] = sums[j] + dx[j];
+void bias_gelu_backward_row(const float* x, const float* bias, const float* dout, float* dx,
+                            float* sums, std::size_t n) {
+    TEQUIO_RETURN_VECTOR(bias_gelu_backward_row(x, bias, dout, dx, sums, n));
+    // As if the row were all: its column sums are the row.
+    bias_gelu_backward_reference(x, bias, {dout, dx, sums, true}, 1, n);
 }
 
 }  // namespace
@@ -115,12 +119,12 @@ void gelu_forward(const float* x, float* out, std::size_t n, executor& run) {
     });
 }
 
-void bias_gelu_forward(const float* x, const float* bias, float* pre, float* out, std::size_t rows,
+void bias_gelu_forward(const float* x, const float* bias, float* out, std::size_t rows,
                        std::size_t columns, executor& run) {
-    run.note({"bias and gelu forward", (gelu_flops + 1) * rows * columns, 12 * rows * columns});
+    run.note({"bias and gelu forward", (gelu_flops + 1) * rows * columns, 8 * rows * columns});
     for_pieces(rows, row_grain(columns), run, [&](std::size_t begin, std::size_t end) {
         for (std::size_t i = begin; i < end; ++i) {
-            bias_gelu_row(x + i * columns, bias, pre + i * columns, out + i * columns, columns);
+            bias_gelu_row(x + i * columns, bias, out + i * columns, columns);
         }
     });
 }
@@ -132,26 +136,32 @@ void gelu_backward(const float* x, const float* dout, float* dx, std::size_t n, 
     });
 }
 
-void bias_gelu_backward(const float* x, const float* dout, float* dx, float* dbias, bool accumulate,
+void bias_gelu_backward(const float* x, const float* bias, const bias_gelu_gradients& g,
                         std::size_t rows, std::size_t columns, std::span<std::byte> workspace,
                         executor& run) {
+    run.note({"bias and gelu backward", (gelu_flops + 13) * rows * columns, 12 * rows * columns});
     const std::size_t panels = panels_of(rows);
-    if (panels < run.threads()) {
-        // Too few panels to share out.
-        gelu_backward(x, dout, dx, rows * columns, run);
-        return column_sums({dx, columns}, rows, columns, accumulate, dbias, run);
-    }
-    run.note({"gelu backward and bias", (gelu_flops + 12) * rows * columns, 12 * rows * columns});
+    // Whole rows where there are panels enough to share out, else columns too.
+    const std::size_t blocks = panels >= run.threads() ? 1 : 2 * run.threads();
+    const std::size_t block = rounded(columns / blocks + 1, column_grain);
+    const std::size_t across = (columns + block - 1) / block;
     const std::size_t step = rounded(columns, 16);
     float* sums = aligned_part(workspace, panels * step, 0);
-    for_pieces(panels, 1, run, [&](std::size_t begin, std::size_t end) {
-        std::fill(sums + begin * step, sums + end * step, 0.0F);
-        for (std::size_t i = begin * panel_length; i < std::min(rows, end * panel_length); ++i) {
-            gelu_backward_row(x + i * columns, dout + i * columns, dx + i * columns,
-                              sums + i / panel_length * step, columns);
+    for_pieces(panels * across, 1, run, [&](std::size_t first, std::size_t last) {
+        for (std::size_t task = first; task < last; ++task) {
+            const std::size_t panel = task / across;
+            const std::size_t column = task % across * block;
+            const std::size_t n = std::min(block, columns - column);
+            float* place = sums + panel * step + column;
+            std::fill(place, place + n, 0.0F);
+            const std::size_t end = std::min(rows, (panel + 1) * panel_length);
+            for (std::size_t i = panel * panel_length; i < end; ++i) {
+                const std::size_t at = i * columns + column;
+                bias_gelu_backward_row(x + at, bias + column, g.dout + at, g.dx + at, place, n);
+            }
         }
     });
-    add_panels(sums, panels, step, accumulate, dbias, columns);
+    add_panels(sums, panels, step, g.accumulate, g.dbias, columns);
 }
 
 std::size_t bias_gelu_workspace_bytes(std::size_t rows, std::size_t columns) {

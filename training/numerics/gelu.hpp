@@ -21,24 +21,31 @@ namespace tequio::training::numerics {
 void gelu_forward(const float* x, float* out, std::size_t n, executor& run);
 void gelu_forward_reference(const float* x, float* out, std::size_t n);
 
-/// pre(i, j) = flush(x(i, j) + bias[j]); out(i, j) = gelu(pre(i, j)). pre may be x. (rows,
-/// columns).
-void bias_gelu_forward(const float* x, const float* bias, float* pre, float* out, std::size_t rows,
+/// out(i, j) = gelu(flush(x(i, j) + bias[j])). x, out: (rows, columns); x is what backward needs.
+void bias_gelu_forward(const float* x, const float* bias, float* out, std::size_t rows,
                        std::size_t columns, executor& run);
-void bias_gelu_forward_reference(const float* x, const float* bias, float* pre, float* out,
-                                 std::size_t rows, std::size_t columns);
+void bias_gelu_forward_reference(const float* x, const float* bias, float* out, std::size_t rows,
+                                 std::size_t columns);
 
 /// dx[i] = flush(dout[i] * gelu'(x[i])). dx may be dout.
 void gelu_backward(const float* x, const float* dout, float* dx, std::size_t n, executor& run);
 void gelu_backward_reference(const float* x, const float* dout, float* dx, std::size_t n);
 
-/// `gelu_backward` over (rows, columns) and `column_sums` (reduce.hpp) of its dx into dbias
-/// (columns), in one pass. Threads take panels of 256 rows. workspace: `bias_gelu_workspace_bytes`.
-void bias_gelu_backward(const float* x, const float* dout, float* dx, float* dbias, bool accumulate,
+/// `gelu_backward` at flush(x(i, j) + bias[j]), and `column_sums` (reduce.hpp) of its dx into
+/// dbias, in one pass. x, dout, dx: (rows, columns), dx may be dout; bias, dbias: (columns);
+/// accumulate: dbias starts at its old values, else at +0. Threads take panels of 256 rows.
+/// workspace: `bias_gelu_workspace_bytes`.
+struct bias_gelu_gradients {
+    const float* dout;
+    float *dx, *dbias;
+    bool accumulate;
+};
+void bias_gelu_backward(const float* x, const float* bias, const bias_gelu_gradients& gradients,
                         std::size_t rows, std::size_t columns, std::span<std::byte> workspace,
                         executor& run);
-void bias_gelu_backward_reference(const float* x, const float* dout, float* dx, float* dbias,
-                                  bool accumulate, std::size_t rows, std::size_t columns);
+void bias_gelu_backward_reference(const float* x, const float* bias,
+                                  const bias_gelu_gradients& gradients, std::size_t rows,
+                                  std::size_t columns);
 
 /// Any alignment. Monotonic in both.
 std::size_t bias_gelu_workspace_bytes(std::size_t rows, std::size_t columns);

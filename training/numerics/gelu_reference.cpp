@@ -24,11 +24,10 @@ void gelu_forward_reference(const float* x, float* out, std::size_t n) {
     for (std::size_t i = 0; i < n; ++i) out[i] = flush(x[i] * gate(x[i], x[i] * x[i]));
 }
 
-void bias_gelu_forward_reference(const float* x, const float* bias, float* pre, float* out,
-                                 std::size_t rows, std::size_t columns) {
+void bias_gelu_forward_reference(const float* x, const float* bias, float* out, std::size_t rows,
+                                 std::size_t columns) {
     for (std::size_t i = 0; i < rows * columns; ++i) {
         const float value = flush(x[i] + bias[i % columns]);
-        pre[i] = value;
         out[i] = flush(value * gate(value, value * value));
     }
 }
@@ -43,10 +42,13 @@ void gelu_backward_reference(const float* x, const float* dout, float* dx, std::
     }
 }
 
-void bias_gelu_backward_reference(const float* x, const float* dout, float* dx, float* dbias,
-                                  bool accumulate, std::size_t rows, std::size_t columns) {
-    gelu_backward_reference(x, dout, dx, rows * columns);
-    column_sums_reference({dx, columns}, rows, columns, accumulate, dbias);
+void bias_gelu_backward_reference(const float* x, const float* bias, const bias_gelu_gradients& g,
+                                  std::size_t rows, std::size_t columns) {
+    for (std::size_t i = 0; i < rows * columns; ++i) {
+        const float value = flush(x[i] + bias[i % columns]);
+        gelu_backward_reference(&value, g.dout + i, g.dx + i, 1);
+    }
+    column_sums_reference({g.dx, columns}, rows, columns, g.accumulate, g.dbias);
 }
 
 }  // namespace tequio::training::numerics
