@@ -72,6 +72,7 @@ struct sample_job {
         training::task t;
         t.name = name;
         t.data_license = t.model_license = "CC0-1.0";
+        if (work.model.init) t.base_license = "CC0-1.0";
         t.submitter = submitter_key().public_part();
         t.created = world.wall(0);
         t.deadline = {t.created.seconds + 24 * 3600};

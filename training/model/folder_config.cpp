@@ -17,16 +17,6 @@ namespace {
 
 constexpr std::size_t config_max_bytes = 256 * 1024;
 
-constexpr std::array<std::string_view, 2> gpt2_buffers{".attn.bias", ".attn.masked_bias"};
-constexpr std::array<std::string_view, 1> llama_buffers{".rotary_emb.inv_freq"};
-constexpr std::array<folder_family, 3> families{
-    {{"gpt2", "gpt2", "GPT2LMHeadModel", "transformer.", "transformer.wte.weight", "lm_head.weight",
-      12, gpt2_buffers},
-     {"llama", "llama", "LlamaForCausalLM", "model.", "model.embed_tokens.weight", "lm_head.weight",
-      9, llama_buffers},
-     // No other program has such a model, hence our name in its type.
-     {"mlp", "tequio_mlp", "", "", "", "", 2, {}}}};
-
 /// Everything that is looked at in a config.json; other keys say nothing about the function.
 constexpr auto known_keys =
     std::to_array<std::string_view>({"activation_function",
@@ -184,6 +174,7 @@ private:
 using limit = recipe_limits;
 
 base::result<void> read_gpt2(const config_reader& in, model_config& m) {
+    TEQUIO_CHECK(in.integer("vocab_size", m.vocabulary, 2, limit::vocabulary));
     TEQUIO_CHECK(in.integer("n_layer", m.layers, 1, limit::layers));
     TEQUIO_CHECK(in.integer("n_head", m.heads, 1, limit::heads));
     TEQUIO_CHECK(in.integer("n_embd", m.width, 1, limit::width));
@@ -217,6 +208,7 @@ base::result<void> read_rope(const config_reader& in, model_config& m) {
 }
 
 base::result<void> read_llama(const config_reader& in, model_config& m) {
+    TEQUIO_CHECK(in.integer("vocab_size", m.vocabulary, 2, limit::vocabulary));
     TEQUIO_CHECK(in.integer("num_hidden_layers", m.layers, 1, limit::layers));
     TEQUIO_CHECK(in.integer("num_attention_heads", m.heads, 1, limit::heads));
     m.kv_heads = m.heads;
@@ -244,11 +236,11 @@ base::result<void> read_llama(const config_reader& in, model_config& m) {
 }
 
 base::result<void> read_mlp(const config_reader& in, model_config& m) {
-    m.context = 1;
     TEQUIO_CHECK(in.integer("num_inputs", m.inputs, 1, limit::inputs));
     TEQUIO_CHECK(in.integer("num_hidden_layers", m.layers, 1, limit::layers));
     TEQUIO_CHECK(in.integer("hidden_size", m.width, 1, limit::width));
     TEQUIO_CHECK(in.integer("num_labels", m.vocabulary, 2, limit::vocabulary));
+    m.context = 1;
     return in.only("activation_function", {"relu"});
 }
 
@@ -265,7 +257,18 @@ std::string real_text(double x) {
 
 using config_keys = std::map<std::string, std::string>;  ///< key -> JSON text
 
-void write_gpt2(const model_config& m, config_keys& out) {
+/// What every language model has.
+void write_language_model(const model_config& m, const folder_options& options, config_keys& out) {
+    // Null: the ids that transformers takes else are of other vocabularies.
+    out["bos_token_id"] = out["eos_token_id"] = "null";
+    out["initializer_range"] = "0.02";
+    out["tequio_tokenizer"] = text(options.tokenizer_file ? tokenizer_file_name : "bytes");
+    out["use_cache"] = "true";
+    out["vocab_size"] = std::to_string(m.vocabulary);
+}
+
+void write_gpt2(const model_config& m, const folder_options& options, config_keys& out) {
+    write_language_model(m, options, out);
     out["activation_function"] = text("gelu_new");
     for (const auto* key : {"attn_pdrop", "embd_pdrop", "resid_pdrop"}) out[key] = "0.0";
     out["layer_norm_epsilon"] = "1e-05";
@@ -277,7 +280,8 @@ void write_gpt2(const model_config& m, config_keys& out) {
     out["tie_word_embeddings"] = "true";
 }
 
-void write_llama(const model_config& m, config_keys& out) {
+void write_llama(const model_config& m, const folder_options& options, config_keys& out) {
+    write_language_model(m, options, out);
     out["attention_bias"] = out["mlp_bias"] = "false";
     out["attention_dropout"] = "0.0";
     out["head_dim"] = std::to_string(m.width / m.heads);
@@ -295,7 +299,7 @@ void write_llama(const model_config& m, config_keys& out) {
     out["tie_word_embeddings"] = m.tied ? "true" : "false";
 }
 
-void write_mlp(const model_config& m, config_keys& out) {
+void write_mlp(const model_config& m, const folder_options&, config_keys& out) {
     out["activation_function"] = text("relu");
     out["hidden_size"] = std::to_string(m.width);
     out["num_hidden_layers"] = std::to_string(m.layers);
@@ -303,15 +307,38 @@ void write_mlp(const model_config& m, config_keys& out) {
     out["num_labels"] = std::to_string(m.vocabulary);
 }
 
-/// What transformers wants to know of any language model.
-void write_language_model(const model_config& m, const folder_options& options, config_keys& out) {
-    out["architectures"] = "[\n    " + text(folder_family_of(m.family).architecture) + "\n  ]";
-    // Null: the ids that transformers takes else are of other vocabularies.
-    out["bos_token_id"] = out["eos_token_id"] = "null";
-    out["initializer_range"] = "0.02";
-    out["tequio_tokenizer"] = text(options.tokenizer_file ? tokenizer_file_name : "bytes");
-    out["use_cache"] = "true";
-    out["vocab_size"] = std::to_string(m.vocabulary);
+/// One family's folders, and how its config.json is read and written.
+struct config_form {
+    folder_family facts;
+    base::result<void> (*read)(const config_reader& in, model_config& m);
+    void (*write)(const model_config& m, const folder_options& options, config_keys& out);
+};
+
+constexpr std::array<std::string_view, 2> gpt2_buffers{".attn.bias", ".attn.masked_bias"};
+constexpr std::array<std::string_view, 1> llama_buffers{".rotary_emb.inv_freq"};
+// No other program has an mlp like ours, hence our name in its type.
+constexpr std::array<config_form, 3> forms{
+    {{{"gpt2", "gpt2", "GPT2LMHeadModel", "transformer.", "transformer.wte.weight",
+       "lm_head.weight", 12, gpt2_buffers},
+      read_gpt2,
+      write_gpt2},
+     {{"llama", "llama", "LlamaForCausalLM", "model.", "model.embed_tokens.weight",
+       "lm_head.weight", 9, llama_buffers},
+      read_llama,
+      write_llama},
+     {{"mlp", "tequio_mlp", "", "", "", "", 2, {}}, read_mlp, write_mlp}}};
+
+const config_form& form_of(std::string_view family) {
+    const auto it = std::find_if(forms.begin(), forms.end(),
+                                 [&](const auto& f) { return f.facts.family == family; });
+    base::ensure(it != forms.end(), "the family has folders");
+    return *it;
+}
+
+std::string types_text() {
+    std::string out;
+    for (const auto& f : forms) (out += out.empty() ? "" : ", ") += f.facts.model_type;
+    return out;
 }
 
 base::result<model_config> parse_values(base::byte_view bytes) {
@@ -323,46 +350,36 @@ base::result<model_config> parse_values(base::byte_view bytes) {
     config_reader in;
     TEQUIO_CHECK(walk_json(base::as_text(bytes), {.depth = 16, .members = 8192}, in));
     const auto* type = in.find("model_type");
-    const auto family = std::find_if(families.begin(), families.end(), [&](const auto& f) {
-        return type != nullptr && type->kind == json_kind::text && type->text == f.model_type;
+    const auto form = std::find_if(forms.begin(), forms.end(), [&](const auto& f) {
+        return type != nullptr && type->kind == json_kind::text && type->text == f.facts.model_type;
     });
-    if (family == families.end()) {
-        return fail(
-            errc::not_in_version,
-            "model_type: found " + (type == nullptr ? "nothing" : type->shown()) +
-                ", allowed: gpt2, llama, tequio_mlp (anything else is not in this version)");
+    if (form == forms.end()) {
+        return fail(errc::not_in_version,
+                    "model_type: found " + (type == nullptr ? "nothing" : type->shown()) +
+                        ", allowed: " + types_text() + " (anything else is not in this version)");
     }
     TEQUIO_CHECK(in.only("quantization_config", {}));
     model_config m;
-    m.family = family->family;
-    if (m.family == "mlp") {
-        TEQUIO_CHECK(read_mlp(in, m));
-        return m;
-    }
-    TEQUIO_CHECK(in.integer("vocab_size", m.vocabulary, 2, limit::vocabulary));
-    TEQUIO_CHECK(m.family == "gpt2" ? read_gpt2(in, m) : read_llama(in, m));
+    m.family = form->facts.family;
+    TEQUIO_CHECK(form->read(in, m));
     return m;
 }
 
 }  // namespace
 
 const folder_family& folder_family_of(std::string_view family) {
-    const auto it = std::find_if(families.begin(), families.end(),
-                                 [&](const auto& f) { return f.family == family; });
-    base::ensure(it != families.end(), "the family has folders");
-    return *it;
+    return form_of(family).facts;
 }
 
 std::string config_text(const model_config& model, const folder_options& options) {
+    const auto& form = form_of(model.family);
     config_keys keys;
-    keys["model_type"] = text(folder_family_of(model.family).model_type);
-    keys["torch_dtype"] = text(options.type == weight_type::f32 ? "float32" : "bfloat16");
-    if (model.family == "mlp") {
-        write_mlp(model, keys);
-    } else {
-        write_language_model(model, options, keys);
-        model.family == "gpt2" ? write_gpt2(model, keys) : write_llama(model, keys);
+    if (!form.facts.architecture.empty()) {
+        keys["architectures"] = "[\n    " + text(form.facts.architecture) + "\n  ]";
     }
+    keys["model_type"] = text(form.facts.model_type);
+    keys["torch_dtype"] = text(options.type == weight_type::f32 ? "float32" : "bfloat16");
+    form.write(model, options, keys);
     std::string out;
     for (const auto& [key, value] : keys) {
         (out += out.empty() ? "{\n  " : ",\n  ") += text(key);

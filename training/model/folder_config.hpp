@@ -21,9 +21,9 @@ namespace tequio::training {
 struct folder_family {
     std::string_view family;
     std::string_view model_type;    ///< in config.json
-    std::string_view architecture;  ///< the class in transformers
+    std::string_view architecture;  ///< the class in transformers; empty: it has none
     std::string_view prefix;        ///< of all tensors but the head; files may leave it out
-    std::string_view embedding;     ///< the tensor that a tied head repeats
+    std::string_view embedding;     ///< the tensor that a tied head repeats; empty: none does
     std::string_view head;          ///< its name when it is repeated, or not tied
     std::uint64_t layer_tensors;    ///< tensors of each layer
     /// Endings of tensors that hold no weights: buffers that older versions wrote.

@@ -71,7 +71,9 @@ BOOST_AUTO_TEST_CASE(what_is_missing_has_the_defaults_of_the_class) {
 }
 
 BOOST_AUTO_TEST_CASE(written_configs_read_back) {
-    for (const auto& m : {llama_model(), model_config{"gpt2", 2, 4, 16, 32, 300}}) {
+    model_config mlp{"mlp", 3, 0, 64, 1, 10};
+    mlp.inputs = 784;
+    for (const auto& m : {llama_model(), model_config{"gpt2", 2, 4, 16, 32, 300}, mlp}) {
         for (const auto type : {weight_type::f32, weight_type::bf16}) {
             const auto text = config_text(m, {.type = type});
             const auto back = parsed(text);
@@ -80,6 +82,11 @@ BOOST_AUTO_TEST_CASE(written_configs_read_back) {
             BOOST_TEST(text == config_text(m, {.type = type}));
         }
     }
+    BOOST_TEST(config_text(mlp, {}) ==
+               "{\n  \"activation_function\": \"relu\",\n  \"hidden_size\": 64,\n"
+               "  \"model_type\": \"tequio_mlp\",\n  \"num_hidden_layers\": 3,\n"
+               "  \"num_inputs\": 784,\n  \"num_labels\": 10,\n"
+               "  \"torch_dtype\": \"float32\"\n}\n");
     BOOST_TEST(config_text(llama_model(), {}).find("\"rope_theta\": 5e+05,") != std::string::npos);
 }
 

@@ -169,12 +169,14 @@ BOOST_AUTO_TEST_CASE(keys_that_an_mlp_does_not_have_are_refused_by_line) {
     BOOST_TEST(
         fault_of("model", "heads = 4")
             .starts_with(
-                "job.toml:4 model.heads: found an unknown key, allowed: family, layers, width"));
+                "job.toml:4 model.heads: found an unknown key, allowed: init_from, family, layers, "
+                "width"));
     BOOST_TEST(fault_of("model", "context = 1").starts_with("job.toml:4 model.context: found an"));
     BOOST_TEST(fault_of("model", "inputs = 784").starts_with("job.toml:4 model.inputs: found an"));
     BOOST_TEST(fault_of("model", "classes = 10").starts_with("job.toml:4 model.classes: found"));
-    BOOST_TEST(fault_of("data", "tokenizer = \"bytes\"")
-                   .starts_with("job.toml:8 data.tokenizer: found \"bytes\", allowed: no such key"));
+    BOOST_TEST(
+        fault_of("data", "tokenizer = \"bytes\"")
+            .starts_with("job.toml:8 data.tokenizer: found \"bytes\", allowed: no such key"));
     BOOST_TEST(fault_of("train", "micro_batch = 100").find("a divisor of batch (256)") !=
                std::string::npos);
 }
