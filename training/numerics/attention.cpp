@@ -33,12 +33,12 @@ constexpr std::size_t forward_scores = 8192;
 struct layout {
     explicit layout(const attention_shape& shape)
         : single(shape.time <= panel_length && shape.group == 1),
-          row(rounded(shape.time, 32) + 16),
-          padded(rounded(shape.head_width, 16)),
+          row(round_up(shape.time, 32) + 16),
+          padded(round_up(shape.head_width, 16)),
           gradients(backward_strip * row),
           turned_keys(gradients + backward_strip * row),
-          turned_values(turned_keys + rounded(shape.time, 32) * padded),
-          keys(turned_values + rounded(shape.time, 32) * padded),
+          turned_values(turned_keys + round_up(shape.time, 32) * padded),
+          keys(turned_values + round_up(shape.time, 32) * padded),
           values(keys),
           queries(keys + shape.time * padded),
           douts(queries + backward_strip * padded),
@@ -104,7 +104,7 @@ HWY_INLINE float largest(const float* row, std::size_t n) {
 /// Zeros behind a row of n, as far as the products read it. What `softmax_row` covered, the next
 /// multiple of 32, is zero already.
 HWY_INLINE void clear_rest(float* row, std::size_t n) {
-    for (std::size_t i = rounded(n, 32); i < n + tile_rows; i += lanes) {
+    for (std::size_t i = round_up(n, 32); i < n + tile_rows; i += lanes) {
         hn::StoreU(hn::Zero(float_tag()), float_tag(), row + i);
     }
 }
@@ -325,7 +325,7 @@ void for_each_head(const attention_shape& shape, std::span<std::byte> workspace,
     base::ensure(shape.group > 0 && shape.heads % shape.group == 0,
                  "query heads share keys and values evenly");
     const layout at(shape);
-    const std::size_t floats = rounded(at.size, 16);
+    const std::size_t floats = round_up(at.size, 16);
     const std::size_t shared = shape.heads / shape.group;
     run.run(shape.sequences * shared, [&](std::size_t task, unsigned thread) {
         const std::size_t head = task % shared * shape.group;
@@ -403,7 +403,7 @@ void attention_backward(const attention_shape& shape, const attention_inputs& in
 }
 
 std::size_t attention_workspace_bytes(const attention_shape& shape, unsigned threads) {
-    return threads * rounded(layout(shape).size, 16) * sizeof(float) + part_alignment;
+    return threads * round_up(layout(shape).size, 16) * sizeof(float) + part_alignment;
 }
 
 }  // namespace tequio::training::numerics

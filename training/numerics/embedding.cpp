@@ -16,7 +16,7 @@ namespace {
 /// lines: less than a million elements is faster done by one.
 std::size_t backward_grain(std::size_t rows) {
     constexpr std::size_t elements = std::size_t{1} << 20;
-    return rounded(elements / std::max<std::size_t>(rows, 1) + 1, column_grain);
+    return round_up(elements / std::max<std::size_t>(rows, 1) + 1, column_grain);
 }
 
 }  // namespace

@@ -143,9 +143,9 @@ void bias_gelu_backward(const float* x, const float* bias, const bias_gelu_gradi
     const std::size_t panels = panels_of(rows);
     // Whole rows where there are panels enough to share out, else columns too.
     const std::size_t blocks = panels >= run.threads() ? 1 : 2 * run.threads();
-    const std::size_t block = rounded(columns / blocks + 1, column_grain);
+    const std::size_t block = round_up(columns / blocks + 1, column_grain);
     const std::size_t across = (columns + block - 1) / block;
-    const std::size_t step = rounded(columns, 16);
+    const std::size_t step = round_up(columns, 16);
     float* sums = aligned_part(workspace, panels * step, 0);
     for_pieces(panels * across, 1, run, [&](std::size_t first, std::size_t last) {
         for (std::size_t task = first; task < last; ++task) {
@@ -165,7 +165,7 @@ void bias_gelu_backward(const float* x, const float* bias, const bias_gelu_gradi
 }
 
 std::size_t bias_gelu_workspace_bytes(std::size_t rows, std::size_t columns) {
-    return panels_of(rows) * rounded(columns, 16) * sizeof(float) + part_alignment;
+    return panels_of(rows) * round_up(columns, 16) * sizeof(float) + part_alignment;
 }
 
 }  // namespace tequio::training::numerics

@@ -2,52 +2,38 @@
 
 #include <algorithm>
 
+#include "training/numerics/gemm_blocked.hpp"
 #include "training/numerics/gemm_serial.hpp"
+#include "training/numerics/gemm_shares.hpp"
+#include "training/numerics/gemm_thin.hpp"
 #include "training/numerics/split.hpp"
 #include "training/numerics/study.hpp"
+#include "training/numerics/target.hpp"
 
 namespace tequio::training::numerics {
 
 namespace {
 
-/// Below this many multiply-adds a task is not worth handing to another thread.
-constexpr std::size_t task_least = std::size_t{1} << 18;
+/// Columns of a thin product that go to a thread together: whole windows of every target.
+constexpr std::size_t thin_columns = 96;
+/// As many pieces a thread, for when the others are slower.
+constexpr std::size_t thin_pieces = 4;
 
-/// Tasks along m and along n.
-struct grid {
-    std::size_t rows, columns;
-};
-
-/// As many tasks as threads; of the ways to arrange them, the one that packs least: a task packs
-/// its rows of A and its columns of B itself.
-grid choose_grid(gemm_shape shape, unsigned threads) {
-    const std::size_t work = shape.m * shape.n * std::max<std::size_t>(shape.k, 1);
-    const std::size_t tasks = std::clamp<std::size_t>(work / task_least, 1, threads);
-    grid best{1, tasks};
-    std::size_t best_cost = static_cast<std::size_t>(-1);
-    for (std::size_t rows = 1; rows <= tasks; ++rows) {
-        if (tasks % rows != 0) continue;
-        const std::size_t columns = tasks / rows;
-        const bool fits = shape.m / rows >= 16 && shape.n / columns >= 64;
-        const std::size_t cost = shape.m * columns + shape.n * rows;
-        if ((fits || rows * columns == 1) && cost < best_cost) {
-            best = {rows, columns};
-            best_cost = cost;
-        }
-    }
-    if (best_cost == static_cast<std::size_t>(-1)) {
-        // Thin: cut the long side, whatever its length.
-        best = shape.m > shape.n ? grid{tasks, 1} : grid{1, tasks};
-    }
-    return best;
+/// Floats of a part of `gemm`'s workspace, 64 bytes aligned.
+std::size_t gemm_floats(gemm_shape shape, unsigned threads) {
+    return round_up(std::max(threads * serial_gemm_floats(shape), blocked_floats(shape, threads)),
+                    16);
 }
 
-matrix_in rows_of_a(gemm_form form, matrix_in a, std::size_t row) {
-    return {a.data + (form == gemm_form::tn ? row : row * a.stride), a.stride};
-}
-
-matrix_in columns_of_b(gemm_form form, matrix_in b, std::size_t column) {
-    return {b.data + (form == gemm_form::nt ? column * b.stride : column), b.stride};
+void thin_on_threads(const gemm_options& options, gemm_shape shape, matrix_in a, matrix_in b,
+                     matrix_out c, float* workspace, executor& run) {
+    piece_runner pieces(run, workspace);
+    const std::size_t units = (shape.n + thin_columns - 1) / thin_columns;
+    const std::size_t most = std::max<std::size_t>(1, units / (thin_pieces * run.threads()));
+    pieces.each(units, most, 1, shape.m * thin_columns * shape.k, [&](const piece_turn& turn) {
+        multiply_thin(options, shape, a, b, c, turn.piece.begin * thin_columns,
+                      std::min(shape.n, turn.piece.end * thin_columns));
+    });
 }
 
 }  // namespace
@@ -55,27 +41,15 @@ matrix_in columns_of_b(gemm_form form, matrix_in b, std::size_t column) {
 void gemm(const gemm_options& options, gemm_shape shape, matrix_in a, matrix_in b, matrix_out c,
           std::span<std::byte> workspace, executor& run) {
     if (active_study().panel != panel_length) return study_gemm(options, shape, a, b, c, run);
-    const serial_gemm_options serial{options.form, options.accumulate, options.flush, false,
-                                     options.bias};
-    const std::size_t floats = serial_gemm_floats(shape);
-    const grid cut = choose_grid(shape, run.threads());
-    if (cut.rows * cut.columns == 1) {
-        return gemm_serial(serial, shape, a, b, c, aligned_part(workspace, floats, 0));
+    if (shape.m == 0 || shape.n == 0) return;
+    if (shape.k == 0 || active_target() == simd_target::reference) {
+        return gemm_reference(options, shape, a, b, c);
     }
-    const std::size_t task_rows = round_up((shape.m + cut.rows - 1) / cut.rows, 12);
-    const std::size_t task_columns = round_up((shape.n + cut.columns - 1) / cut.columns, 16);
-    run.run(cut.rows * cut.columns, [&](std::size_t task, unsigned thread) {
-        const std::size_t row = task / cut.columns * task_rows;
-        const std::size_t column = task % cut.columns * task_columns;
-        if (row >= shape.m || column >= shape.n) return;
-        serial_gemm_options mine = serial;
-        if (mine.bias != nullptr) mine.bias += column;
-        gemm_serial(
-            mine,
-            {std::min(task_rows, shape.m - row), std::min(task_columns, shape.n - column), shape.k},
-            rows_of_a(options.form, a, row), columns_of_b(options.form, b, column),
-            {c.data + row * c.stride + column, c.stride}, aligned_part(workspace, floats, thread));
-    });
+    float* room = aligned_part(workspace, gemm_floats(shape, run.threads()), 0);
+    if (is_thin(options.form, shape)) {
+        return thin_on_threads(options, shape, a, b, c, room, run);
+    }
+    multiply_blocked(options, shape, a, b, c, room, run);
 }
 
 void gemm_batched(const gemm_options& options, gemm_shape shape, gemm_batch batch, matrix_in a,
@@ -91,7 +65,7 @@ void gemm_batched(const gemm_options& options, gemm_shape shape, gemm_batch batc
 }
 
 std::size_t gemm_workspace_bytes(gemm_shape shape, unsigned threads) {
-    return threads * serial_gemm_floats(shape) * sizeof(float) + part_alignment;
+    return gemm_floats(shape, threads) * sizeof(float) + part_alignment;
 }
 
 }  // namespace tequio::training::numerics

@@ -58,7 +58,7 @@ void gemm(const gemm_options& options, gemm_shape shape, matrix_in a, matrix_in 
           std::span<std::byte> workspace, executor& run);
 
 /// Workspace of `gemm` and `gemm_batched` for this shape (of one product) and number of threads.
-/// Monotonic in m, n, k, so the largest shape serves smaller ones; never above about 8 MiB a
+/// Monotonic in m, n, k, so the largest shape serves smaller ones; never above about 7 MiB a
 /// thread.
 std::size_t gemm_workspace_bytes(gemm_shape shape, unsigned threads);
 

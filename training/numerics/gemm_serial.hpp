@@ -46,9 +46,4 @@ void gemm_packed(const serial_gemm_options& options, gemm_shape shape, matrix_in
 /// Room for the packed parts of A and B of any product up to this shape.
 std::size_t serial_gemm_floats(gemm_shape shape);
 
-/// The next multiple of `step`.
-constexpr std::size_t round_up(std::size_t n, std::size_t step) {
-    return (n + step - 1) / step * step;
-}
-
 }  // namespace tequio::training::numerics

@@ -365,7 +365,7 @@ void backward_panel(const backward_arrays& a, std::size_t begin, std::size_t end
 template <class Body>
 void for_row_blocks(std::size_t rows, std::size_t width, executor& run, Body body) {
     constexpr std::size_t together = 4;
-    for_pieces(rows, rounded(row_grain(width), together), run,
+    for_pieces(rows, round_up(row_grain(width), together), run,
                [&](std::size_t begin, std::size_t end) {
                    for (std::size_t i = begin; i < end; i += together) {
                        body(i, std::min(together, end - i));
@@ -447,7 +447,7 @@ void layernorm_backward_and_sums(const float* x, const float* gain, const float*
         return column_sums({dx, width}, rows, width, sums.accumulate, sums.dx_sums, run);
     }
     run.note({"layernorm backward and sums", 20 * rows * width, 16 * rows * width});
-    const std::size_t step = rounded(3 * width, 16);
+    const std::size_t step = round_up(3 * width, 16);
     float* parts = aligned_part(workspace, panels * step, 0);
     const backward_arrays a{x, gain, mean, inverse_deviation, dout, residual, dx, width};
     for_pieces(panels, 1, run, [&](std::size_t begin, std::size_t end) {
@@ -463,7 +463,7 @@ void layernorm_backward_and_sums(const float* x, const float* gain, const float*
 }
 
 std::size_t layernorm_workspace_bytes(std::size_t rows, std::size_t width) {
-    return panels_of(rows) * rounded(3 * width, 16) * sizeof(float) + part_alignment;
+    return panels_of(rows) * round_up(3 * width, 16) * sizeof(float) + part_alignment;
 }
 
 }  // namespace tequio::training::numerics

@@ -155,7 +155,7 @@ void rmsnorm_rows(const forward_arrays& in, float* sum, float* out, float* inver
 
 void forward(const forward_arrays& in, float* sum, float* out, float* inverse_rms, std::size_t rows,
              executor& run) {
-    const auto grain = rounded(row_grain(in.width), rows_together);
+    const auto grain = round_up(row_grain(in.width), rows_together);
     for_pieces(rows, grain, run, [&](std::size_t begin, std::size_t end) {
         for (std::size_t i = begin; i < end; i += rows_together) {
             rmsnorm_rows(in, sum, out, inverse_rms, i, std::min(i + rows_together, end));
@@ -192,7 +192,7 @@ void rmsnorm_backward(const rmsnorm_inputs& in, float* dx, float* dgain, bool ac
         return rmsnorm_backward_reference(in, dx, dgain, accumulate);
     }
     const std::size_t panels = panels_of(in.rows);
-    const std::size_t step = rounded(in.width, 16);
+    const std::size_t step = round_up(in.width, 16);
     float* parts = aligned_part(workspace, panels * step, 0);
     for_pieces(panels, 1, run, [&](std::size_t begin, std::size_t end) {
         for (std::size_t p = begin; p < end; ++p) {
@@ -204,7 +204,7 @@ void rmsnorm_backward(const rmsnorm_inputs& in, float* dx, float* dgain, bool ac
 }
 
 std::size_t rmsnorm_workspace_bytes(std::size_t rows, std::size_t width) {
-    return panels_of(rows) * rounded(width, 16) * sizeof(float) + part_alignment;
+    return panels_of(rows) * round_up(width, 16) * sizeof(float) + part_alignment;
 }
 
 }  // namespace tequio::training::numerics

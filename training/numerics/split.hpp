@@ -14,7 +14,7 @@
 namespace tequio::training::numerics {
 
 /// The next multiple of `step`.
-constexpr std::size_t rounded(std::size_t n, std::size_t step) {
+constexpr std::size_t round_up(std::size_t n, std::size_t step) {
     return (n + step - 1) / step * step;
 }
 

@@ -1,8 +1,12 @@
 // The matrix product on every target and thread count, bit for bit against its definition.
 
+#include <algorithm>
+
 #include "tests/property/training/numerics_support.hpp"
 #include "training/numerics/gemm.hpp"
 #include "training/numerics/gemm_serial.hpp"
+#include "training/numerics/gemm_shares.hpp"
+#include "training/numerics/gemm_tiles.hpp"
 
 namespace tequio::tests {
 namespace {
@@ -41,23 +45,57 @@ struct product {
                std::to_string(shape.k);
     }
 
-    void check() const {
+    /// Storage rows further apart, the same numbers elsewhere.
+    void spread(base::rng& rng, hostile kind, std::size_t a_row, std::size_t b_row) {
+        a_stride = a_row;
+        b_stride = b_row;
+        a = hostile_numbers(kind, rng, (options.form == gemm_form::tn ? shape.k : shape.m) * a_row);
+        b = hostile_numbers(kind, rng, (options.form == gemm_form::nt ? shape.n : shape.k) * b_row);
+    }
+
+    fenced reference() const {
         fenced wanted(c, shift);
         numerics::gemm_reference(options, shape, {a.data(), a_stride}, {b.data(), b_stride},
                                  {wanted.data(), c_stride});
-        everywhere([&](training::executor& run) {
-            fenced my_a(a, shift);
-            fenced my_b(b, (shift + 1) % 4);
-            fenced found(c, shift);
-            std::vector<std::byte> workspace(numerics::gemm_workspace_bytes(shape, run.threads()) +
-                                             1);
-            numerics::gemm(options, shape, {my_a.data(), a_stride}, {my_b.data(), b_stride},
-                           {found.data(), c_stride}, std::span(workspace).subspan(shift % 2), run);
-            // Between rows of C nothing may change either: the whole arrays are compared.
-            require_same(name(), found.span(), wanted.span());
-            BOOST_REQUIRE_MESSAGE(found.intact(), name() + " writes beside C");
-        });
+        return wanted;
     }
+
+    fenced compute(training::executor& run) const {
+        fenced my_a(a, shift);
+        fenced my_b(b, (shift + 1) % 4);
+        fenced found(c, shift);
+        std::vector<std::byte> workspace(numerics::gemm_workspace_bytes(shape, run.threads()) + 1);
+        numerics::gemm(options, shape, {my_a.data(), a_stride}, {my_b.data(), b_stride},
+                       {found.data(), c_stride}, std::span(workspace).subspan(shift % 2), run);
+        BOOST_REQUIRE_MESSAGE(found.intact(), name() + " writes beside C");
+        return found;
+    }
+
+    /// On the target in use. Between rows of C nothing may change either: the whole arrays are
+    /// compared.
+    void compare(fenced& wanted, training::executor& run) const {
+        fenced found = compute(run);
+        require_same(name(), found.span(), wanted.span());
+    }
+
+    void check() const {
+        fenced wanted = reference();
+        everywhere([&](training::executor& run) { compare(wanted, run); });
+    }
+};
+
+/// Runs tasks last to first, all on one thread of several: the one that was late, or the only one
+/// that came.
+class lopsided_executor final : public training::executor {
+public:
+    lopsided_executor(unsigned threads, unsigned thread) : threads_(threads), thread_(thread) {}
+    unsigned threads() const override { return threads_; }
+    void run(std::size_t tasks, training::task_ref body) override {
+        for (std::size_t task = tasks; task > 0; --task) body(task - 1, thread_);
+    }
+
+private:
+    unsigned threads_, thread_;
 };
 
 }  // namespace
@@ -85,6 +123,144 @@ BOOST_AUTO_TEST_CASE(shapes_beyond_one_block_match_the_reference) {
         product(rng, form, {21, 1003, 130}, hostile::cancelling).check();
         product(rng, form, {1, 700, 520}, hostile::plain).check();
         product(rng, form, {700, 1, 520}, hostile::plain).check();
+    }
+}
+
+BOOST_AUTO_TEST_CASE(few_rows_match_the_reference) {
+    base::rng rng = numerics_rng("gemm_few_rows");
+    // Around the vectors and windows of every target, and around whole squares of k.
+    constexpr std::size_t widths[] = {1,  3,  4,  7,  8,  9,  15, 16, 17, 31, 32,
+                                      33, 47, 48, 49, 63, 65, 95, 96, 97, 130};
+    constexpr std::size_t depths[] = {1, 3, 4, 6, 8, 13, 16, 17, 31, 67, 256, 259, 300};
+    for (std::size_t m = 1; m <= 18; ++m) {
+        for (const gemm_form form : forms) {
+            for (int i = 0; i < 3; ++i) {
+                const numerics::gemm_shape shape{m, widths[rng.below(std::size(widths))],
+                                                 depths[rng.below(std::size(depths))]};
+                product(rng, form, shape, all_hostile[rng.below(all_hostile.size())]).check();
+            }
+        }
+    }
+    for (const std::size_t m : {23, 24, 25, 47, 48, 49}) {
+        product(rng, gemm_form::nn, {m, 101, 270}, hostile::mixed).check();
+        product(rng, gemm_form::tn, {m, 49, 259}, hostile::cancelling).check();
+    }
+}
+
+BOOST_AUTO_TEST_CASE(rows_that_share_places_in_a_cache_match_the_reference) {
+    base::rng rng = numerics_rng("gemm_collisions");
+    for (const gemm_form form : forms) {
+        for (const std::size_t m : {1, 3, 5, 9, 14, 40}) {
+            product one(rng, form, {m, 100, 290}, hostile::mixed);
+            one.spread(rng, hostile::mixed, 1024, 512);
+            one.check();
+        }
+    }
+}
+
+BOOST_AUTO_TEST_CASE(up_to_eight_threads_match_the_reference) {
+    base::rng rng = numerics_rng("gemm_threads");
+    std::vector<std::unique_ptr<thread_pool>> pools;
+    for (unsigned threads = 2; threads <= 8; ++threads) {
+        pools.push_back(std::make_unique<thread_pool>(threads));
+    }
+    for (const gemm_form form : forms) {
+        // Few rows; blocks of rows; blocks of columns (of its own for each of a few threads, or
+        // shared); few columns, with rows read where they lie; several groups of panels.
+        for (const numerics::gemm_shape shape :
+             {numerics::gemm_shape{7, 1001, 300}, numerics::gemm_shape{131, 600, 70},
+              numerics::gemm_shape{601, 130, 70}, numerics::gemm_shape{603, 65, 130},
+              numerics::gemm_shape{90, 150, 1301}}) {
+            const product one(rng, form, shape, hostile::mixed);
+            fenced wanted = one.reference();
+            on_every_target([&] {
+                for (const auto& pool : pools) one.compare(wanted, *pool);
+                for (unsigned threads = 2; threads <= 6; threads += 2) {
+                    lopsided_executor last(threads, threads - 1);
+                    one.compare(wanted, last);
+                }
+            });
+        }
+    }
+}
+
+BOOST_AUTO_TEST_CASE(products_of_several_blocks_match_the_reference) {
+    base::rng rng = numerics_rng("gemm_large");
+    thread_pool two(2);
+    thread_pool six(6);
+    training::serial_executor one_thread;
+    for (const gemm_form form : forms) {
+        // Both sides exceed a block, by a little; k has two groups.
+        product one(rng, form, {1093, 1171, 1031}, hostile::mixed);
+        one.options.bias = one.bias.data();
+        fenced first = one.compute(one_thread);
+        on_every_target([&] {
+            for (training::executor* run : std::initializer_list<training::executor*>{&two, &six}) {
+                one.compare(first, *run);
+            }
+            one.compare(first, one_thread);
+        });
+        // The definition takes seconds: some rows and some columns of it, the last ones among them.
+        for (int i = 0; i < 4; ++i) {
+            const std::size_t row = i == 0 ? one.shape.m - 1 : rng.below(one.shape.m);
+            const std::size_t column = i == 0 ? one.shape.n - 1 : rng.below(one.shape.n);
+            const bool tn = form == gemm_form::tn;
+            const bool nt = form == gemm_form::nt;
+            const numerics::matrix_in a{one.a.data(), one.a_stride}, b{one.b.data(), one.b_stride};
+            auto of_row = std::vector(one.c.begin() + row * one.c_stride,
+                                      one.c.begin() + row * one.c_stride + one.shape.n);
+            numerics::gemm_reference(one.options, {1, one.shape.n, one.shape.k},
+                                     {a.data + (tn ? row : row * a.stride), a.stride}, b,
+                                     {of_row.data(), one.shape.n});
+            require_same("a row of " + one.name(),
+                         first.span().subspan(row * one.c_stride, one.shape.n), of_row);
+            std::vector<float> of_column(one.shape.m), found(one.shape.m);
+            for (std::size_t r = 0; r < one.shape.m; ++r) {
+                of_column[r] = one.c[r * one.c_stride + column];
+                found[r] = first.span()[r * one.c_stride + column];
+            }
+            auto options = one.options;
+            options.bias += column;
+            numerics::gemm_reference(options, {one.shape.m, 1, one.shape.k}, a,
+                                     {b.data + (nt ? column * b.stride : column), b.stride},
+                                     {of_column.data(), 1});
+            require_same("a column of " + one.name(), found, of_column);
+        }
+    }
+}
+
+BOOST_AUTO_TEST_CASE(a_product_serves_with_the_workspace_of_a_larger_one) {
+    base::rng rng = numerics_rng("gemm_workspace");
+    for (int i = 0; i < 300; ++i) {
+        const numerics::gemm_shape large{1 + rng.below(3000), 1 + rng.below(3000),
+                                         1 + rng.below(3000)};
+        const numerics::gemm_shape small{1 + rng.below(large.m), 1 + rng.below(large.n),
+                                         1 + rng.below(large.k)};
+        const unsigned threads = 1 + static_cast<unsigned>(rng.below(9));
+        BOOST_TEST(numerics::gemm_workspace_bytes(small, threads) <=
+                   numerics::gemm_workspace_bytes(large, threads));
+        BOOST_TEST(numerics::gemm_workspace_bytes(large, threads) <=
+                   numerics::gemm_workspace_bytes(large, threads + 1));
+        BOOST_TEST(numerics::gemm_workspace_bytes(large, threads) <= threads * (7U << 20));
+    }
+}
+
+BOOST_AUTO_TEST_CASE(pieces_are_all_units_once) {
+    base::rng rng = numerics_rng("gemm_pieces");
+    for (int i = 0; i < 2000; ++i) {
+        const numerics::piece_cut cut{rng.below(200), 1 + static_cast<unsigned>(rng.below(9)),
+                                      1 + rng.below(20), 1 + rng.below(6)};
+        std::size_t at = 0;
+        for (unsigned thread = 0; thread < cut.threads; ++thread) {
+            for (std::size_t p = 0; p < cut.count(thread); ++p) {
+                const numerics::unit_range piece = cut.piece(thread, p);
+                BOOST_REQUIRE(piece.begin == at && piece.end > at);
+                BOOST_REQUIRE(piece.size() <= std::max(cut.most, cut.least));
+                at = piece.end;
+            }
+            BOOST_REQUIRE(cut.piece(thread, cut.count(thread)).size() == 0);
+        }
+        BOOST_REQUIRE(at == cut.units);
     }
 }
 
@@ -182,34 +358,78 @@ BOOST_AUTO_TEST_CASE(batches_are_single_products) {
     });
 }
 
-BOOST_AUTO_TEST_CASE(packed_and_resumed_products_match_the_reference) {
+namespace {
+
+/// A stored as the form says: nn gives (m, k), tn (k, m).
+std::vector<float> stored(gemm_form form, const std::vector<float>& a, std::size_t m,
+                          std::size_t k) {
+    if (form != gemm_form::tn) return a;
+    std::vector<float> out(a.size());
+    for (std::size_t i = 0; i < m; ++i) {
+        for (std::size_t p = 0; p < k; ++p) out[p * m + i] = a[i * k + p];
+    }
+    return out;
+}
+
+}  // namespace
+
+BOOST_AUTO_TEST_CASE(packed_products_match_the_reference) {
     base::rng rng = numerics_rng("gemm_packed");
-    const std::size_t m = 29, n = 75, k = 300, used_n = 50, used_k = 280;
-    const auto a = hostile_numbers(hostile::mixed, rng, m * k);
-    const auto b = hostile_numbers(hostile::mixed, rng, k * n);
-    std::vector<float> wanted(m * used_n);
-    numerics::gemm_reference({}, {m, used_n, used_k}, {a.data(), k}, {b.data(), n},
-                             {wanted.data(), used_n});
-    std::vector<float> first(m * n);
-    numerics::gemm_reference({}, {m, n, 256}, {a.data(), k}, {b.data(), n}, {first.data(), n});
-    on_every_target([&] {
-        std::vector<float> room(numerics::packed_floats(n, k) + 16);
-        std::vector<float> scratch(numerics::serial_gemm_floats({m, n, k}));
-        std::vector<float> found(m * used_n);
-        const auto packed = numerics::pack_matrix(gemm_form::nn, n, k, {b.data(), n}, room.data());
-        numerics::gemm_packed({}, {m, used_n, used_k}, {a.data(), k}, packed,
-                              {found.data(), used_n}, scratch.data());
-        require_same("packed", found, wanted);
-        // A panel in two parts: the second goes on from the first's acc, which started at +0.
-        std::vector<float> acc(m * n);
-        const numerics::serial_gemm_options go_on{.resume = true};
-        numerics::gemm_serial(go_on, {m, n, 100}, {a.data(), k}, {b.data(), n}, {acc.data(), n},
-                              scratch.data());
-        numerics::gemm_serial(go_on, {m, n, 156}, {a.data() + 100, k}, {b.data() + 100 * n, n},
-                              {acc.data(), n}, scratch.data());
-        for (float& x : acc) x = 0.0F + x;
-        require_same("resumed", acc, first);
-    });
+    const std::size_t m = 109, k = 300, used_k = 280;
+    const auto plain_a = hostile_numbers(hostile::mixed, rng, m * k);
+    for (const gemm_form form : {gemm_form::nn, gemm_form::tn}) {
+        const auto a = stored(form, plain_a, m, k);
+        const std::size_t a_stride = form == gemm_form::tn ? m : k;
+        for (const std::size_t n : {64, 65, 75, 150}) {
+            const std::size_t used_n = n - rng.below(60);
+            const auto b = hostile_numbers(hostile::mixed, rng, k * n);
+            const auto bias = hostile_numbers(hostile::mixed, rng, n);
+            std::vector<float> wanted(m * used_n);
+            numerics::gemm_reference({.form = form, .flush = true, .bias = bias.data()},
+                                     {m, used_n, used_k}, {a.data(), a_stride}, {b.data(), n},
+                                     {wanted.data(), used_n});
+            on_every_target([&] {
+                std::vector<float> room(numerics::packed_floats(n, k) + 16);
+                std::vector<float> scratch(numerics::serial_gemm_floats({m, n, k}));
+                std::vector<float> found(m * used_n);
+                const auto packed =
+                    numerics::pack_matrix(gemm_form::nn, n, k, {b.data(), n}, room.data());
+                numerics::gemm_packed({.form = form, .flush = true, .bias = bias.data()},
+                                      {m, used_n, used_k}, {a.data(), a_stride}, packed,
+                                      {found.data(), used_n}, scratch.data());
+                require_same("packed", found, wanted);
+            });
+        }
+    }
+}
+
+BOOST_AUTO_TEST_CASE(resumed_panels_match_the_reference) {
+    base::rng rng = numerics_rng("gemm_resumed");
+    const std::size_t k = 256, part = 100;
+    for (const gemm_form form : {gemm_form::nn, gemm_form::tn}) {
+        for (const auto& [m, n] :
+             {std::pair<std::size_t, std::size_t>{29, 75}, {109, 64}, {5, 130}, {100, 17}}) {
+            const auto a = stored(form, hostile_numbers(hostile::mixed, rng, m * k), m, k);
+            const std::size_t a_stride = form == gemm_form::tn ? m : k;
+            const auto b = hostile_numbers(hostile::mixed, rng, k * n);
+            std::vector<float> wanted(m * n);
+            numerics::gemm_reference({.form = form}, {m, n, k}, {a.data(), a_stride}, {b.data(), n},
+                                     {wanted.data(), n});
+            on_every_target([&] {
+                std::vector<float> scratch(numerics::serial_gemm_floats({m, n, k}));
+                // The second part goes on from the first's acc, which started at +0.
+                std::vector<float> acc(m * n);
+                const numerics::serial_gemm_options go_on{.form = form, .resume = true};
+                numerics::gemm_serial(go_on, {m, n, part}, {a.data(), a_stride}, {b.data(), n},
+                                      {acc.data(), n}, scratch.data());
+                const float* rest = a.data() + part * (form == gemm_form::tn ? m : 1);
+                numerics::gemm_serial(go_on, {m, n, k - part}, {rest, a_stride},
+                                      {b.data() + part * n, n}, {acc.data(), n}, scratch.data());
+                for (float& x : acc) x = 0.0F + x;
+                require_same("resumed", acc, wanted);
+            });
+        }
+    }
 }
 
 BOOST_AUTO_TEST_SUITE_END()
