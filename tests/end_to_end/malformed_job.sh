@@ -15,8 +15,7 @@ refused() {
     says "job.toml:$line" "$key" "$@"
     printf '%s\n' "$output"
 }
-refused family '"mlp"' mlp "not in this version" gpt2 llama
-refused family '"perceptron"' perceptron gpt2
+refused family '"perceptron"' perceptron gpt2 llama mlp
 refused tokenizer '"words"' words bytes tokenizer.json
 refused files '["text", "more.bin"]' "more.bin" "one kind"
 refused files '["digits.csv"]' digits.csv gpt2 mlp
