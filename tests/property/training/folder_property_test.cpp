@@ -6,7 +6,7 @@
 #include <cstdlib>
 #include <functional>
 
-#include "tests/support/allocations.hpp"
+#include "tests/support/allocation_meter.hpp"
 #include "tests/unit/training/folder_fixture.hpp"
 #include "training/errc.hpp"
 
@@ -120,9 +120,9 @@ BOOST_AUTO_TEST_CASE(damaged_folders_end_in_a_model_or_a_sentence) {
                     damage(f.files.at(folder::name_of(which % 2)), rng);
                 }
             }
-            tests::largest_allocation = 0;
+            tests::reset_largest_allocation();
             const auto loaded = f.load();
-            BOOST_REQUIRE(tests::largest_allocation.load() <= std::size_t{1} << 20);
+            BOOST_REQUIRE(tests::largest_allocation() <= std::size_t{1} << 20);
             if (loaded) {
                 ++models;
                 for (const float x : loaded->parameters) BOOST_REQUIRE(std::isfinite(x));
@@ -145,9 +145,9 @@ BOOST_AUTO_TEST_CASE(claims_allocate_nothing_that_the_files_do_not_hold) {
     const auto largest_of = [](const std::function<void(folder&)>& edit) {
         folder f("F16");
         edit(f);
-        tests::largest_allocation = 0;
+        tests::reset_largest_allocation();
         const auto loaded = f.load();
-        const std::size_t largest = tests::largest_allocation;
+        const std::size_t largest = tests::largest_allocation();
         BOOST_TEST(!loaded);
         return largest;
     };
