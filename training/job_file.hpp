@@ -93,11 +93,15 @@ struct task_seal {
 /// absolute deadline is not after `seal.now`.
 base::result<task> make_task(const job_file& job, const recipe& work, const task_seal& seal);
 
+/// Data files of the example "digits": named as MNIST's.
+inline constexpr std::string_view digit_images_file = "train-images-idx3-ubyte";
+inline constexpr std::string_view digit_labels_file = "train-labels-idx1-ubyte";
+
 /// The sizes that `job new` has chosen for this machine.
 struct job_template_options {
-    std::string example = "text";  ///< text
+    std::string example = "text";  ///< text | digits
     std::string name = "my-job";
-    std::string data_file = "data.txt";
+    std::string data_file = "data.txt";  ///< of the example "text"
     model_config model{"gpt2", 4, 4, 128, 128, 256};
     std::uint64_t lanes = 4;
     std::uint64_t rounds = 10;
@@ -105,8 +109,8 @@ struct job_template_options {
     std::uint64_t batch = 8;
 };
 
-/// A commented job.toml that `parse_job_file` accepts. Errors: `errc::not_in_version` for an
-/// example that this version lacks.
+/// A commented job.toml that `parse_job_file` accepts. Errors: `errc::bad_job_file` for an example
+/// that there is not.
 base::result<std::string> job_template(const job_template_options& options);
 
 }  // namespace tequio::training
