@@ -32,6 +32,9 @@ using token_sink = std::function<bool(std::uint32_t token)>;
 base::result<std::vector<std::uint32_t>> prompt_tokens(const tokenizer& words,
                                                        base::byte_view text);
 
+/// Whether such a model writes text at all. Errors: `errc::bad_data` for an mlp.
+base::result<void> check_writes_text(const model_config& model);
+
 /// Continues `prompt`. The model sees the last `context` tokens, each time anew. Token i is drawn
 /// by inverse CDF, in float64, from draw i of the stream "sampling": model, prompt and options fix
 /// every one.

@@ -67,6 +67,9 @@ base::result<void> sample_model(cli_context& context, const sample_command_optio
     TEQUIO_TRY(const auto files, open_folder(folder));
     auto model = training::load_model_folder(files.view());
     if (!model) return model.error().at(folder.string());
+    if (const auto text = training::check_writes_text(model->model); !text) {
+        return text.error().at(folder.string());
+    }
     TEQUIO_TRY(const auto words, tokenizer_of(folder, model->model));
     TEQUIO_TRY(const auto prompt, training::prompt_tokens(words, base::as_bytes(o.prompt)));
     catch_interrupts();

@@ -60,16 +60,18 @@ base::result<std::vector<std::uint32_t>> prompt_tokens(const tokenizer& words,
     return words.encode(base::as_bytes("\n"));
 }
 
+base::result<void> check_writes_text(const model_config& model) {
+    if (model.family != "mlp") return {};
+    return fail(errc::bad_data, "this model is an mlp: it classifies examples and writes no text");
+}
+
 base::result<void> sample(const loaded_model& model, std::span<const std::uint32_t> prompt,
                           const sample_options& options, executor& run, const token_sink& sink) {
     if (!(options.temperature >= 0) || !std::isfinite(options.temperature)) {
         return fail(errc::bad_data, "the temperature must be a number from 0 upwards");
     }
     const auto& m = model.model;
-    if (m.family == "mlp") {
-        return fail(errc::bad_data,
-                    "this model is an mlp: it classifies examples and writes no text");
-    }
+    TEQUIO_CHECK(check_writes_text(m));
     TEQUIO_CHECK(check_prompt(prompt, m.vocabulary));
     std::vector<std::uint32_t> tokens(prompt.begin(), prompt.end());
     arena_plan total;
