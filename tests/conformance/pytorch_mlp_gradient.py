@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """Compares one training step's gradients of an mlp with PyTorch's, tensor by tensor.
 
-Usage: pytorch_mlp_gradient.py TWIN_PROGRAM. Exit 0: norm(g - g') <= 1e-4 * norm(g') for every tensor and the losses agree to 1e-5;
+Usage: pytorch_mlp_gradient.py DUMP_PROGRAM. Exit 0: norm(g - g') <= 1e-4 * norm(g') for every tensor and the losses agree to 1e-5;
 1: they do not; 77: there is no PyTorch here.
 """
 import subprocess
@@ -38,7 +38,7 @@ class Classifier(torch.nn.Module):
 
 def main():
     with tempfile.TemporaryDirectory() as folder:
-        subprocess.run([sys.argv[1], "gradient", folder], check=True)
+        subprocess.run([sys.argv[1], folder], check=True)
         parameters = read_safetensors(folder + "/parameters.safetensors")
         gradients = read_safetensors(folder + "/gradients.safetensors")
         targets = torch.from_numpy(numpy.fromfile(folder + "/targets.bin", "<u4").astype("int64"))

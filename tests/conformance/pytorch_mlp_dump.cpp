@@ -1,25 +1,15 @@
-/// mlp_twin gradient DIR: trains a small classifier for a few steps, then writes one step's
+/// pytorch_mlp_dump DIR: trains a small classifier for a few steps, then writes one step's
 /// parameters, examples, loss and gradients for pytorch_mlp_gradient.py to compare.
-///
-/// mlp_twin train DIR: runs the job of DIR/recipe.txt (canonical text; its data's name is filled
-/// in) on DIR/examples.bin in this process, and writes DIR/model.safetensors: what mlp_accuracy.py
-/// judges.
 
+#include <algorithm>
 #include <cstdio>
-#include <cstring>
 #include <fstream>
-#include <iterator>
 #include <string>
 #include <vector>
 
-#include "base/blob.hpp"
 #include "base/ensure.hpp"
 #include "base/rng.hpp"
 #include "base/text.hpp"
-#include "tests/support/thread_pool.hpp"
-#include "training/dataset.hpp"
-#include "training/engine.hpp"
-#include "training/merge.hpp"
 #include "training/model/initial.hpp"
 #include "training/model/safetensors.hpp"
 #include "training/model/trainer.hpp"
@@ -36,13 +26,7 @@ void write_file(const std::string& path, base::byte_view bytes) {
     base::ensure(out.good(), "the folder can be written");
 }
 
-std::string read_file(const std::string& path) {
-    std::ifstream in(path, std::ios::binary);
-    base::ensure(in.good(), "the folder has all files");
-    return {std::istreambuf_iterator<char>(in), {}};
-}
-
-int gradient(const std::string& folder) {
+void dump(const std::string& folder) {
     constexpr std::uint64_t warm_steps = 5;
     model_config model;
     model.family = "mlp";
@@ -78,51 +62,21 @@ int gradient(const std::string& folder) {
     parameters.assign(work->parameters().begin(), work->parameters().end());
     const auto last = work->step(warm_steps + 1, 0.0, source, always).value();
     write_file(folder + "/parameters.safetensors", write_safetensors(layout.tensors, parameters));
-    write_file(folder + "/gradients.safetensors", write_safetensors(layout.tensors, work->gradients()));
+    write_file(folder + "/gradients.safetensors",
+               write_safetensors(layout.tensors, work->gradients()));
     write_file(folder + "/inputs.bin", float_bytes(inputs));
     write_file(folder + "/targets.bin", {reinterpret_cast<const std::uint8_t*>(targets.data()),
                                          targets.size() * sizeof targets[0]});
     write_file(folder + "/loss.txt", base::as_bytes(base::shortest(last.loss)));
-    return 0;
-}
-
-int train(const std::string& folder) {
-    const auto blob = read_file(folder + "/examples.bin");
-    const auto bytes = base::as_bytes(blob);
-    auto text = read_file(folder + "/recipe.txt");
-    constexpr std::string_view mark = "@examples@";
-    const auto at = text.find(mark);
-    base::ensure(at != std::string::npos, "the recipe has a place for the name of its data");
-    text.replace(at, mark.size(), base::blob_ref_of(bytes).text());
-    const auto r = parse_recipe(text);
-    if (!r) {
-        std::fprintf(stderr, "%s\n", r.error().message().c_str());
-        return 1;
-    }
-    tests::thread_pool run(2);
-    auto work = engine::create(*r, dataset_view::open(bytes, *r).value(), run).value();
-    const engine::keep_going always = [](std::uint64_t) { return true; };
-    std::vector<float> parameters(work->layout().padded_size), momentum(parameters.size());
-    const state_span state{parameters, momentum};
-    work->initial_state(state);
-    for (std::uint64_t round = 0; round < r->train.rounds; ++round) {
-        summation sum(*r, work->layout());
-        for (std::uint64_t lane = 0; lane < r->train.lanes; ++lane) {
-            const auto result = work->run_lane(state, {round}, {lane}, always).value();
-            sum.add({lane}, std::get<base::byte_vector>(result.outcome)).value();
-        }
-        apply_mean(*r, work->layout(), sum.finish().value().mean, state).value();
-    }
-    write_file(folder + "/model.safetensors", write_safetensors(work->layout().tensors, parameters));
-    return 0;
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
-    const std::string what = argc == 3 ? argv[1] : "";
-    if (what == "gradient") return gradient(argv[2]);
-    if (what == "train") return train(argv[2]);
-    std::fputs("usage: mlp_twin gradient|train DIR\n", stderr);
-    return 2;
+    if (argc != 2) {
+        std::fputs("usage: pytorch_mlp_dump DIR\n", stderr);
+        return 2;
+    }
+    dump(argv[1]);
+    return 0;
 }
