@@ -1,6 +1,6 @@
 """GPT-2 in plain PyTorch over a dict of tensors with Hugging Face's names, and a safetensors reader.
 
-Shared by pytorch_gradient.py and pytorch_training.py.
+Shared by pytorch_gradient.py, pytorch_training.py and pytorch_folders.py.
 """
 import json
 import math
@@ -26,8 +26,8 @@ def read_safetensors(path):
     return out
 
 
-def loss_of(p, layers, heads, tokens, targets):
-    """Mean cross-entropy, nats. p: name -> tensor; tokens, targets: (sequences, time) int64."""
+def logits_of(p, layers, heads, tokens):
+    """(sequences, time, vocabulary). p: name -> tensor; tokens: (sequences, time) int64."""
     n, time = tokens.shape
     wte = p["transformer.wte.weight"]
     width = wte.shape[1]
@@ -52,5 +52,10 @@ def loss_of(p, layers, heads, tokens, targets):
         y = linear(norm(x, h + "ln_2"), h + "mlp.c_fc")
         y = 0.5 * y * (1 + torch.tanh(math.sqrt(2 / math.pi) * (y + 0.044715 * y**3)))
         x = x + linear(y, h + "mlp.c_proj")
-    logits = norm(x, "transformer.ln_f") @ wte.t()
-    return F.cross_entropy(logits.reshape(n * time, -1), targets.reshape(-1))
+    return norm(x, "transformer.ln_f") @ wte.t()
+
+
+def loss_of(p, layers, heads, tokens, targets):
+    """Mean cross-entropy, nats. tokens, targets: (sequences, time) int64."""
+    logits = logits_of(p, layers, heads, tokens)
+    return F.cross_entropy(logits.flatten(0, 1), targets.reshape(-1))

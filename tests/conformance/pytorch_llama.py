@@ -1,6 +1,6 @@
 """Llama in plain PyTorch over a dict of tensors with Hugging Face's names (modeling_llama.py).
 
-Used by pytorch_gradient.py.
+Used by pytorch_gradient.py and pytorch_folders.py.
 """
 import math
 
@@ -18,8 +18,8 @@ def rotate(x, theta):
     return torch.cat((a * c - b * s, b * c + a * s), -1)
 
 
-def loss_of(p, model, tokens, targets):
-    """Mean cross-entropy, nats. p: name -> tensor; model: layers, heads, kv_heads, rope_theta, norm_epsilon; tokens, targets:
+def logits_of(p, model, tokens):
+    """(sequences, time, vocabulary). p: name -> tensor; model: layers, heads, kv_heads, rope_theta, norm_epsilon; tokens:
     (sequences, time) int64. The head is lm_head.weight where there is one, else the embedding."""
     n, time = tokens.shape
     embedding = p["model.embed_tokens.weight"]
@@ -45,5 +45,9 @@ def loss_of(p, model, tokens, targets):
         x = x + linear(attended.transpose(1, 2).reshape(n, time, width), h + "self_attn.o_proj")
         y = norm(x, h + "post_attention_layernorm")
         x = x + linear(F.silu(linear(y, h + "mlp.gate_proj")) * linear(y, h + "mlp.up_proj"), h + "mlp.down_proj")
-    logits = F.linear(norm(x, "model.norm"), p.get("lm_head.weight", embedding))
-    return F.cross_entropy(logits.reshape(n * time, -1), targets.reshape(-1))
+    return F.linear(norm(x, "model.norm"), p.get("lm_head.weight", embedding))
+
+
+def loss_of(p, model, tokens, targets):
+    """Mean cross-entropy, nats. tokens, targets: (sequences, time) int64."""
+    return F.cross_entropy(logits_of(p, model, tokens).flatten(0, 1), targets.reshape(-1))
