@@ -100,37 +100,6 @@ void gemm_serial(const serial_gemm_options& options, gemm_shape shape, matrix_in
     gemm_blocks(options, shape, a, b, c, scratch);
 }
 
-packed_matrix pack_matrix(gemm_form form, std::size_t n, std::size_t k, matrix_in b, float* out) {
-    if (active_target() != simd_target::reference) {
-        pack_right(form, b, {out, n, k}, 0, n, 0, k);
-        return {out, n, k};
-    }
-    // The reference reads B as (k, n).
-    for (std::size_t p = 0; p < k; ++p) {
-        for (std::size_t j = 0; j < n; ++j) {
-            out[p * n + j] =
-                form == gemm_form::nt ? b.data[j * b.stride + p] : b.data[p * b.stride + j];
-        }
-    }
-    return {out, n, k};
-}
-
-void gemm_packed(const serial_gemm_options& options, gemm_shape shape, matrix_in a,
-                 const packed_matrix& b, matrix_out c, float* scratch) {
-    base::ensure(shape.n <= b.n && shape.k <= b.k && options.form != gemm_form::nt &&
-                     (!options.resume || shape.k <= panel_length),
-                 "a packed product fits its packed matrix");
-    if (shape.m == 0 || shape.n == 0) return;
-    if (shape.k == 0 || active_target() == simd_target::reference) {
-        return plain_gemm(options, shape, a, {b.data, b.n}, c);
-    }
-    const std::size_t padded = round_up(b.n, active_tile().lanes);
-    for (std::size_t p = 0; p < shape.k; p += panel_length) {
-        const right_operand panel{b.data + p * padded, b.n, std::min(panel_length, b.k - p)};
-        run_panel(options, shape, a, p, panel, c, scratch);
-    }
-}
-
 std::size_t serial_gemm_floats(gemm_shape shape) {
     return panel_length * (block_rows + std::min(block_columns, round_up(shape.n, 64)));
 }

@@ -1,7 +1,7 @@
 #pragma once
 
-/// One product on the calling thread, for the kernels that split work themselves (gemm.cpp splits
-/// large products, attention.cpp splits by head).
+/// One product on the calling thread: for batches, which split by product, and for studies, which
+/// resume panels.
 
 #include <cstddef>
 
@@ -23,25 +23,6 @@ struct serial_gemm_options {
 /// `scratch`: `serial_gemm_floats(shape)` floats, 64-byte aligned.
 void gemm_serial(const serial_gemm_options& options, gemm_shape shape, matrix_in a, matrix_in b,
                  matrix_out c, float* scratch);
-
-/// A whole B packed in advance, for many products with it. Form nn or nt; made for one target.
-struct packed_matrix {
-    const float* data;
-    std::size_t n, k;
-};
-
-/// Floats of a packed (k, n) B.
-constexpr std::size_t packed_floats(std::size_t n, std::size_t k) {
-    return (n + 63) / 64 * 64 * k;
-}
-
-/// Packs B into `out`: `packed_floats(n, k)` floats, 64-byte aligned, which the result refers to.
-packed_matrix pack_matrix(gemm_form form, std::size_t n, std::size_t k, matrix_in b, float* out);
-
-/// `gemm_serial` with a packed B, of which the first shape.n columns and shape.k rows are used.
-/// scratch as for gemm_serial. options.form tells about A only: nn or tn.
-void gemm_packed(const serial_gemm_options& options, gemm_shape shape, matrix_in a,
-                 const packed_matrix& b, matrix_out c, float* scratch);
 
 /// Room for the packed parts of A and B of any product up to this shape.
 std::size_t serial_gemm_floats(gemm_shape shape);

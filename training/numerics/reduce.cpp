@@ -6,7 +6,6 @@
 #include <hwy/highway.h>
 
 #include <array>
-#include <atomic>
 
 #include "base/ensure.hpp"
 #include "training/numerics/float_bits.hpp"
@@ -83,23 +82,6 @@ void sum_columns(matrix_in x, std::size_t rows, std::size_t begin, std::size_t e
     if (j < end) column_sums_reference({x.data + j, x.stride}, rows, end - j, true, out + j);
 }
 
-bool finite_range(const float* x, std::size_t n) {
-    const float_tag d;
-    const hn::RebindToUnsigned<float_tag> du;
-    const auto limit = hn::Set(du, 0x7f800000U);
-    const auto magnitude = hn::Set(du, 0x7fffffffU);
-    std::size_t i = 0;
-    auto bad = hn::Zero(du);
-    for (; i + lanes <= n; i += lanes) {
-        const auto bits = hn::And(hn::BitCast(du, hn::LoadU(d, x + i)), magnitude);
-        // Bits at or above infinity's: the difference's top bit is clear.
-        bad = hn::Or(bad, hn::Not(hn::Sub(bits, limit)));
-    }
-    bool all = hn::AllTrue(du, hn::Eq(hn::ShiftRight<31>(bad), hn::Zero(du)));
-    for (; i < n; ++i) all = all && finite(x[i]);
-    return all;
-}
-
 }  // namespace tequio::training::numerics::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
 #endif
@@ -128,11 +110,6 @@ double chunk_square_sum(const float* x, std::size_t n) {
 void sum_columns(matrix_in x, std::size_t rows, std::size_t begin, std::size_t end, float* out) {
     TEQUIO_RETURN_VECTOR(sum_columns(x, rows, begin, end, out));
     column_sums_reference({x.data + begin, x.stride}, rows, end - begin, true, out + begin);
-}
-
-bool finite_range(const float* x, std::size_t n) {
-    TEQUIO_RETURN_VECTOR(finite_range(x, n));
-    return std::all_of(x, x + n, finite);
 }
 
 }  // namespace
@@ -175,15 +152,6 @@ void column_sums(matrix_in x, std::size_t rows, std::size_t columns, bool accumu
         if (!accumulate) std::fill(out + begin, out + end, 0.0F);
         sum_columns(x, rows, begin, end, out);
     });
-}
-
-bool all_finite(std::span<const float> x, executor& run) {
-    run.note({"finiteness", 0, 4 * x.size()});
-    std::atomic<bool> all{true};
-    for_pieces(x.size(), element_grain, run, [&](std::size_t begin, std::size_t end) {
-        if (!finite_range(x.data() + begin, end - begin)) all.store(false);
-    });
-    return all.load();
 }
 
 }  // namespace tequio::training::numerics

@@ -38,7 +38,4 @@ void column_sums(matrix_in x, std::size_t rows, std::size_t columns, bool accumu
 void column_sums_reference(matrix_in x, std::size_t rows, std::size_t columns, bool accumulate,
                            float* out);
 
-/// True if no element is infinite or NaN.
-bool all_finite(std::span<const float> x, executor& run);
-
 }  // namespace tequio::training::numerics

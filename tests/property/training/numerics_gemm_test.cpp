@@ -373,36 +373,6 @@ std::vector<float> stored(gemm_form form, const std::vector<float>& a, std::size
 
 }  // namespace
 
-BOOST_AUTO_TEST_CASE(packed_products_match_the_reference) {
-    base::rng rng = numerics_rng("gemm_packed");
-    const std::size_t m = 109, k = 300, used_k = 280;
-    const auto plain_a = hostile_numbers(hostile::mixed, rng, m * k);
-    for (const gemm_form form : {gemm_form::nn, gemm_form::tn}) {
-        const auto a = stored(form, plain_a, m, k);
-        const std::size_t a_stride = form == gemm_form::tn ? m : k;
-        for (const std::size_t n : {64, 65, 75, 150}) {
-            const std::size_t used_n = n - rng.below(60);
-            const auto b = hostile_numbers(hostile::mixed, rng, k * n);
-            const auto bias = hostile_numbers(hostile::mixed, rng, n);
-            std::vector<float> wanted(m * used_n);
-            numerics::gemm_reference({.form = form, .flush = true, .bias = bias.data()},
-                                     {m, used_n, used_k}, {a.data(), a_stride}, {b.data(), n},
-                                     {wanted.data(), used_n});
-            on_every_target([&] {
-                std::vector<float> room(numerics::packed_floats(n, k) + 16);
-                std::vector<float> scratch(numerics::serial_gemm_floats({m, n, k}));
-                std::vector<float> found(m * used_n);
-                const auto packed =
-                    numerics::pack_matrix(gemm_form::nn, n, k, {b.data(), n}, room.data());
-                numerics::gemm_packed({.form = form, .flush = true, .bias = bias.data()},
-                                      {m, used_n, used_k}, {a.data(), a_stride}, packed,
-                                      {found.data(), used_n}, scratch.data());
-                require_same("packed", found, wanted);
-            });
-        }
-    }
-}
-
 BOOST_AUTO_TEST_CASE(resumed_panels_match_the_reference) {
     base::rng rng = numerics_rng("gemm_resumed");
     const std::size_t k = 256, part = 100;

@@ -101,14 +101,6 @@ BOOST_AUTO_TEST_CASE(ranges_longer_than_a_task_match_the_reference) {
         numerics::gelu_forward(y.data(), out.data(), n, run);
         require_same("gelu", out, gelu);
         BOOST_REQUIRE(numerics::square_sum(x, run) == squares);
-        BOOST_REQUIRE(numerics::all_finite(out, run));
-        for (const float bad : {std::numeric_limits<float>::infinity(), std::nanf("")}) {
-            for (const std::size_t place : {std::size_t{0}, n / 2, n - 1}) {
-                std::vector<float> spoilt = out;
-                spoilt[place] = -bad;
-                BOOST_REQUIRE(!numerics::all_finite(spoilt, run));
-            }
-        }
     });
 }
 
