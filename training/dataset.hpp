@@ -42,6 +42,10 @@ enum class file_kind {
 file_kind file_kind_of(std::string_view name);
 /// "text", "JSONL", "tokens", "idx", "CSV": for messages.
 std::string_view file_kind_name(file_kind kind);
+/// True for idx and CSV, whose contents are labelled examples and not tokens.
+constexpr bool holds_examples(file_kind kind) {
+    return kind == file_kind::idx || kind == file_kind::csv;
+}
 
 /// A file as read by the shell. `name` is for messages.
 struct source_file {

@@ -92,7 +92,6 @@ base::result<void> read_examples_into(job_input& out, const opened_data& data) {
     options.progress = data.progress;
     TEQUIO_TRY(auto examples, training::read_examples(data.files, options));
     out.data = {std::move(examples.blob), training::config_of(examples), examples.classes};
-    out.class_names = std::move(examples.class_names);
     auto& model = out.file.model;
     const auto shape = [](std::uint64_t inputs, std::uint64_t classes) {
         return std::to_string(inputs) + " values and " + std::to_string(classes) + " classes";
@@ -135,9 +134,8 @@ base::result<job_input> read_job(const cli_context& context, const std::filesyst
         data.maps.push_back(std::move(map));
         data.files.push_back({name, data.maps.back().bytes()});
     }
-    const bool examples = out.file.data_kind == training::file_kind::idx ||
-                          out.file.data_kind == training::file_kind::csv;
-    auto done = examples ? read_examples_into(out, data) : tokenise_into(out, folder, data);
+    auto done = training::holds_examples(out.file.data_kind) ? read_examples_into(out, data)
+                                                             : tokenise_into(out, folder, data);
     if (!done && done.error().is(training::errc::stopped)) {
         return ends_with(exit_code::interrupted, "interrupted; nothing was published");
     }

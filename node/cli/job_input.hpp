@@ -21,9 +21,8 @@ struct input_blob {
 
 struct job_input {
     training::job_file file;
-    training::tokenised_data data;         ///< tokens, or the examples of an mlp
-    base::byte_vector init;                ///< weights to start from; empty when they are drawn
-    std::vector<std::string> class_names;  ///< of examples, by label
+    training::tokenised_data data;  ///< tokens, or the examples of an mlp
+    base::byte_vector init;         ///< weights to start from; empty when they are drawn
     training::recipe recipe;
     /// tokenizer.json, for the trained model's folder; empty with the tokenizer "bytes".
     base::byte_vector companion;

@@ -120,7 +120,7 @@ base::result<file_kind> kind_of(std::span<const source_file> files) {
     const auto kind = file_kind_of(files[0].name);
     for (const auto& file : files) {
         const auto other = file_kind_of(file.name);
-        if (other != kind || (kind != file_kind::idx && kind != file_kind::csv)) {
+        if (other != kind || !holds_examples(kind)) {
             return fail(errc::bad_data, "data: " + quoted(file.name) + " holds " +
                                             std::string(file_kind_name(other)) + " and " +
                                             quoted(files[0].name) + " " +

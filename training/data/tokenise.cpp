@@ -88,7 +88,7 @@ private:
             if (files_[i].bytes.empty()) {
                 return fail(errc::bad_data, "data: " + quoted(files_[i].name) + " is empty");
             }
-            const bool readable = kinds[i] != file_kind::idx && kinds[i] != file_kind::csv;
+            const bool readable = !holds_examples(kinds[i]);
             if (!readable || tokens != (kinds[i] == file_kind::tokens)) {
                 return fail(errc::bad_data, "data: " + quoted(files_[i].name) + " holds " +
                                                 std::string(file_kind_name(kinds[i])) + " and " +

@@ -11,7 +11,6 @@ namespace {
 
 using kind = toml_value::kind;
 
-constexpr std::size_t path_max_bytes = 4096;
 constexpr std::uint64_t vocabulary_of_bytes = 256;
 constexpr real_bounds validation_bounds{0, 1, false, true};
 constexpr std::string_view files_allowed =
@@ -29,10 +28,6 @@ bool path_is_inside(std::string_view path) {
                         [](std::string_view p) { return p == ".." || p.empty(); });
 }
 
-bool of_examples(file_kind k) {
-    return k == file_kind::idx || k == file_kind::csv;
-}
-
 /// Text and JSONL hold documents both, and may stand side by side.
 file_kind job_kind(std::string_view name) {
     const auto k = file_kind_of(name);
@@ -43,7 +38,7 @@ file_kind job_kind(std::string_view name) {
 void check_family(job_reader& in, const job_file& job) {
     if (job.model.family.empty() || job.files.empty()) return;
     const bool wants_examples = job.model.family == "mlp";
-    if (wants_examples == of_examples(job.data_kind)) return;
+    if (wants_examples == holds_examples(job.data_kind)) return;
     in.refuse("files", quoted(job.files[0]),
               wants_examples ? "idx or .csv files for the family mlp"
                              : "text, .jsonl or .bin files for the family " + job.model.family +
@@ -87,7 +82,7 @@ const toml_value* only_with(job_reader& in, const job_file& job, const char* key
 }
 
 void read_tokenizer(job_reader& in, job_file& job) {
-    const bool has = !of_examples(job.data_kind);
+    const bool has = !holds_examples(job.data_kind);
     constexpr auto whose = "text, .jsonl and .bin";
     if (const auto* node = only_with(in, job, "tokenizer", has, whose)) {
         const bool path = path_is_inside(node->text) && node->text.ends_with(".json");
@@ -149,7 +144,7 @@ void read_columns(job_reader& in, job_file& job) {
     if (!job.label.empty() && job.header == false) {
         in.refuse("header", "false", "true, for data.label names a column");
     }
-    const bool examples = of_examples(job.data_kind);
+    const bool examples = holds_examples(job.data_kind);
     read_flag(in, "shuffle", only_with(in, job, "shuffle", examples, "idx and .csv"), job.shuffle);
 }
 

@@ -16,7 +16,6 @@ namespace {
 using kind = toml_value::kind;
 
 constexpr std::string_view license_default = "NOASSERTION";  // SPDX: nothing was declared
-constexpr std::size_t path_max_bytes = 4096;
 constexpr std::array<std::string_view, 2> readers_has{"swarm", "everyone"};
 constexpr std::string_view folder_allowed =
     "a folder with config.json and safetensors, as `tequio job fetch` writes it";
