@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The one list of Debian 12 packages, and the one way they get installed.
 #
-#   scripts/packages.sh build|tests|runtime   prints the names of one kind (docker/Dockerfile does this)
+#   scripts/packages.sh KIND                  prints the names of one kind (docker/Dockerfile does this)
 #   . scripts/packages.sh                     gives the functions below to demo.sh and test.sh
 #
 # Nothing here is installed without saying so first; nothing installed is ever removed.
@@ -10,6 +10,8 @@
 #   build    what building the program needs
 #   tests    what the tests need on top of that
 #   runtime  what the built program needs, on a machine that does not build
+#   cross    a compiler for 64-bit Arm and an emulator, to run the conformance programs there
+#   arm64    libraries of the arm64 port that those programs are linked with; unpacked, never installed
 packages_of() {
     case $1 in
         build) printf '%s\n' g++ cmake ninja-build pkg-config protobuf-compiler \
@@ -18,7 +20,9 @@ packages_of() {
         tests) printf '%s\n' ccache libboost-test1.81-dev librapidcheck-dev openssl sqlite3 ;;
         runtime) printf '%s\n' libboost-json1.81.0 libhwy1 libpcre2-8-0 libprotobuf-lite32 libseccomp2 libsodium23 \
             libspdlog1.10 libsqlite3-0 libssl3 ;;
-        *) printf 'packages.sh: "%s" is no kind of package (has: build, tests, runtime)\n' "$1" >&2
+        cross) printf '%s\n' g++-aarch64-linux-gnu qemu-user ;;
+        arm64) printf '%s\n' libboost-test1.81-dev libsodium-dev libssl-dev ;;
+        *) printf 'packages.sh: "%s" is no kind of package (has: build, tests, runtime, cross, arm64)\n' "$1" >&2
             return 2 ;;
     esac
 }
@@ -166,8 +170,29 @@ packages_install() {
     rm -f "$log"
 }
 
+# packages_unpack ARCHITECTURE FOLDER NAME...: the files of packages of another architecture in a folder. Nothing is
+# installed, no root is needed, and this machine's package lists and architectures stay as they are: apt works on
+# lists of its own, in a temporary folder.
+packages_unpack() {
+    local architecture=$1 folder=$2 apt status=0 deb
+    shift 2
+    apt=$(mktemp -d)
+    mkdir -p "$folder" "$apt/lists/partial" "$apt/archives/partial" "$apt/debs"
+    : >"$apt/status"
+    local options=(-q -o "APT::Architecture=$architecture" -o "APT::Architectures::=$architecture"
+        -o "Dir::State=$apt" -o "Dir::State::Lists=$apt/lists" -o "Dir::State::status=$apt/status"
+        -o "Dir::Cache=$apt" -o "APT::Sandbox::User=$(id -un)" -o Acquire::Languages=none)
+    {
+        LC_ALL=C apt-get "${options[@]}" update &&
+            (cd "$apt/debs" && LC_ALL=C apt-get "${options[@]}" download "$@") &&
+            for deb in "$apt"/debs/*.deb; do dpkg-deb -x "$deb" "$folder" || break; done
+    } </dev/null || status=1
+    rm -rf "$apt"
+    return $status
+}
+
 if [[ ${BASH_SOURCE[0]} == "$0" ]]; then
     set -euo pipefail
-    [[ $# -eq 1 ]] || { printf 'usage: scripts/packages.sh build|tests|runtime\n' >&2; exit 2; }
+    [[ $# -eq 1 ]] || { printf 'usage: scripts/packages.sh build|tests|runtime|cross|arm64\n' >&2; exit 2; }
     packages_of "$1"
 fi

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <limits>
 
+#include "tests/support/target_guard.hpp"
 #include "tests/support/thread_pool.hpp"
 #include "tests/unit/training/examples_fixture.hpp"
 #include "tests/unit/training/lane_text.hpp"
@@ -14,14 +15,8 @@ namespace tequio::training {
 
 BOOST_AUTO_TEST_SUITE(mlp_engine)
 
-BOOST_AUTO_TEST_CASE(lane_agrees_with_the_golden_vector) {
-    serial_executor one;
-    const auto found = first_lane(small_examples(), one);
-    BOOST_TEST(found == golden_lane("lane_mlp.txt", "examples_fixture.hpp", found));
-}
-
 BOOST_AUTO_TEST_CASE(lane_bits_do_not_depend_on_threads_target_or_micro_batches_cut_at_panels) {
-    const target_guard guard;
+    const tests::target_guard guard;
     tests::thread_pool three(3);
     serial_executor one;
     for (const std::uint32_t value_bytes : {1U, 4U}) {
@@ -94,7 +89,7 @@ BOOST_AUTO_TEST_CASE(validation_is_the_mean_over_all_examples_of_the_last_part) 
 }
 
 BOOST_AUTO_TEST_CASE(divergence_names_step_and_tensor_and_is_the_same_everywhere) {
-    const target_guard guard;
+    const tests::target_guard guard;
     small_examples job;
     job.r.train.inner.lr = 1e9;
     job.r.train.inner.clip = 0;

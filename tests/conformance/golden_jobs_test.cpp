@@ -1,0 +1,65 @@
+// Lanes and short whole jobs give the bits in tests/vectors/jobs, on every dispatch target.
+// TEQUIO_WRITE_VECTORS=1 writes golden.txt anew, by the plain references; a changed digest means a
+// changed profile.
+
+#include <boost/test/unit_test.hpp>
+#include <cstdlib>
+#include <fstream>
+
+#include "tests/conformance/golden_job.hpp"
+#include "tests/support/target_guard.hpp"
+#include "training/exactness.hpp"
+
+namespace tequio::tests {
+namespace {
+
+namespace numerics = training::numerics;
+
+void write_golden(const golden_job& job, const std::string& results) {
+    std::ofstream out(golden_job_folder(job.name) + "/golden.txt", std::ios::binary);
+    out << "# What recipe.txt and data.bin come to, lane by lane. Made by TEQUIO_WRITE_VECTORS=1\n"
+           "# conformance_jobs; never edited once exact/1 is frozen.\n"
+        << results;
+    BOOST_REQUIRE(out.good());
+}
+
+}  // namespace
+
+BOOST_AUTO_TEST_SUITE(golden_jobs)
+
+BOOST_AUTO_TEST_CASE(references_give_the_golden_results) {
+    const target_guard guard;
+    numerics::set_target(numerics::simd_target::reference);
+    training::serial_executor one;
+    for (auto& job : read_golden_jobs()) {
+        const auto results = run_golden_job(job, one);
+        if (std::getenv("TEQUIO_WRITE_VECTORS") != nullptr) {
+            write_golden(job, results);
+            job = read_golden_job(job.name);
+        }
+        BOOST_TEST(results == job.golden, job.name);
+    }
+}
+
+BOOST_AUTO_TEST_CASE(every_target_gives_the_golden_results) {
+    const target_guard guard;
+    training::serial_executor one;
+    BOOST_REQUIRE(!numerics::available_targets().empty());
+    for (const auto target : numerics::available_targets()) {
+        numerics::set_target(target);
+        for (const auto& job : read_golden_jobs()) {
+            BOOST_TEST(run_golden_job(job, one) == job.golden,
+                       job.name << " on " << numerics::target_name());
+        }
+    }
+}
+
+BOOST_AUTO_TEST_CASE(the_short_form_that_doctor_runs_passes) {
+    training::serial_executor one;
+    const auto passed = training::exactness_self_test(one);
+    BOOST_TEST(passed.has_value(), (passed ? "" : passed.error().message()));
+}
+
+BOOST_AUTO_TEST_SUITE_END()
+
+}  // namespace tequio::tests
