@@ -22,7 +22,8 @@ std::vector<std::string> exact_targets();
 /// The one in use (TEQUIO_SIMD restricts it).
 std::string active_target();
 
-/// The short form of the conformance tests: the floating-point environment, and a short lane of
+/// The short form of the conformance tests: the floating-point environment (which is set first for
+/// the calling thread; other threads of `run` have theirs), and a short lane of
 /// each family on the plain reference and on each target, compared with the profile's own digests.
 /// Cost: below a second. Not to be called while kernels run. Errors: `errc::environment_changed`,
 /// naming what differs.

@@ -140,6 +140,7 @@ void compute_pool::help(unsigned index) {
             }
         }
         if (join_section()) {
+            if (!training::compute_thread_is_fit()) training::prepare_compute_thread();
             do_tasks(index);
             check_environment();
             leave_section();
@@ -198,6 +199,12 @@ void compute_pool::wait_for_helpers() {
         futex_wait(section_, seen, futex_scope::process);
     }
     caller_sleeps_.store(0, std::memory_order_relaxed);
+}
+
+void compute_pool::restore_environment() {
+    base::ensure(!running_.load(), "an environment is restored between sections");
+    environment_changed_.store(false, std::memory_order_relaxed);
+    training::prepare_compute_thread();
 }
 
 void compute_pool::check_environment() {

@@ -40,8 +40,12 @@ public:
     void run(std::size_t tasks, training::task_ref body) override;
 
     /// False once any thread came out of a section with another floating-point environment than
-    /// it must have: what was computed since the pool started may be wrong (NUMERICS.md, rule 1).
+    /// it must have: what was computed since `restore_environment` may be wrong (NUMERICS.md, rule
+    /// 1).
     bool environment_ok() const { return !environment_changed_.load(std::memory_order_relaxed); }
+    /// Sets the caller's environment, and that of each helper before its next section. For the
+    /// thread that calls `run`, between two pieces of work.
+    void restore_environment();
 
 private:
     void help(unsigned index);

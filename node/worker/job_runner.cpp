@@ -104,12 +104,22 @@ base::result<item_result> job_runner::run(const compute_item& item,
     const auto start = std::chrono::steady_clock::now();
     std::optional<training::kernel_choice> choice;
     if (item.engine == compute_engine::reference) choice.emplace("reference");
+    // A library loaded since the last item may have changed it: that voided one item, not the next.
+    pool_.restore_environment();
     TEQUIO_TRY(auto out, compute(item, callbacks));
+    TEQUIO_CHECK(check_environment());
     const auto spent = std::chrono::steady_clock::now() - start;
     out.outcome.computed_microseconds = static_cast<std::uint64_t>(
         std::chrono::duration_cast<std::chrono::microseconds>(spent).count());
     if (!out.blob.empty()) out.outcome.blob = base::blob_ref_of(out.blob);
     return out;
+}
+
+base::result<void> job_runner::check_environment() const {
+    if (pool_.environment_ok() && training::compute_thread_is_fit()) return {};
+    return base::fail(errc::environment_changed,
+                      "a compute thread's floating-point environment changed meanwhile: its "
+                      "result is void and has to be computed again");
 }
 
 base::result<item_result> job_runner::compute(const compute_item& item,
@@ -148,10 +158,7 @@ base::result<item_result> job_runner::prepare() {
 
 /// Names the state that was just written to the other buffer, and holds it from now on.
 base::result<item_result> job_runner::commit_next(base::round_index round) {
-    if (!pool_.environment_ok()) {
-        return base::fail(errc::environment_changed,
-                          "a compute thread's floating-point environment changed; start again");
-    }
+    TEQUIO_CHECK(check_environment());
     item_result out;
     out.outcome.state_after = training::state_digest(engine_->layout(), state_.next());
     state_.commit({round, out.outcome.state_after});
@@ -167,10 +174,6 @@ base::result<item_result> job_runner::run_lane(const compute_item& item,
     }
     TEQUIO_TRY(auto lane, engine_->run_lane(state_.view(item.round), item.round, item.lane,
                                             callbacks.keep_going));
-    if (!pool_.environment_ok()) {
-        return base::fail(errc::environment_changed,
-                          "a compute thread's floating-point environment changed; start again");
-    }
     item_result out;
     out.outcome.loss = lane.loss;
     out.outcome.trace = lane.trace;

@@ -73,6 +73,7 @@ private:
     base::result<item_result> apply(const compute_item& item, const item_callbacks& callbacks);
     base::result<item_result> commit_next(base::round_index round);
     base::result<void> expect_round(const compute_item& item) const;
+    base::result<void> check_environment() const;
 
     training::recipe recipe_;
     std::vector<memory_map> blobs_;  ///< in the order of `training::recipe_blobs`

@@ -28,6 +28,8 @@ void warm_up() {
 }
 
 base::result<void> serve(const worker_settings& settings) {
+    // A library linked with fast-math may have spoiled it before main began.
+    training::prepare_compute_thread();
     TEQUIO_CHECK(training::probe_arithmetic());
     training::set_research(settings.research);
     TEQUIO_TRY(auto gate_map, memory_map::of(worker_gate_descriptor, sizeof(thread_gate),

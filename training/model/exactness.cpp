@@ -139,6 +139,7 @@ std::string active_target() {
 }
 
 base::result<void> exactness_self_test(executor& run) {
+    numerics::set_float_environment();
     TEQUIO_CHECK(numerics::probe_float_environment());
     if (!numerics::exact_work_possible()) {
         return fail(errc::environment_changed,

@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <boost/test/unit_test.hpp>
 #include <csignal>
 #include <numeric>
@@ -205,6 +206,13 @@ BOOST_AUTO_TEST_CASE(changed_floating_point_environment_is_noticed) {
             if (task == 7) _mm_setcsr(_mm_getcsr() | 0x8000);  // flush to zero
         });
         BOOST_TEST(!pool.environment_ok());
+        pool.restore_environment();
+        std::atomic<unsigned> spoiled = 0;
+        pool.run(1000, [&](std::size_t, unsigned) {
+            if (_mm_getcsr() & 0x8000) ++spoiled;
+        });
+        BOOST_TEST(spoiled == 0u);
+        BOOST_TEST(pool.environment_ok());
         _mm_setcsr(before);
     }
 }
