@@ -22,11 +22,17 @@ std::vector<std::string> exact_targets();
 /// The one in use (TEQUIO_SIMD restricts it).
 std::string active_target();
 
-/// The short form of the conformance tests: the floating-point environment (which is set first for
-/// the calling thread; other threads of `run` have theirs), and a short lane of
-/// each family on the plain reference and on each target, compared with the profile's own digests.
-/// Cost: below a second. Not to be called while kernels run. Errors: `errc::environment_changed`,
-/// naming what differs.
-base::result<void> exactness_self_test(executor& run);
+/// What a self-test went through.
+struct self_test_report {
+    std::vector<std::string> targets;   ///< "reference", then `exact_targets()`
+    std::vector<std::string> families;  ///< of models: a lane of each on every target
+};
+
+/// The short form of the conformance tests: the floating-point environment (set first for the
+/// calling thread; other threads of `run` have theirs), and a short lane of each family on the
+/// plain reference and on each target, compared with the profile's own digests. Cost: below a
+/// second. Not to be called while kernels run. Errors: `errc::environment_changed`, naming what
+/// differs.
+base::result<self_test_report> exactness_self_test(executor& run);
 
 }  // namespace tequio::training

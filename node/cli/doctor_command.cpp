@@ -59,6 +59,8 @@ base::result<void> doctor(cli_context& context) {
     json::object out{{"exact", tested ? "ok" : "failed"},
                      {"exactness", training::exactness_identity()},
                      {"targets", texts(training::exact_targets())},
+                     {"checked_targets", tested ? texts(tested->targets) : json::array()},
+                     {"checked_families", tested ? texts(tested->families) : json::array()},
                      {"active_target", training::active_target()},
                      {"gemm_engine", "own kernels (" + training::active_target() + ")"},
                      {"cpu_protection", worker ? worker->cpu_protection : "none"},
@@ -72,7 +74,7 @@ base::result<void> doctor(cli_context& context) {
         for (const auto& [key, value] : out) {
             if (key == "problems") continue;
             std::printf(
-                "%-15s %s\n", std::string(key).c_str(),
+                "%-17s %s\n", std::string(key).c_str(),
                 value.is_string() ? value.as_string().c_str() : json::serialize(value).c_str());
         }
         for (const auto& problem : problems) std::printf("problem: %s\n", problem.c_str());

@@ -138,7 +138,7 @@ std::string active_target() {
     return std::string(numerics::target_name());
 }
 
-base::result<void> exactness_self_test(executor& run) {
+base::result<self_test_report> exactness_self_test(executor& run) {
     numerics::set_float_environment();
     TEQUIO_CHECK(numerics::probe_float_environment());
     if (!numerics::exact_work_possible()) {
@@ -150,6 +150,7 @@ base::result<void> exactness_self_test(executor& run) {
     const auto available = numerics::available_targets();
     targets.insert(targets.end(), available.begin(), available.end());
     const auto gpt2 = gpt2_job(), llama = llama_job(), mlp = mlp_job();
+    self_test_report report{{}, {gpt2.name, llama.name, mlp.name}};
     for (const auto target : targets) {
         for (const auto* job : {&gpt2, &llama, &mlp}) {
             numerics::set_target(target);
@@ -157,8 +158,9 @@ base::result<void> exactness_self_test(executor& run) {
             numerics::set_target(before);
             if (!checked) return checked.error();
         }
+        report.targets.emplace_back(numerics::target_name(target));
     }
-    return {};
+    return report;
 }
 
 }  // namespace tequio::training

@@ -14,7 +14,11 @@ BOOST_AUTO_TEST_CASE(this_machine_passes_the_self_test_on_any_number_of_threads)
     for (executor* run : {static_cast<executor*>(&one), static_cast<executor*>(&three)}) {
         const auto target = active_target();
         const auto tested = exactness_self_test(*run);
-        BOOST_TEST(tested.has_value(), (tested ? "" : tested.error().message()));
+        BOOST_REQUIRE_MESSAGE(tested, (tested ? "" : tested.error().message()));
+        auto expected = exact_targets();
+        expected.insert(expected.begin(), "reference");
+        BOOST_TEST(tested->targets == expected);
+        BOOST_TEST(tested->families == (std::vector<std::string>{"gpt2", "llama", "mlp"}));
         BOOST_TEST(active_target() == target);
     }
 }
