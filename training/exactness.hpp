@@ -13,7 +13,7 @@ namespace tequio::training {
 
 /// "exact/1:" and the SHA-256 of the golden vectors that this program was built with. Stands in the
 /// hello, the task and, through the task, in every receipt; nodes of different identities never
-/// share a crew.
+/// share a crew. Frozen (tests/vectors/README.md): a changed rule makes another profile.
 std::string exactness_identity();
 
 /// Names of the instruction sets whose kernels this machine can run, slowest first; empty when it

@@ -5,7 +5,9 @@
 #include <boost/test/unit_test.hpp>
 #include <cstdlib>
 #include <fstream>
+#include <sstream>
 
+#include "base/sha256.hpp"
 #include "tests/conformance/golden_job.hpp"
 #include "tests/support/target_guard.hpp"
 #include "training/exactness.hpp"
@@ -18,7 +20,7 @@ namespace numerics = training::numerics;
 void write_golden(const golden_job& job, const std::string& results) {
     std::ofstream out(golden_job_folder(job.name) + "/golden.txt", std::ios::binary);
     out << "# What recipe.txt and data.bin come to, lane by lane. Made by TEQUIO_WRITE_VECTORS=1\n"
-           "# conformance_jobs; never edited once exact/1 is frozen.\n"
+           "# conformance_jobs; never edited, for exact/1 is frozen.\n"
         << results;
     BOOST_REQUIRE(out.good());
 }
@@ -52,6 +54,19 @@ BOOST_AUTO_TEST_CASE(every_target_gives_the_golden_results) {
                        job.name << " on " << numerics::target_name());
         }
     }
+}
+
+// tests/vectors/README.md, rules 1 and 2.
+BOOST_AUTO_TEST_CASE(no_frozen_vector_was_edited) {
+    const std::string folder = TEQUIO_SOURCE_DIR "/tests/vectors/";
+    std::istringstream lines(read_text(folder + "frozen.txt"));
+    std::size_t files = 0;
+    for (std::string line; std::getline(lines, line); ++files) {
+        const auto digest = line.substr(0, line.find("  "));
+        const auto name = line.substr(digest.size() + 2);
+        BOOST_TEST(base::sha256(read_text(folder + name)).hex() == digest, name);
+    }
+    BOOST_TEST(files >= 2 + 3 * golden_job_names().size());
 }
 
 BOOST_AUTO_TEST_CASE(the_short_form_that_doctor_runs_passes) {

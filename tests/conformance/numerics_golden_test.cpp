@@ -489,7 +489,7 @@ void write_vectors() {
     std::ofstream file(vectors_path);
     file << "# SHA-256 of what each kernel of exact/1 gives; the cases stand in\n"
             "# tests/conformance/numerics_golden_test.cpp. Made by TEQUIO_WRITE_VECTORS=1\n"
-            "# conformance_numerics; once exact/1 is frozen, lines are added, never edited.\n";
+            "# conformance_numerics. Frozen: vectors to come stand in a file of their own.\n";
     for (const auto& [name, run] : all_cases()) file << name << ' ' << run() << '\n';
 }
 
