@@ -30,8 +30,10 @@ constexpr std::size_t rows_most = 8;
 constexpr std::size_t wide_rows = rows_most / 2;
 constexpr std::size_t wide_vectors = 6;
 constexpr std::size_t narrow_vectors = 3;
-/// The same for a B that is turned in registers.
-constexpr std::size_t turned_half_rows = HWY_TARGET == HWY_AVX2 ? 2 : 4;
+/// The same for a B that is turned in registers: rows by halves of squares (`turned_step`), and the
+/// most of a tile of one vector, which on AVX-512 leaves registers for more.
+constexpr std::size_t turned_half_rows = HWY_TARGET == HWY_AVX2 ? 2 : 3;
+constexpr std::size_t turned_rows_most = HWY_TARGET == HWY_AVX3 ? 12 : rows_most;
 constexpr std::size_t columns_most = wide_vectors * lanes;
 
 /// Rows of A that a turned product may have: they fit an array. A straight one may have so many
@@ -50,11 +52,24 @@ struct thin_job {
     const float* b;      ///< first column
     std::size_t b_step;  ///< from one row of memory to the next
     float* acc;          ///< out: rows of whole vectors
+    // A column of B beside the window, by rows of A in fours (`four_at`).
+    const float* odd = nullptr;
+    const float* odd_a = nullptr;
+    float* odd_acc = nullptr;  ///< out: a sum for each row, whole fours
 };
+
+/// Four rows of A, turned: element (r, p) lies at four_at(p) + r. Rows in fours are `fours_step`
+/// apart.
+using four_tag = hn::CappedTag<float, 4>;
+using four_vector = hn::Vec<four_tag>;
+constexpr std::size_t fours_step = panel_length * 4;
+constexpr std::size_t four_at(std::size_t p) {
+    return p / lanes * 4 * lanes + p % 4 * lanes + p % lanes / 4 * 4;
+}
 
 template <std::size_t Rows, std::size_t Vectors>
 HWY_INLINE void clear(vector (&acc)[Rows][Vectors]) {
-#pragma GCC unroll 16
+#pragma GCC unroll 17
     for (std::size_t r = 0; r < Rows; ++r) {
 #pragma GCC unroll 8
         for (std::size_t v = 0; v < Vectors; ++v) acc[r][v] = hn::Zero(float_tag());
@@ -62,7 +77,7 @@ HWY_INLINE void clear(vector (&acc)[Rows][Vectors]) {
 }
 template <std::size_t Rows, std::size_t Vectors>
 HWY_INLINE void store(const vector (&acc)[Rows][Vectors], float* out) {
-#pragma GCC unroll 16
+#pragma GCC unroll 17
     for (std::size_t r = 0; r < Rows; ++r) {
 #pragma GCC unroll 8
         for (std::size_t v = 0; v < Vectors; ++v) {
@@ -105,32 +120,79 @@ void straight_tile(const thin_job& t) {
     store(acc, t.acc);
 }
 
-/// acc[r][v] = fma(a[r * a_row + j], turned[j], acc[r][v]), j ascending.
+/// Rows of A, each third with a pointer of its own (as `strided_rows`).
+template <std::size_t Rows>
+struct left_rows {
+    const float* third[(Rows + 2) / 3];
+    std::size_t step;
+
+    HWY_INLINE left_rows(const float* first, std::size_t row_step) : step(row_step) {
+#pragma GCC unroll 8
+        for (std::size_t i = 0; i < (Rows + 2) / 3; ++i) {
+            third[i] = first;
+            first += 3 * row_step;
+            asm("" : "+r"(first));
+        }
+    }
+    HWY_INLINE const float* operator()(std::size_t r) const {
+        return third[r / 3] + r % 3 * step;
+    }
+    HWY_INLINE void advance(std::size_t k) {
+#pragma GCC unroll 8
+        for (auto& row : third) row += k;
+    }
+};
+
+/// acc[r][v] = fma(a(r)[j], turned[j], acc[r][v]), j ascending.
 template <std::size_t Step, std::size_t Rows, std::size_t Vectors>
-HWY_INLINE void add_turned(const float* HWY_RESTRICT a, std::size_t a_row,
-                           const vector (&turned)[Step], std::size_t v,
+HWY_INLINE void add_turned(const left_rows<Rows>& a, const vector (&turned)[Step], std::size_t v,
                            vector (&acc)[Rows][Vectors]) {
 #pragma GCC unroll 16
     for (std::size_t j = 0; j < Step; ++j) {
-#pragma GCC unroll 8
+#pragma GCC unroll 16
         for (std::size_t r = 0; r < Rows; ++r) {
-            const vector av = hn::Set(float_tag(), a[r * a_row + j]);
+            const vector av = hn::Set(float_tag(), a(r)[j]);
             acc[r][v] = hn::MulAdd(av, turned[j], acc[r][v]);
         }
     }
 }
 
-/// B as (n, k), turned in registers. `a_k` is 1. With one vector by squares; with two by halves of
-/// squares, as then two sums go on at a time, or by quarters, which leave registers for more rows.
-template <std::size_t Rows, std::size_t Vectors>
+/// acc[g][r] = fma(a[4 g + r][p], b[p], acc[g][r]) for p < Step: one column of B by fours of rows.
+template <std::size_t Step, std::size_t Fours>
+HWY_INLINE void add_odd(const float* HWY_RESTRICT a, const float* HWY_RESTRICT b,
+                        four_vector (&acc)[Fours]) {
+    const four_tag d;
+#pragma GCC unroll 16
+    for (std::size_t j = 0; j < Step; ++j) {
+        const four_vector bv = hn::Set(d, b[j]);
+#pragma GCC unroll 4
+        for (std::size_t g = 0; g < Fours; ++g) {
+            acc[g] = hn::MulAdd(bv, hn::LoadU(d, a + g * fours_step + four_at(j)), acc[g]);
+        }
+    }
+}
+
+/// k turned at a time. With one vector by squares; with two by halves of squares, as then two sums
+/// go on at a time, or by quarters, which leave registers for more rows.
+constexpr std::size_t turned_step(std::size_t rows, std::size_t vectors) {
+    if (vectors == 1) return lanes;
+    return rows <= turned_half_rows ? short_lanes : 4;
+}
+
+/// B as (n, k), turned in registers. `a_k` is 1. With `Odd`, one more column rides along: its sums
+/// depend on one another so that alone they would take long.
+template <std::size_t Rows, std::size_t Vectors, bool Odd>
 void turned_tile(const thin_job& t) {
     const float_tag d;
-    constexpr std::size_t step = Vectors == 1 ? lanes : Rows <= turned_half_rows ? short_lanes : 4;
+    constexpr std::size_t step = turned_step(Rows, Vectors);
     vector acc[Rows][Vectors];
     clear(acc);
-    const std::size_t a_row = t.a_row;
+    constexpr std::size_t fours = (Rows + 3) / 4;
+    four_vector odd_acc[fours];
+#pragma GCC unroll 4
+    for (std::size_t g = 0; g < fours; ++g) odd_acc[g] = hn::Zero(four_tag());
     const std::size_t b_row = t.b_step;
-    const float* HWY_RESTRICT a = t.a;
+    left_rows<Rows> a(t.a, t.a_row);
     const float* HWY_RESTRICT b = t.b;
     std::size_t p = 0;
     for (; p + step <= t.k; p += step) {
@@ -145,14 +207,14 @@ void turned_tile(const thin_job& t) {
             } else {
                 load_turned_four(row, turned[v]);
             }
-            if constexpr (step != 4 || lanes == 4) add_turned<step>(a, a_row, turned[v], v, acc);
+            if constexpr (step != 4 || lanes == 4) add_turned<step>(a, turned[v], v, acc);
         }
         if constexpr (step == 4 && lanes != 4) {
 #pragma GCC unroll 4
             for (std::size_t j = 0; j < step; ++j) {
 #pragma GCC unroll 8
                 for (std::size_t r = 0; r < Rows; ++r) {
-                    const vector av = hn::Set(d, a[r * a_row + j]);
+                    const vector av = hn::Set(d, a(r)[j]);
 #pragma GCC unroll 4
                     for (std::size_t v = 0; v < Vectors; ++v) {
                         acc[r][v] = hn::MulAdd(av, turned[v][j], acc[r][v]);
@@ -160,21 +222,29 @@ void turned_tile(const thin_job& t) {
                 }
             }
         }
-        a += step;
+        if constexpr (Odd) add_odd<step>(t.odd_a + four_at(p), t.odd + p, odd_acc);
+        a.advance(step);
         b += step;
     }
     for (; p < t.k; ++p) {
+        if constexpr (Odd) add_odd<1>(t.odd_a + four_at(p), t.odd + p, odd_acc);
 #pragma GCC unroll 4
         for (std::size_t v = 0; v < Vectors; ++v) {
             HWY_ALIGN float column[lanes];
             for (std::size_t i = 0; i < lanes; ++i) column[i] = b[(v * lanes + i) * b_row];
             const vector turned[1] = {hn::Load(d, column)};
-            add_turned<1>(a, a_row, turned, v, acc);
+            add_turned<1>(a, turned, v, acc);
         }
-        ++a;
+        a.advance(1);
         ++b;
     }
     store(acc, t.acc);
+    if constexpr (Odd) {
+#pragma GCC unroll 4
+        for (std::size_t g = 0; g < fours; ++g) {
+            hn::StoreU(odd_acc[g], four_tag(), t.odd_acc + 4 * g);
+        }
+    }
 }
 
 /// B as (n, k) again, the other way round: `Rows` rows of B by the rows of A, which lie turned as
@@ -192,13 +262,13 @@ void mirrored_tile(const thin_job& t) {
     const float* HWY_RESTRICT a = t.a;
     for (std::size_t p = 0; p < t.k;) {
         const std::size_t end = std::min(t.k, p + 16);
-#pragma GCC unroll 16
+#pragma GCC unroll 17
         for (std::size_t r = 0; r < Rows; ++r) __builtin_prefetch(t.b + (Rows + r) * b_row + p);
         for (; p < end; ++p) {
             vector av[Vectors];
 #pragma GCC unroll 4
             for (std::size_t v = 0; v < Vectors; ++v) av[v] = hn::LoadU(d, a + v * lanes);
-#pragma GCC unroll 16
+#pragma GCC unroll 17
             for (std::size_t r = 0; r < Rows; ++r) {
                 const vector bv = hn::Set(d, b[r / 3][r % 3 * b_row]);
 #pragma GCC unroll 4
@@ -220,17 +290,20 @@ template <std::size_t Vectors, std::size_t... I>
 constexpr std::array<thin_function, sizeof...(I)> straight_tiles(std::index_sequence<I...>) {
     return {&straight_tile<I + 1, Vectors>...};
 }
-template <std::size_t Vectors, std::size_t... I>
+template <std::size_t Vectors, bool Odd, std::size_t... I>
 constexpr std::array<thin_function, sizeof...(I)> turned_tiles(std::index_sequence<I...>) {
-    return {&turned_tile<I + 1, Vectors>...};
+    return {&turned_tile<I + 1, Vectors, Odd>...};
 }
 // By rows - 1.
 constexpr auto straight_wide = straight_tiles<wide_vectors>(std::make_index_sequence<wide_rows>());
 constexpr auto straight_narrow =
     straight_tiles<narrow_vectors>(std::make_index_sequence<rows_most>());
 constexpr auto straight_single = straight_tiles<1>(std::make_index_sequence<rows_most>());
-constexpr auto turned_double = turned_tiles<2>(std::make_index_sequence<rows_most>());
-constexpr auto turned_single = turned_tiles<1>(std::make_index_sequence<rows_most>());
+constexpr auto turned_double = turned_tiles<2, false>(std::make_index_sequence<rows_most>());
+constexpr auto turned_double_odd = turned_tiles<2, true>(std::make_index_sequence<rows_most>());
+constexpr auto turned_single = turned_tiles<1, false>(std::make_index_sequence<turned_rows_most>());
+constexpr auto turned_single_odd =
+    turned_tiles<1, true>(std::make_index_sequence<turned_rows_most>());
 
 /// Rows of B of a mirrored tile by vectors of A's rows: sums enough to hide the latency.
 constexpr std::size_t mirrored_rows(std::size_t vectors) {
@@ -238,14 +311,19 @@ constexpr std::size_t mirrored_rows(std::size_t vectors) {
 }
 constexpr std::size_t mirrored_vectors = thin_rows_most / lanes;
 /// Fewer rows of A would fill their vectors badly: then turning B takes less time.
-constexpr std::size_t mirrored_left_rows = lanes / 2 + 1;
+constexpr std::size_t mirrored_left_rows =
+    HWY_TARGET == HWY_AVX3 ? turned_rows_most + 1 : lanes / 2 + 1;
+/// But a B of more floats comes from memory, and mirrored tiles fetch it ahead: there they are
+/// better as soon as turning in registers gets along with one vector.
+constexpr std::size_t cached_floats = std::size_t{1} << 22;
 
-template <std::size_t... I>
+template <std::size_t More, std::size_t... I>
 constexpr std::array<thin_function, sizeof...(I)> mirrored_tiles(std::index_sequence<I...>) {
-    return {&mirrored_tile<mirrored_rows(I + 1), I + 1>...};
+    return {&mirrored_tile<mirrored_rows(I + 1) + More, I + 1>...};
 }
-/// By vectors - 1.
-constexpr auto mirrored = mirrored_tiles(std::make_index_sequence<mirrored_vectors>());
+/// By vectors - 1; and with one row of B more, for when one would be left alone.
+constexpr auto mirrored = mirrored_tiles<0>(std::make_index_sequence<mirrored_vectors>());
+constexpr auto mirrored_taller = mirrored_tiles<1>(std::make_index_sequence<mirrored_vectors>());
 
 /// One product, and what becomes of its C.
 struct thin_product {
@@ -293,12 +371,11 @@ window next_window(std::size_t j, std::size_t end, std::size_t wide, std::size_t
     return {j + columns - vectors * lanes, columns, vectors};
 }
 
-/// All rows of A by one window of B over one panel, by tiles of `most` rows. b: the window's first
-/// element.
+/// All rows of A by one window of B as (k, n) over one panel, by tiles of `most` rows. b: the
+/// window's first element.
 void run_window(const thin_product& t, std::size_t most, std::size_t p, const window& w,
                 std::size_t j, matrix_in b) {
     alignas(64) float acc[rows_most * columns_most];
-    const bool nt = t.o.form == gemm_form::nt;
     const bool tn = t.o.form == gemm_form::tn;
     const std::size_t k = std::min(panel_length, t.s.k - p);
     for (std::size_t r = 0; r < t.s.m; r += most) {
@@ -310,10 +387,9 @@ void run_window(const thin_product& t, std::size_t most, std::size_t p, const wi
                            .b = b.data,
                            .b_step = b.stride,
                            .acc = acc};
-        const thin_function* tiles = nt ? turned_single.data() : straight_single.data();
-        if (nt && w.vectors == 2) tiles = turned_double.data();
-        if (!nt && w.vectors == narrow_vectors) tiles = straight_narrow.data();
-        if (!nt && w.vectors == wide_vectors) tiles = straight_wide.data();
+        const thin_function* tiles = straight_single.data();
+        if (w.vectors == narrow_vectors) tiles = straight_narrow.data();
+        if (w.vectors == wide_vectors) tiles = straight_wide.data();
         tiles[rows - 1](job);
         for (std::size_t i = 0; i < rows; ++i) {
             t.finish(acc + i * w.vectors * lanes + (j - w.first), r + i, j, w.columns, p, k);
@@ -354,15 +430,84 @@ void run_straight(const thin_product& t, std::size_t most, std::size_t begin, st
     }
 }
 
+/// `rows` rows of A from row r over a panel in fours (`four_at`); what fills up the last four does
+/// not matter.
+void turn_fours(const thin_product& t, std::size_t r, std::size_t rows, std::size_t first,
+                std::size_t k, float* HWY_RESTRICT at) {
+    const float_tag d;
+    for (std::size_t g = 0; g < rows; g += 4, at += fours_step) {
+        const float* row[4];
+        for (std::size_t i = 0; i < 4; ++i) {
+            row[i] = t.a.data + (r + std::min(g + i, rows - 1)) * t.a.stride + first;
+        }
+        std::size_t p = 0;
+        for (; p + lanes <= k; p += lanes) {
+            vector v[4];
+#pragma GCC unroll 4
+            for (std::size_t i = 0; i < 4; ++i) v[i] = hn::LoadU(d, row[i] + p);
+            transpose_blocks(d, v);
+#pragma GCC unroll 4
+            for (std::size_t i = 0; i < 4; ++i) hn::StoreU(v[i], d, at + 4 * p + i * lanes);
+        }
+        for (; p < k; ++p) {
+            for (std::size_t i = 0; i < 4; ++i) at[four_at(p) + i] = row[i][p];
+        }
+    }
+}
+
+/// Columns left beside whole vectors that ride along with windows, one each. More than these are
+/// better computed as a vector of their own.
+constexpr std::size_t odd_columns_most = 3;
+
+/// A panel of one window of B as (n, k), and perhaps an odd column, by tiles of `most` rows.
+void run_turned_window(const thin_product& t, std::size_t most, std::size_t p, const window& w,
+                       std::size_t j, const std::size_t* odd) {
+    alignas(64) float acc[turned_rows_most * 2 * lanes];
+    alignas(64) float odd_a[fours_step * ((turned_rows_most + 3) / 4)];
+    alignas(64) float odd_acc[turned_rows_most];
+    const std::size_t k = std::min(panel_length, t.s.k - p);
+    for (std::size_t r = 0; r < t.s.m; r += most) {
+        const std::size_t rows = std::min(most, t.s.m - r);
+        thin_job job{.k = k,
+                     .a = t.a.data + r * t.a.stride + p,
+                     .a_row = t.a.stride,
+                     .a_k = 1,
+                     .b = t.b.data + w.first * t.b.stride + p,
+                     .b_step = t.b.stride,
+                     .acc = acc};
+        if (odd != nullptr) {
+            turn_fours(t, r, rows, p, k, odd_a);
+            job.odd = t.b.data + *odd * t.b.stride + p;
+            job.odd_a = odd_a;
+            job.odd_acc = odd_acc;
+            (w.vectors == 2 ? turned_double_odd.data() : turned_single_odd.data())[rows - 1](job);
+        } else {
+            (w.vectors == 2 ? turned_double.data() : turned_single.data())[rows - 1](job);
+        }
+        for (std::size_t i = 0; i < rows; ++i) {
+            t.finish(acc + i * w.vectors * lanes + (j - w.first), r + i, j, w.columns, p, k);
+            if (odd != nullptr) t.finish(odd_acc + i, r + i, *odd, 1, p, k);
+        }
+    }
+}
+
 /// B as (n, k): columns first, for the same reason.
-void run_turned(const thin_product& t, std::size_t most, std::size_t begin, std::size_t end) {
-    const std::size_t wide = rows_collide(t) ? 1 : 2;
-    for (std::size_t j = begin; j < end;) {
-        const window w = next_window(j, end, wide, 1);
+void run_turned(const thin_product& t, std::size_t begin, std::size_t end) {
+    const std::size_t single = t.s.m > rows_most ? turned_rows_most : rows_most;
+    const std::size_t groups = (t.s.m + single - 1) / single;
+    const std::size_t most = (t.s.m + groups - 1) / groups;
+    const std::size_t wide = rows_collide(t) || most > rows_most ? 1 : 2;
+    const std::size_t left = (end - begin) % lanes;
+    const bool rides = left <= odd_columns_most && left <= (end - begin) / (wide * lanes);
+    const std::size_t whole = rides ? end - left : end;
+    std::size_t odd = whole;
+    for (std::size_t j = begin; j < whole;) {
+        const window w = next_window(j, whole, wide, 1);
         for (std::size_t p = 0; p < t.s.k; p += panel_length) {
-            run_window(t, most, p, w, j, {t.b.data + w.first * t.b.stride + p, t.b.stride});
+            run_turned_window(t, most, p, w, j, odd < end ? &odd : nullptr);
         }
         j += w.columns;
+        ++odd;
     }
 }
 
@@ -392,7 +537,7 @@ void run_mirrored(const thin_product& t, std::size_t vectors, std::size_t begin,
     const std::size_t width = vectors * lanes;
     const std::size_t height = mirrored_rows(vectors);
     alignas(64) float turned_a[panel_length * thin_rows_most];
-    alignas(64) float acc[thin_rows_most * thin_rows_most];
+    alignas(64) float acc[(thin_rows_most + 1) * thin_rows_most];
     alignas(64) float row[lanes];
     for (std::size_t p = 0; p < t.s.k; p += panel_length) {
         const std::size_t k = std::min(panel_length, t.s.k - p);
@@ -400,13 +545,19 @@ void run_mirrored(const thin_product& t, std::size_t vectors, std::size_t begin,
         for (std::size_t j = begin; j < end; j += height) {
             const std::size_t columns = std::min(height, end - j);
             const std::size_t first = j + columns - height;
-            mirrored[vectors - 1]({.k = k,
-                                   .a = turned_a,
-                                   .a_row = 0,
-                                   .a_k = 0,
-                                   .b = t.b.data + first * t.b.stride + p,
-                                   .b_step = t.b.stride,
-                                   .acc = acc});
+            const bool taller = end - j == height + 1;
+            const thin_job job{.k = k,
+                               .a = turned_a,
+                               .a_row = 0,
+                               .a_k = 0,
+                               .b = t.b.data + first * t.b.stride + p,
+                               .b_step = t.b.stride,
+                               .acc = acc};
+            if (taller) {
+                mirrored_taller[vectors - 1](job);
+            } else {
+                mirrored[vectors - 1](job);
+            }
             // The sums are C turned: by squares back.
             for (std::size_t r = 0; r < t.s.m; r += lanes) {
                 for (std::size_t i = 0; i < height; i += lanes) {
@@ -424,6 +575,11 @@ void run_mirrored(const thin_product& t, std::size_t vectors, std::size_t begin,
                     }
                 }
             }
+            if (!taller) continue;
+            for (std::size_t r = 0; r < t.s.m; ++r) {
+                t.finish(acc + height * width + r, r, end - 1, 1, p, k);
+            }
+            break;
         }
     }
 }
@@ -435,10 +591,12 @@ void run_thin(const gemm_options& o, gemm_shape s, matrix_in a, matrix_in b, mat
     const std::size_t most = (s.m + groups - 1) / groups;
     if (o.form != gemm_form::nt) return run_straight(t, most, begin, end);
     const std::size_t vectors = (s.m + lanes - 1) / lanes;
-    if (s.m >= mirrored_left_rows && end >= mirrored_rows(vectors)) {
+    const bool mirrors = s.m >= mirrored_left_rows ||
+                         (HWY_TARGET == HWY_AVX3 && s.m > rows_most && s.n * s.k > cached_floats);
+    if (mirrors && end >= mirrored_rows(vectors)) {
         return run_mirrored(t, vectors, begin, end);
     }
-    run_turned(t, most, begin, end);
+    run_turned(t, begin, end);
 }
 
 bool is_thin_here(gemm_form form, gemm_shape shape) {

@@ -126,6 +126,20 @@ BOOST_AUTO_TEST_CASE(shapes_beyond_one_block_match_the_reference) {
     }
 }
 
+BOOST_AUTO_TEST_CASE(columns_beside_whole_vectors_match_the_reference) {
+    base::rng rng = numerics_rng("gemm_odd_columns");
+    constexpr std::size_t widths[] = {17, 18, 19, 20, 33, 34, 35, 65, 66, 67, 97, 131};
+    constexpr std::size_t depths[] = {1, 5, 16, 23, 255, 261, 384};
+    for (std::size_t m = 1; m <= 16; ++m) {
+        for (const std::size_t n : widths) {
+            const numerics::gemm_shape shape{m, n, depths[rng.below(std::size(depths))]};
+            product(rng, gemm_form::nt, shape, all_hostile[rng.below(all_hostile.size())]).check();
+        }
+    }
+    // A B that fits no cache.
+    product(rng, gemm_form::nt, {11, 65, 66000}, hostile::mixed).check();
+}
+
 BOOST_AUTO_TEST_CASE(few_rows_match_the_reference) {
     base::rng rng = numerics_rng("gemm_few_rows");
     // Around the vectors and windows of every target, and around whole squares of k.
