@@ -12,6 +12,8 @@
 #include <cstring>
 #include <memory>
 
+#include "node/worker/landlock.hpp"
+
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define TEQUIO_SANITIZED 1
 #elif defined(__has_feature)
@@ -134,7 +136,12 @@ base::result<void> limit_resources(const sandbox_limits& limits) {
     return set_limit(RLIMIT_DATA, data, "limit memory");
 }
 
-base::result<std::string> enter_sandbox() {
+base::result<unsigned> forbid_opening() {
+    if (sandbox_is_relaxed()) return 0u;
+    return forbid_new_access();
+}
+
+base::result<std::string> enter_sandbox(unsigned landlock) {
     if (::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) {
         return sandbox_error("give up new privileges", errno);
     }
@@ -148,7 +155,9 @@ base::result<std::string> enter_sandbox() {
     }
     if (failure == 0) failure = -::seccomp_load(rules.get());
     if (failure != 0) return sandbox_error("load the system-call filter", failure);
-    return std::string(sandbox_is_relaxed() ? "seccomp (relaxed: sanitizer build)" : "seccomp");
+    if (sandbox_is_relaxed()) return std::string("seccomp (relaxed: sanitizer build)");
+    if (landlock == 0) return std::string("seccomp, no landlock in this kernel");
+    return "seccomp + landlock " + std::to_string(landlock);
 }
 
 }  // namespace tequio::node

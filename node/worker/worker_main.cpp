@@ -40,10 +40,11 @@ base::result<void> serve(const worker_settings& settings) {
     ready.threads = settings.threads;
     ready.cpu_protection = cpu_protection_name(inspect_cpu_protection());
     ready.simd = training::active_target();
+    TEQUIO_TRY(const auto landlock, forbid_opening());
     compute_pool pool(settings.threads, gate);
     const sandbox_limits limits{settings.memory_bytes, settings.threads};
     TEQUIO_CHECK(limit_resources(limits));
-    TEQUIO_TRY(ready.sandbox, enter_sandbox());
+    TEQUIO_TRY(ready.sandbox, enter_sandbox(landlock));
     worker_session session(channel(unique_fd(worker_socket_descriptor)), pool,
                            settings.memory_bytes);
     session.report(ready);

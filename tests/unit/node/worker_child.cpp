@@ -1,22 +1,16 @@
-// The program that the worker tests start: the real worker, or one forbidden deed tried from inside
-// the finished sandbox. Ends with 0 if the deed was refused, 1 if it succeeded, 2 if the set-up
-// failed, 77 if this build's sandbox does not cover it.
+// The program that the worker tests start: the real worker, or forbidden deeds tried from inside
+// the finished sandbox. Ends with 0 if they were refused, 1 if one was not, 2 if the set-up failed,
+// 77 if this build or this kernel does not cover it.
 
-#include <fcntl.h>
-#include <sched.h>
-#include <signal.h>
-#include <sys/mman.h>
-#include <sys/ptrace.h>
 #include <sys/resource.h>
-#include <sys/socket.h>
-#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include <array>
 #include <atomic>
+#include <cerrno>
 #include <cstdint>
 #include <cstdlib>
+#include <cstring>
 #include <map>
 #include <string>
 #include <vector>
@@ -25,6 +19,7 @@
 #include "node/worker/sandbox.hpp"
 #include "node/worker/shared_memory.hpp"
 #include "node/worker/worker_main.hpp"
+#include "tests/unit/node/forbidden_deeds.hpp"
 
 // LeakSanitizer starts a thread and traces its own process when that ends, which the sandbox
 // forbids. Asked for in builds with AddressSanitizer alone.
@@ -42,68 +37,19 @@ constexpr std::uint64_t memory_limit = 64 * 1024 * 1024;
 /// True if the deed was done.
 using deed = bool (*)();
 
-bool opens_socket() {
-    return ::socket(AF_INET, SOCK_STREAM, 0) >= 0 || ::socket(AF_UNIX, SOCK_STREAM, 0) >= 0 ||
-           ::socket(AF_NETLINK, SOCK_RAW, 0) >= 0;
+#ifdef __x86_64__
+/// The 32-bit entrance has call numbers of its own: 20 is getpid there and writev here.
+bool enters_by_the_old_gate() {
+    long answer = 20;
+    asm volatile("int $0x80" : "+a"(answer) : : "memory", "r8", "r9", "r10", "r11");
+    return true;
 }
 
-bool pairs_sockets() {
-    int ends[2];
-    return ::socketpair(AF_UNIX, SOCK_STREAM, 0, ends) == 0;
+bool enters_as_x32() {
+    constexpr long x32_bit = 0x40000000;
+    return ::syscall(x32_bit | SYS_getpid) >= 0;
 }
-
-bool opens_file() {
-    return ::open("/etc/passwd", O_RDONLY) >= 0 ||
-           ::open("/tmp/tequio-probe", O_CREAT | O_WRONLY, 0600) >= 0;
-}
-
-bool looks_at_file() {
-    struct stat info {};
-    return ::stat("/etc/passwd", &info) == 0 || ::access("/etc/passwd", F_OK) == 0;
-}
-
-bool forks() {
-    const auto child = ::fork();
-    if (child == 0) ::_exit(0);
-    return child > 0;
-}
-
-bool makes_thread() {
-    // As pthread_create does, without its stack: the kernel looks at the flags first.
-    const long flags = CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD;
-    static std::array<char, 16384> stack;
-    const auto child = ::syscall(SYS_clone, flags, stack.data() + stack.size(), 0, 0, 0);
-    if (child == 0) ::syscall(SYS_exit, 0);
-    return child > 0;
-}
-
-bool runs_program() {
-    // Nothing of this program goes on if this works: say so by the code that means success.
-    char name[] = "/bin/sh", option[] = "-c", line[] = "exit 1";
-    char* arguments[] = {name, option, line, nullptr};
-    ::execve(name, arguments, nullptr);
-    return false;
-}
-
-bool signals_parent() {
-    return ::kill(::getppid(), 0) == 0 || ::syscall(SYS_tgkill, ::getppid(), ::getppid(), 0) == 0;
-}
-
-bool traces_parent() {
-    return ::ptrace(PTRACE_SEIZE, ::getppid(), nullptr, nullptr) == 0;
-}
-
-bool makes_code() {
-    auto* page = ::mmap(nullptr, 4096, PROT_READ | PROT_WRITE | PROT_EXEC,
-                        MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (page != MAP_FAILED) return true;
-    page = ::mmap(nullptr, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    return page == MAP_FAILED || ::mprotect(page, 4096, PROT_READ | PROT_EXEC) == 0;
-}
-
-bool gives_file_to_descriptor() {
-    return ::dup2(STDERR_FILENO, 40) >= 0 || ::fcntl(STDERR_FILENO, F_DUPFD, 40) >= 0;
-}
+#endif
 
 /// More private memory than the limit and its allowances (64 MiB and 8 MiB for each of two
 /// threads).
@@ -146,32 +92,27 @@ struct probe {
 };
 
 const std::map<std::string, probe> probes{
-    {"socket", {opens_socket, true}},
-    {"socketpair", {pairs_sockets, false}},
-    {"open", {opens_file, false}},
-    {"stat", {looks_at_file, false}},
-    {"fork", {forks, false}},
-    {"thread", {makes_thread, false}},
-    {"execve", {runs_program, true}},
-    {"kill", {signals_parent, false}},
-    {"ptrace", {traces_parent, true}},
-    {"code", {makes_code, false}},
-    {"descriptor", {gives_file_to_descriptor, false}},
     {"memory", {takes_too_much_memory, false}},
     {"memory_file", {makes_large_memory_file, false}},
     {"core", {dumps_core, true}},
     {"compute", {cannot_compute, true}},
+#ifdef __x86_64__
+    {"old_gate", {enters_by_the_old_gate, false}},
+    {"x32", {enters_as_x32, false}},
+#endif
 };
 
 int try_probe(const std::string& name) {
     const auto found = probes.find(name);
     if (found == probes.end()) return 2;
     if (sandbox_is_relaxed() && !found->second.covered_when_relaxed) return 77;
+    const auto landlock = forbid_opening();
+    if (!landlock) return 2;
     compute_pool pool(2);
     if (!limit_resources({memory_limit, 2})) return 2;
     rlimit core{};
     if (::getrlimit(RLIMIT_CORE, &core) == 0) core_limit = core.rlim_max;
-    if (!enter_sandbox()) return 2;
+    if (!enter_sandbox(*landlock)) return 2;
     // Both threads try: the one that closed the sandbox, and one that was running already.
     std::atomic<bool> done{false};
     std::atomic<int> arrived{0};
@@ -184,11 +125,55 @@ int try_probe(const std::string& name) {
     return done ? 1 : 0;
 }
 
+/// One line on stderr, by the one call that is left inside.
+void say(const std::string& line) {
+    const auto text = line + "\n";
+    [[maybe_unused]] const auto written = ::write(STDERR_FILENO, text.data(), text.size());
+}
+
+/// Tries every deed with the walls of `mode` ("sandbox", "landlock" alone, "free": none), in two
+/// threads: the one that closed the sandbox, and one that was running already. Says which ended
+/// otherwise than they must; 1 if any did.
+int try_deeds(const std::string& mode, const std::string& folder) {
+    const auto deeds = testing::forbidden_deeds(folder);
+    const auto landlock = mode == "free" ? tequio::base::result<unsigned>(0u) : forbid_opening();
+    if (!landlock) return 2;
+    if (mode == "landlock" && *landlock == 0) return 77;
+    compute_pool pool(2);
+    if (mode == "sandbox" && !(limit_resources({memory_limit, 2}) && enter_sandbox(*landlock))) {
+        return 2;
+    }
+    std::atomic<bool> wrong{false};
+    std::atomic<int> arrived{0};
+    pool.run(2, [&](std::size_t, unsigned thread) {
+        arrived.fetch_add(1);
+        while (arrived.load() < 2) {
+        }
+        for (const auto& d : deeds) {
+            if (mode == "sandbox" && sandbox_is_relaxed() && !d.in_relaxed) continue;
+            if (mode == "landlock" && (d.landlock == 0 || d.landlock > *landlock)) continue;
+            // Outside, two threads would be in one another's way.
+            if (mode == "free" && (d.needs_rights || thread != 0)) continue;
+            const auto end = d.attempt();
+            if ((end == testing::deed_end::refused) == (mode != "free")) continue;
+            wrong = true;
+            say(mode + ": \"" + d.name + "\" " +
+                (end == testing::deed_end::done
+                     ? "worked"
+                     : std::string("ended with ") + std::strerror(errno)));
+        }
+    });
+    return wrong ? 1 : 0;
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
     const std::vector<std::string> arguments(argv + 1, argv + argc);
     if (arguments.size() == 2 && arguments[0] == "probe") return try_probe(arguments[1]);
+    if (arguments.size() == 3 && arguments[0] == "deeds") {
+        return try_deeds(arguments[1], arguments[2]);
+    }
     worker_settings settings;
     for (std::size_t i = 1; i < arguments.size(); ++i) {
         if (arguments[i] == "--threads") settings.threads = std::stoul(arguments[i + 1]) & 0xfff;

@@ -15,6 +15,7 @@
 #include <set>
 
 #include "node/worker/compute_worker.hpp"
+#include "node/worker/landlock.hpp"
 #include "node/worker/sandbox.hpp"
 #include "tests/unit/node/worker_job.hpp"
 
@@ -90,8 +91,11 @@ BOOST_AUTO_TEST_CASE(worker_starts_in_its_sandbox_and_inherits_nothing) {
     BOOST_REQUIRE(worker.start());
     const auto ready = wait_for<worker_ready>(worker);
     BOOST_TEST(ready.threads == 3u);
+    const auto with_landlock = landlock_abi() == 0
+                                   ? std::string("seccomp, no landlock in this kernel")
+                                   : "seccomp + landlock " + std::to_string(landlock_abi());
     BOOST_TEST(ready.sandbox ==
-               (sandbox_is_relaxed() ? "seccomp (relaxed: sanitizer build)" : "seccomp"));
+               (sandbox_is_relaxed() ? "seccomp (relaxed: sanitizer build)" : with_landlock));
     BOOST_TEST_MESSAGE("cpu protection: " << ready.cpu_protection << ", simd: " << ready.simd);
     const auto place = "/proc/" + std::to_string(worker.process());
     if (!sandbox_is_relaxed()) {
