@@ -126,10 +126,14 @@ json::object status_json(daemon_loop& daemon) {
                      {"exact", daemon.exact() ? "ok" : "failed"},
                      {"bytes_sent", daemon.links().bytes_sent()},
                      {"bytes_received", daemon.links().bytes_received()}};
-    if (const auto& ready = daemon.workers().last_ready()) {
-        out["cpu_protection"] = ready->cpu_protection;
-        out["sandbox"] = ready->sandbox;
+    if (const auto& found = daemon.protection()) {
+        out["cpu_protection"] = std::string(cpu_protection_name(found->kind));
+        out["background_share"] = found->background_share < 0
+                                      ? json::value(nullptr)
+                                      : json::value(found->background_share);
+        out["protection_reason"] = found->how;
     }
+    if (const auto& ready = daemon.workers().last_ready()) out["sandbox"] = ready->sandbox;
     return out;
 }
 

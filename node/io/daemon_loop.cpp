@@ -10,6 +10,7 @@
 
 #include "base/text.hpp"
 #include "node/core/errc.hpp"
+#include "node/worker/sandbox.hpp"
 #include "training/exactness.hpp"
 
 namespace tequio::node {
@@ -141,10 +142,11 @@ base::result<void> daemon_loop::run() {
         spdlog::error("{}; this node takes no exact work", tested.error().message());
     }
     storage_ = std::make_unique<storage_thread>(io_);
+    const auto memory = options_.config.memory.of(physical_memory(), std::uint64_t{64} << 20);
+    group_ = worker_group::make(memory + worker_overhead_bytes(threads_));
     workers_ = std::make_unique<job_workers>(
         io_, *storage_, *blobs_,
-        job_workers::options{"/proc/self/exe", threads_,
-                             options_.config.memory.of(physical_memory(), std::uint64_t{64} << 20)},
+        job_workers::options{"/proc/self/exe", threads_, memory, group_.folder()},
         [this](node_event e) { handle(std::move(e)); });
     TEQUIO_TRY(auto offers, ledger_->open_offers());
     logic_ =
@@ -160,9 +162,11 @@ base::result<void> daemon_loop::run() {
     signals.async_wait([this](boost::system::error_code ec, int) {
         if (!ec) stop("signal");
     });
+    measure_protection();
     handle(node_tick{});
     io_.run();
     signals.cancel();
+    if (probe_watch_) probe_watch_->release();
 
     api_.reset();
     workers_->shut_down();
@@ -171,6 +175,29 @@ base::result<void> daemon_loop::run() {
     transport_.reset();
     if (failure_) return *failure_;
     return {};
+}
+
+void daemon_loop::measure_protection() {
+    const auto started = probe_.start("/proc/self/exe", group_.folder());
+    if (!started) {
+        return on_protection({cpu_protection::none, -1, started.error().message()});
+    }
+    probe_watch_ = std::make_unique<asio::posix::stream_descriptor>(io_, probe_.native_handle());
+    probe_watch_->async_wait(asio::posix::stream_descriptor::wait_read,
+                             [this](boost::system::error_code ec) {
+                                 if (ec) return;
+                                 probe_watch_->release();
+                                 probe_watch_.reset();
+                                 on_protection(probe_.take());
+                             });
+}
+
+void daemon_loop::on_protection(protection_report report) {
+    if (group_.folder().empty()) report.how += "; " + group_.how();
+    protection_ = std::move(report);
+    spdlog::log(may_work_in_use(protection_->kind) ? spdlog::level::info : spdlog::level::warn,
+                "processor protection: {} ({})", cpu_protection_name(protection_->kind),
+                protection_->how);
 }
 
 void daemon_loop::stop(const std::string& why) {

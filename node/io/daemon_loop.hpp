@@ -4,6 +4,7 @@
 /// happened. Private to node/io.
 
 #include <boost/asio/io_context.hpp>
+#include <boost/asio/posix/stream_descriptor.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <deque>
 
@@ -15,6 +16,8 @@
 #include "node/io/job_workers.hpp"
 #include "node/io/key_value_store.hpp"
 #include "node/io/storage_thread.hpp"
+#include "node/worker/control_group.hpp"
+#include "node/worker/protection_probe.hpp"
 #include "p2p/data_dir.hpp"
 #include "p2p/transport.hpp"
 
@@ -39,6 +42,8 @@ public:
     const std::optional<p2p::membership>& swarm() const { return swarm_; }
     const daemon_options& options() const { return options_; }
     unsigned threads() const { return threads_; }
+    /// How well others are protected from the workers, as measured; none in the first moments.
+    const std::optional<protection_report>& protection() const { return protection_; }
     bool exact() const { return exact_; }
     /// Carries out what a command to `logic()` wanted, then calls `then`: what the command
     /// remembered is durable by then.
@@ -52,6 +57,8 @@ public:
     void stop(const std::string& why);
 
 private:
+    void measure_protection();
+    void on_protection(protection_report report);
     base::result<void> open_data();
     base::result<void> open_links();
     base::result<void> open_api();
@@ -101,7 +108,12 @@ private:
     std::unique_ptr<node_logic> logic_;
     std::unique_ptr<p2p::transport> transport_;
     std::unique_ptr<storage_thread> storage_;
+    worker_group group_;
     std::unique_ptr<job_workers> workers_;
+    protection_probe probe_;
+    /// Watches the probe's descriptor, which the probe owns.
+    std::unique_ptr<boost::asio::posix::stream_descriptor> probe_watch_;
+    std::optional<protection_report> protection_;
     std::unique_ptr<api_server> api_;
     std::unique_ptr<boost::asio::steady_timer> timer_;
     std::deque<node_effect> outbox_;

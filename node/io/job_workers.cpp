@@ -180,6 +180,7 @@ void job_workers::prepare(one_job& j) {
         o.program = options_.program;
         o.threads = options_.threads;
         o.memory_bytes = options_.memory_bytes;
+        o.group = options_.group;
         j.worker = std::make_unique<compute_worker>(std::move(o));
     }
     if (!j.worker->running()) {

@@ -22,6 +22,7 @@ public:
         std::string program = "/proc/self/exe";
         unsigned threads = 1;
         std::uint64_t memory_bytes = 0;
+        std::string group = {};  ///< see `compute_worker_options`
     };
     /// Called on the network thread, never from inside a call to this class.
     using event_sink = std::function<void(node_event)>;

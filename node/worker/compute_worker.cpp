@@ -151,6 +151,7 @@ base::result<void> compute_worker::spawn(int socket, int gate) {
                                        "--threads", std::to_string(options_.threads),
                                        "--memory",  std::to_string(options_.memory_bytes)};
     if (!options_.low_priority) arguments.emplace_back("--usual-priority");
+    if (!options_.group.empty()) arguments.insert(arguments.end(), {"--group", options_.group});
     for (const auto& word : training::research_words(options_.research)) {
         arguments.push_back("--research");
         arguments.push_back(word);

@@ -29,6 +29,7 @@ struct compute_worker_options {
     std::uint64_t memory_bytes = 0;  ///< the owner's limit; 0: none
     bool low_priority = true;
     training::research_options research = {};  ///< studies only; a daemon sets none
+    std::string group = {};  ///< folder of a control group to compute in (control_group.hpp)
 };
 
 /// Opens input `index` of an item for reading: its name and a descriptor whose first

@@ -1,7 +1,5 @@
 #include "node/worker/cpu_protection.hpp"
 
-#include <fcntl.h>
-#include <poll.h>
 #include <sched.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
@@ -10,69 +8,22 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <filesystem>
+#include <iterator>
 #include <optional>
-#include <string>
+#include <set>
 
 #include "base/text.hpp"
-#include "node/io/files.hpp"
+#include "node/worker/control_group.hpp"
 
 namespace tequio::node {
 namespace {
-
-/// The start of a small file of the kernel's; such files have no length to map or to trust.
-std::optional<std::string> read_kernel_file(const std::string& path) {
-    const unique_fd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
-    if (!fd) return std::nullopt;
-    std::array<char, 4096> buffer;
-    const auto size = ::read(fd.get(), buffer.data(), buffer.size());
-    if (size < 0) return std::nullopt;
-    return std::string(buffer.data(), static_cast<std::size_t>(size));
-}
-
-void write_kernel_file(const char* path, std::string_view text) {
-    // The kernel takes ten autogroup changes a second from all unprivileged processes together and
-    // answers EAGAIN to the others.
-    for (int attempt = 0; attempt < 10; ++attempt) {
-        const unique_fd fd(::open(path, O_WRONLY | O_CLOEXEC));
-        if (!fd || ::write(fd.get(), text.data(), text.size()) >= 0 || errno != EAGAIN) return;
-        ::poll(nullptr, 0, 50);
-    }
-}
 
 std::optional<std::uint64_t> read_number(const std::string& path) {
     auto text = read_kernel_file(path);
     if (!text) return std::nullopt;
     while (!text->empty() && text->back() == '\n') text->pop_back();
     return base::parse_u64(*text);
-}
-
-struct group_facts {
-    bool idle = false;
-    bool light = false;    ///< a weight below the usual
-    bool grouped = false;  ///< some group has the CPU controller, so autogroups do not count
-};
-
-/// Looks at a version-2 group and all above it; `path` without the leading '/'.
-void look_at_groups(std::string path, group_facts& facts) {
-    while (true) {
-        // The true root has no such file; the root that a container sees is some group, and has.
-        const auto folder = "/sys/fs/cgroup/" + path;
-        const auto weight = read_number(folder + "/cpu.weight");
-        if (weight) facts.grouped = true;
-        if (weight && *weight < 100) facts.light = true;
-        if (read_number(folder + "/cpu.idle").value_or(0) == 1) facts.idle = true;
-        if (path.empty()) return;
-        const auto slash = path.rfind('/');
-        path.resize(slash == std::string::npos ? 0 : slash);
-    }
-}
-
-/// True if a line of /proc/self/cgroup puts us into a version-1 CPU group ("4:cpu,cpuacct:/user").
-bool is_cpu_group(std::string_view line) {
-    const auto parts = base::split(line, ':');
-    if (parts.size() != 3 || parts[2] == "/") return false;
-    const auto controllers = base::split(parts[1], ',');
-    return std::find(controllers.begin(), controllers.end(), "cpu") != controllers.end();
 }
 
 /// True where "/" may stand for a group that only the host sees. Source: PROC_CGROUP_INIT_INO in
@@ -84,15 +35,82 @@ bool in_group_namespace() {
     return size > 0 && std::string_view(link.data(), static_cast<std::size_t>(size)) != initial;
 }
 
-group_facts look_at_own_groups() {
-    group_facts facts;
-    facts.grouped = in_group_namespace();
-    const auto text = read_kernel_file("/proc/self/cgroup").value_or("");
-    for (const auto line : base::split(text, '\n')) {
-        if (line.starts_with("0::/")) look_at_groups(std::string(line.substr(4)), facts);
-        if (is_cpu_group(line)) facts.grouped = true;
+/// The weight of version 2 that means the same as shares of version 1 (1024 are usual).
+std::uint64_t weight_of_shares(std::uint64_t shares) {
+    return std::max<std::uint64_t>(1, std::min<std::uint64_t>(shares, 1u << 18) * 100 / 1024);
+}
+
+/// The control groups from the topmost that can be seen down to `own`. Without the CPU controller
+/// at its level a group is no party to the sharing, and the file is missing.
+std::vector<group_level> levels_of(const cpu_group& own) {
+    std::vector<group_level> out;
+    auto path = own.path;
+    while (true) {
+        const auto folder = own.mount + (path == "/" ? "" : path);
+        // The true root has no such file; the root that a container sees is some group, and has.
+        auto weight = read_number(folder + (own.version == 2 ? "/cpu.weight" : "/cpu.shares"));
+        const bool true_root = own.version == 1 && path == "/" && !in_group_namespace();
+        if (weight && !true_root) {
+            if (own.version == 1) weight = weight_of_shares(*weight);
+            const bool idle = read_number(folder + "/cpu.idle").value_or(0) == 1;
+            out.insert(out.begin(), {path, idle, *weight});
+        }
+        if (path == "/") return out;
+        const auto slash = path.rfind('/');
+        path.resize(slash == std::string::npos || slash == 0 ? 0 : slash);
+        if (path.empty()) path = "/";
     }
-    return facts;
+}
+
+/// True for kernel threads: children of thread 2, which makes them.
+bool is_kernel_thread(const std::string& process) {
+    const auto text = read_kernel_file(process + "/stat").value_or("");
+    const auto name_end = text.rfind(')');  // names may hold anything
+    if (name_end == std::string::npos) return true;
+    const auto rest = base::split(std::string_view(text).substr(name_end + 1), ' ');
+    return rest.size() < 3 || rest[2] == "2" || rest[2] == "0";
+}
+
+/// CPU groups of all processes that can be seen, each once.
+std::vector<std::string> groups_in_use(std::string_view mountinfo) {
+    std::set<std::string> out;
+    std::error_code ec;
+    for (const auto& item : std::filesystem::directory_iterator("/proc", ec)) {
+        if (!base::parse_u64(item.path().filename().string())) continue;
+        const auto process = item.path().string();
+        const auto group =
+            find_cpu_group(read_kernel_file(process + "/cgroup").value_or(""), mountinfo);
+        if (group && !out.contains(group->path) && !is_kernel_thread(process)) {
+            out.insert(group->path);
+        }
+    }
+    return {out.begin(), out.end()};
+}
+
+bool is_light(const group_level& level) {
+    return level.idle || level.weight <= light_weight_max;
+}
+
+std::string parent_of(const std::string& path) {
+    const auto slash = path.rfind('/');
+    return slash == 0 || slash == std::string::npos ? "/" : path.substr(0, slash);
+}
+
+bool is_inside(std::string_view path, std::string_view group) {
+    return group == "/" || path == group ||
+           (path.starts_with(group) && path.substr(group.size()).starts_with('/'));
+}
+
+bool is_of_system(std::string_view path) {
+    return is_inside(path, "/system.slice") || is_inside(path, "/init.scope");
+}
+
+std::vector<std::string> groups_beyond(const std::string& border,
+                                       const std::vector<std::string>& groups) {
+    std::vector<std::string> out;
+    std::copy_if(groups.begin(), groups.end(), std::back_inserter(out),
+                 [&](const std::string& group) { return !is_inside(group, border); });
+    return out;
 }
 
 bool in_light_autogroup() {
@@ -119,20 +137,54 @@ std::string_view cpu_protection_name(cpu_protection p) {
     return "none";
 }
 
-cpu_protection inspect_cpu_protection() {
-    const auto groups = look_at_own_groups();
-    if (groups.idle) return cpu_protection::cgroup_idle;
-    if (groups.light) return cpu_protection::cgroup_weight;
-    if (!groups.grouped && in_light_autogroup()) return cpu_protection::autogroup;
-    errno = 0;
-    const int nice_value = ::getpriority(PRIO_PROCESS, 0);
-    if (::sched_getscheduler(0) == SCHED_IDLE || (errno == 0 && nice_value == 19)) {
-        return cpu_protection::nice_only;
-    }
-    return cpu_protection::none;
+bool may_work_in_use(cpu_protection p) {
+    return p == cpu_protection::cgroup_idle || p == cpu_protection::cgroup_weight ||
+           p == cpu_protection::autogroup;
 }
 
-void lower_own_priority() {
+protection_facts judge_protection(const protection_signs& signs) {
+    const auto light = std::find_if(signs.levels.begin(), signs.levels.end(), is_light);
+    std::string but;
+    if (light != signs.levels.end()) {
+        const auto beyond = groups_beyond(parent_of(light->path), signs.others);
+        const auto person = std::find_if_not(beyond.begin(), beyond.end(), is_of_system);
+        if (person == beyond.end()) {
+            const auto what = light->idle ? std::string("cpu.idle")
+                                          : "cpu.weight " + std::to_string(light->weight);
+            return {light->idle ? cpu_protection::cgroup_idle : cpu_protection::cgroup_weight,
+                    what + " of " + light->path +
+                        (beyond.empty() ? "" : "; does not hold for services of the system")};
+        }
+        but = "; " + light->path + " yields only inside " + parent_of(light->path) + ", not to " +
+              *person;
+    }
+    if (signs.levels.empty() && !signs.hidden_groups && signs.light_autogroup) {
+        return {cpu_protection::autogroup, "autogroup at nice 19"};
+    }
+    if (signs.idle_threads) {
+        return {cpu_protection::nice_only, "threads yield inside their group only" + but};
+    }
+    return {cpu_protection::none, "threads of the usual priority" + but};
+}
+
+protection_facts inspect_cpu_protection() {
+    protection_signs signs;
+    signs.hidden_groups = in_group_namespace();
+    const auto mountinfo = read_kernel_file("/proc/self/mountinfo").value_or("");
+    const auto own = find_cpu_group(read_kernel_file("/proc/self/cgroup").value_or(""), mountinfo);
+    if (own) {
+        signs.levels = levels_of(*own);
+        signs.others = groups_in_use(mountinfo);
+    }
+    signs.light_autogroup = in_light_autogroup();
+    errno = 0;
+    const int nice_value = ::getpriority(PRIO_PROCESS, 0);
+    signs.idle_threads = ::sched_getscheduler(0) == SCHED_IDLE || (errno == 0 && nice_value == 19);
+    return judge_protection(signs);
+}
+
+void lower_own_priority(const std::string& group) {
+    if (!group.empty()) write_kernel_file(group + "/cgroup.procs", "0");
     ::setpriority(PRIO_PROCESS, 0, 19);
     const sched_param no_priority{};
     ::sched_setscheduler(0, SCHED_IDLE, &no_priority);

@@ -122,6 +122,10 @@ bool sandbox_is_relaxed() {
     return TEQUIO_SANITIZED != 0;
 }
 
+std::uint64_t worker_overhead_bytes(unsigned threads) {
+    return program_bytes + threads * stack_bytes;
+}
+
 base::result<void> limit_resources(const sandbox_limits& limits) {
     TEQUIO_CHECK(set_limit(RLIMIT_CORE, 0, "forbid core dumps"));
     if (sandbox_is_relaxed()) return {};
@@ -132,7 +136,7 @@ base::result<void> limit_resources(const sandbox_limits& limits) {
     TEQUIO_CHECK(set_limit(RLIMIT_FSIZE, limits.memory_bytes, "limit memory files"));
     // RLIMIT_DATA counts private writable mappings (Linux 4.7 and later). RLIMIT_AS would count the
     // allocator's reservations and the mapped tokens as well, which take no memory from anyone.
-    const auto data = limits.memory_bytes + program_bytes + limits.threads * stack_bytes;
+    const auto data = limits.memory_bytes + worker_overhead_bytes(limits.threads);
     return set_limit(RLIMIT_DATA, data, "limit memory");
 }
 

@@ -17,6 +17,9 @@ struct sandbox_limits {
     unsigned threads = 1;
 };
 
+/// What a worker may take besides: the program's own pages and each thread's stack.
+std::uint64_t worker_overhead_bytes(unsigned threads);
+
 /// Sets the process's resource limits: private memory, no core dumps, few descriptors, no file
 /// larger than the memory limit. Not under sanitizers, whose shadow memory has no bound.
 /// Errors: `base::errc::io_failure`.

@@ -38,7 +38,7 @@ base::result<void> serve(const worker_settings& settings) {
     auto* gate = reinterpret_cast<thread_gate*>(gate_map.writable().data());
     worker_ready ready;
     ready.threads = settings.threads;
-    ready.cpu_protection = cpu_protection_name(inspect_cpu_protection());
+    ready.cpu_protection = cpu_protection_name(inspect_cpu_protection().kind);
     ready.simd = training::active_target();
     TEQUIO_TRY(const auto landlock, forbid_opening());
     compute_pool pool(settings.threads, gate);
@@ -57,7 +57,7 @@ int worker_main(const worker_settings& settings) {
     // Dies with the thread that started it, whatever else fails; and sees its socket close.
     ::prctl(PR_SET_PDEATHSIG, SIGKILL);
     ::prctl(PR_SET_NAME, "tequio-worker");
-    if (settings.low_priority) lower_own_priority();
+    if (settings.low_priority) lower_own_priority(settings.group);
     warm_up();
     const auto served = serve(settings);
     return served ? 0 : give_up(served.error());

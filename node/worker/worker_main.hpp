@@ -19,6 +19,7 @@ struct worker_settings {
     unsigned threads = 1;
     std::uint64_t memory_bytes = 0;  ///< see `sandbox_limits`
     bool low_priority = true;        ///< false for measurements that its user waits for
+    std::string group;               ///< control group to go into; see `lower_own_priority`
     training::research_options research;  ///< of `job replay --research`; a daemon sets none
 };
 

@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "node/worker/compute_pool.hpp"
+#include "node/worker/protection_probe.hpp"
 #include "node/worker/sandbox.hpp"
 #include "node/worker/shared_memory.hpp"
 #include "node/worker/worker_main.hpp"
@@ -179,6 +180,10 @@ int main(int argc, char** argv) {
         if (arguments[i] == "--threads") settings.threads = std::stoul(arguments[i + 1]) & 0xfff;
         if (arguments[i] == "--memory") settings.memory_bytes = std::stoull(arguments[i + 1]);
         if (arguments[i] == "--usual-priority") settings.low_priority = false;
+        if (arguments[i] == "--group") settings.group = arguments[i + 1];
+    }
+    if (arguments.size() > 1 && arguments[1] == "--probe-protection") {
+        return protection_probe_main(settings.group, probe_answer_descriptor);
     }
     return worker_main(settings);
 }

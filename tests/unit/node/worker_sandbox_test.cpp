@@ -10,7 +10,6 @@
 #include <string>
 #include <vector>
 
-#include "node/worker/cpu_protection.hpp"
 #include "node/worker/landlock.hpp"
 
 namespace {
@@ -108,10 +107,4 @@ BOOST_AUTO_TEST_CASE(computing_still_works) {
 
 BOOST_AUTO_TEST_CASE(unknown_probe_is_an_error_of_the_test) {
     BOOST_TEST(run_child({"probe", "no such thing"}) == 2);
-}
-
-BOOST_AUTO_TEST_CASE(protection_of_others_has_a_name) {
-    BOOST_TEST(cpu_protection_name(cpu_protection::autogroup) == "autogroup");
-    BOOST_TEST(cpu_protection_name(cpu_protection::nice_only) == "nice-only");
-    BOOST_TEST(!cpu_protection_name(inspect_cpu_protection()).empty());
 }

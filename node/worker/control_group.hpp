@@ -1,0 +1,63 @@
+#pragma once
+
+/// The workers' own control group. Source: the kernel's cgroup-v2.rst (no internal processes,
+/// delegation), cgroup-v1/cgroups.rst, systemd's CGROUP_DELEGATION.
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+
+namespace tequio::node {
+
+/// Where the kernel keeps the CPU group of a process.
+struct cpu_group {
+    int version = 2;    ///< of control groups: 1 or 2
+    std::string mount;  ///< folder of the group nearest to the root that can be seen
+    std::string path;   ///< below it: "/user.slice/..."; "/" for the topmost itself
+    /// The group's folder.
+    std::string folder() const { return path == "/" ? mount : mount + path; }
+};
+
+/// Finds it in the texts of /proc/PID/cgroup and /proc/self/mountinfo. Version 1 if its CPU
+/// controller is mounted, for then version 2 has none. None if neither is.
+std::optional<cpu_group> find_cpu_group(std::string_view cgroup, std::string_view mountinfo);
+
+/// A small file of the kernel's, which has no length to map or to trust; at most 64 KiB.
+std::optional<std::string> read_kernel_file(const std::string& path);
+/// True if the kernel took it. Tries again while it answers EAGAIN, half a second at most.
+bool write_kernel_file(const std::string& path, std::string_view text);
+
+/// A group for this daemon's workers, below or beside the daemon's own; removed on destruction,
+/// when its processes must have ended.
+class worker_group {
+public:
+    worker_group() = default;
+    /// Makes it where this process's group is ours to divide: version 2 delegated to us, with no
+    /// process but this one in it, which is moved into a leaf `daemon` beside the new leaf
+    /// `worker`; version 1 writable. The group idles (cpu.idle; where the kernel lacks it, the
+    /// least weight). `memory_bytes`: memory above it is taken back from the group (memory.high);
+    /// 0: no bound. Where that cannot be, `folder` is empty and `how` says why.
+    static worker_group make(std::uint64_t memory_bytes);
+    ~worker_group();
+    worker_group(worker_group&& other) noexcept
+        : folder_(std::exchange(other.folder_, {})), how_(std::move(other.how_)) {}
+    worker_group& operator=(worker_group&& other) noexcept {
+        std::swap(folder_, other.folder_);
+        std::swap(how_, other.how_);
+        return *this;
+    }
+
+    /// For `lower_own_priority`; also holds cpu.stat and, in version 2, cgroup.freeze.
+    const std::string& folder() const { return folder_; }
+    const std::string& how() const { return how_; }
+
+private:
+    bool make_version_1(const cpu_group& own);
+    bool make_version_2(const cpu_group& own, std::uint64_t memory_bytes);
+    std::string folder_;
+    std::string how_;
+};
+
+}  // namespace tequio::node
