@@ -21,8 +21,11 @@ struct daemon_options {
     bool quiet = false;
 };
 
-/// Runs until SIGINT, SIGTERM, or `drain --exit`. Errors: what kept it from starting, or from
-/// keeping its promises (a disk that does not store).
+/// Runs until SIGINT, SIGTERM, or `drain --exit`. The first signal drains: no more work is taken,
+/// the lane in hand is finished if that takes less than 7 s after SIGTERM or 2 s after SIGINT, else
+/// other nodes take it over; peers are told; all is over within 10 s. A second signal does not wait
+/// for anything but the disk. Tells a service manager how it goes (service_notify.hpp). Errors:
+/// what kept it from starting, or from keeping its promises (a disk that does not store).
 base::result<void> run_daemon(const daemon_options& options);
 
 }  // namespace tequio::node

@@ -5,7 +5,6 @@
 #include <unistd.h>
 
 #include <boost/asio/post.hpp>
-#include <boost/asio/signal_set.hpp>
 #include <thread>
 
 #include "base/text.hpp"
@@ -20,6 +19,10 @@ namespace asio = boost::asio;
 
 constexpr std::uint16_t default_port = 47100;
 constexpr auto shutdown_grace = std::chrono::seconds(2);
+/// A service manager asks for the end within 10 s of SIGTERM, peers' good-byes included. Whoever
+/// presses Ctrl-C is waiting.
+constexpr auto terminate_patience = std::chrono::seconds(7);
+constexpr auto interrupt_patience = std::chrono::seconds(2);
 
 base::unix_time wall_now() {
     return {std::chrono::duration_cast<std::chrono::seconds>(
@@ -158,14 +161,16 @@ base::result<void> daemon_loop::run() {
     spdlog::info("node {} listens on {} (data dir {}, {} threads)", identity_->node().hex(),
                  listening_.text(), options_.data_dir.string(), threads_);
 
-    asio::signal_set signals(io_, SIGINT, SIGTERM);
-    signals.async_wait([this](boost::system::error_code ec, int) {
-        if (!ec) stop("signal");
-    });
+    boost::system::error_code unknown_signal;
+    for (const int number : {SIGINT, SIGTERM}) signals_.add(number, unknown_signal);
+    await_signal();
+    manager_ = std::make_unique<service_notify>(io_, [this] { return logic_->activity().reason; });
+    manager_->ready();
     measure_protection();
     handle(node_tick{});
     io_.run();
-    signals.cancel();
+    signals_.cancel();
+    manager_.reset();
     if (probe_watch_) probe_watch_->release();
 
     api_.reset();
@@ -175,6 +180,38 @@ base::result<void> daemon_loop::run() {
     transport_.reset();
     if (failure_) return *failure_;
     return {};
+}
+
+void daemon_loop::await_signal() {
+    signals_.async_wait([this](boost::system::error_code ec, int number) {
+        if (ec) return;
+        if (std::exchange(signalled_, true)) {
+            spdlog::warn("second signal: stopping at once");
+            return io_.stop();
+        }
+        await_signal();
+        drain_and_stop(number == SIGINT ? interrupt_patience : terminate_patience);
+    });
+}
+
+void daemon_loop::drain_and_stop(base::duration patience) {
+    // Paused work would never end: it is given back at once.
+    const bool paused = logic_->activity().state == "paused";
+    if (!stopping_ && !paused) {
+        spdlog::info("signal: finishing the work in hand, {} at most",
+                     base::human_duration(patience));
+        stop_when_drained_ = true;
+        node_effects effects;
+        logic_->drain(now(), effects);
+        manager_->stopping();
+        drain_timer_.expires_after(patience);
+        drain_timer_.async_wait([this](boost::system::error_code ec) {
+            if (!ec) stop("signal; other nodes take over the work in hand");
+        });
+        return carry_out(std::move(effects));
+    }
+    manager_->stopping();
+    stop("signal");
 }
 
 void daemon_loop::measure_protection() {
@@ -203,6 +240,7 @@ void daemon_loop::on_protection(protection_report report) {
 void daemon_loop::stop(const std::string& why) {
     if (stopping_) return;
     stopping_ = true;
+    drain_timer_.cancel();
     spdlog::info("stopping: {}", why);
     api_->close();
     workers_->shut_down();

@@ -5,6 +5,7 @@
 
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/posix/stream_descriptor.hpp>
+#include <boost/asio/signal_set.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <deque>
 
@@ -15,6 +16,7 @@
 #include "node/io/daemon.hpp"
 #include "node/io/job_workers.hpp"
 #include "node/io/key_value_store.hpp"
+#include "node/io/service_notify.hpp"
 #include "node/io/storage_thread.hpp"
 #include "node/worker/control_group.hpp"
 #include "node/worker/protection_probe.hpp"
@@ -57,6 +59,9 @@ public:
     void stop(const std::string& why);
 
 private:
+    /// The first signal drains (see `daemon.hpp`), the second ends the loop.
+    void await_signal();
+    void drain_and_stop(base::duration patience);
     void measure_protection();
     void on_protection(protection_report report);
     base::result<void> open_data();
@@ -116,6 +121,9 @@ private:
     std::optional<protection_report> protection_;
     std::unique_ptr<api_server> api_;
     std::unique_ptr<boost::asio::steady_timer> timer_;
+    boost::asio::signal_set signals_{io_};
+    boost::asio::steady_timer drain_timer_{io_};
+    std::unique_ptr<service_notify> manager_;  ///< the service manager, if there is one
     std::deque<node_effect> outbox_;
     std::uint64_t effects_in_ = 0;   ///< ever put into the outbox
     std::uint64_t effects_out_ = 0;  ///< ever taken out of it
@@ -123,6 +131,7 @@ private:
     std::deque<std::pair<std::uint64_t, std::function<void()>>> waiting_;
     bool holding_ = false;
     bool stopping_ = false;
+    bool signalled_ = false;
     bool stop_when_drained_ = false;
     std::optional<base::error> failure_;
 };

@@ -24,6 +24,8 @@ namespace tequio::node {
 namespace {
 
 constexpr double measured_seconds = 0.2;
+/// Until the scheduler knows how much each group wants.
+constexpr double settling_seconds = 0.05;
 /// Less than this of both together: somebody else had the processor, and the ratio says little.
 constexpr double both_seconds_min = 0.04;
 constexpr int ready_patience_ms = 3000;
@@ -117,7 +119,7 @@ double measure_against(pid_t background) {
     clockid_t its_clock{};
     if (::clock_getcpuclockid(background, &its_clock) != 0) return -1;
     pin();
-    burn_for(measured_seconds / 20);  // the scheduler forgets what each had before
+    burn_for(settling_seconds);
     const double its_start = seconds_of(its_clock);
     const double my_start = seconds_of(CLOCK_PROCESS_CPUTIME_ID);
     burn_for(measured_seconds);
