@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <spawn.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -163,6 +164,17 @@ BOOST_AUTO_TEST_CASE(without_watchdog_there_is_only_status) {
     d.signal(SIGTERM);
     d.signal(SIGTERM);
     BOOST_TEST(d.end(std::chrono::seconds(10)) == 0);
+}
+
+// Whoever can open it commands the node: nothing behind it asks for more.
+BOOST_AUTO_TEST_CASE(owners_socket_is_private) {
+    manager m;
+    const daemon_process d(m, false);
+    BOOST_TEST(!m.hear_until("READY=1").empty());
+    struct stat info {};
+    BOOST_REQUIRE(::stat((m.folder() + "/data/api.sock").c_str(), &info) == 0);
+    BOOST_TEST(S_ISSOCK(info.st_mode));
+    BOOST_TEST((info.st_mode & 0777) == 0600u);
 }
 
 BOOST_AUTO_TEST_CASE(reload_carries_the_time_and_values_stay_on_one_line) {
