@@ -200,6 +200,7 @@ bool worker_group::make_version_2(const cpu_group& own, std::uint64_t memory_byt
         return false;
     }
     folder_ = worker;
+    divided_ = top;
     const bool idle = write_kernel_file(worker + "/cpu.idle", "1") ||
                       !write_kernel_file(worker + "/cpu.weight", "1");
     how_ = std::string("own control group, ") + (idle ? "cpu.idle" : "cpu.weight 1");
@@ -218,6 +219,11 @@ worker_group::~worker_group() {
          ++attempt) {
         ::poll(nullptr, 0, 20);
     }
+    if (divided_.empty()) return;
+    // Undivided again, or no process could be put into the group after us.
+    write_kernel_file(divided_ + "/cgroup.subtree_control", "-cpu");
+    write_kernel_file(divided_ + "/cgroup.subtree_control", "-memory");
+    if (write_kernel_file(divided_ + "/cgroup.procs", "0")) ::rmdir((divided_ + "/daemon").c_str());
 }
 
 }  // namespace tequio::node

@@ -30,7 +30,7 @@ std::optional<std::string> read_kernel_file(const std::string& path);
 bool write_kernel_file(const std::string& path, std::string_view text);
 
 /// A group for this daemon's workers, below or beside the daemon's own; removed on destruction,
-/// when its processes must have ended.
+/// when its processes must have ended, and a division undone.
 class worker_group {
 public:
     worker_group() = default;
@@ -42,9 +42,12 @@ public:
     static worker_group make(std::uint64_t memory_bytes);
     ~worker_group();
     worker_group(worker_group&& other) noexcept
-        : folder_(std::exchange(other.folder_, {})), how_(std::move(other.how_)) {}
+        : folder_(std::exchange(other.folder_, {})),
+          divided_(std::exchange(other.divided_, {})),
+          how_(std::move(other.how_)) {}
     worker_group& operator=(worker_group&& other) noexcept {
         std::swap(folder_, other.folder_);
+        std::swap(divided_, other.divided_);
         std::swap(how_, other.how_);
         return *this;
     }
@@ -57,6 +60,7 @@ private:
     bool make_version_1(const cpu_group& own);
     bool make_version_2(const cpu_group& own, std::uint64_t memory_bytes);
     std::string folder_;
+    std::string divided_;  ///< version 2: the group that we divided
     std::string how_;
 };
 
