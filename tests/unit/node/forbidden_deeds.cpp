@@ -383,7 +383,7 @@ void add_undoing(list& out) {
         {"forget that privileges are given up", call(SYS_prctl, PR_SET_NO_NEW_PRIVS, 0, 0, 0, 0)});
     out.push_back({"rename itself", call(SYS_prctl, PR_SET_NAME, "innocent", 0, 0, 0)});
     out.push_back(
-        {"make rules of its own", call(SYS_landlock_create_ruleset, ruleset.data(), 8, 0)});
+        {"make rules of its own", call(SYS_landlock_create_ruleset, ruleset.data(), 8, 0), true});
     out.push_back({"change how memory is run", call(SYS_personality, 0xffffffff)});
 }
 
