@@ -42,3 +42,18 @@ function(tequio_library name)
         target_precompile_headers(tequio_${name} REUSE_FROM tequio_base)
     endif()
 endfunction()
+
+# tequio_wayland_protocol(TARGET SIDE NAME FOLDER): what wayland-scanner makes of FOLDER/NAME.xml of wayland-protocols, for
+# SIDE client or server: <NAME-SIDE-protocol.h> and <NAME-protocol.c>, which one source of the target includes.
+function(tequio_wayland_protocol target side name folder)
+    set(xml ${TEQUIO_WAYLAND_PROTOCOLS}/${folder}/${name}.xml)
+    set(generated ${CMAKE_CURRENT_BINARY_DIR}/wayland)
+    file(MAKE_DIRECTORY ${generated})
+    set(header ${generated}/${name}-${side}-protocol.h)
+    set(code ${generated}/${name}-protocol.c)
+    add_custom_command(OUTPUT ${header} COMMAND ${TEQUIO_WAYLAND_SCANNER} ${side}-header ${xml} ${header} DEPENDS ${xml} VERBATIM)
+    add_custom_command(OUTPUT ${code} COMMAND ${TEQUIO_WAYLAND_SCANNER} private-code ${xml} ${code} DEPENDS ${xml} VERBATIM)
+    target_sources(${target} PRIVATE ${header} ${code})
+    set_source_files_properties(${header} ${code} PROPERTIES HEADER_FILE_ONLY ON GENERATED ON)
+    target_include_directories(${target} SYSTEM PRIVATE ${generated})
+endfunction()

@@ -16,10 +16,11 @@ packages_of() {
     case $1 in
         build) printf '%s\n' g++ cmake ninja-build pkg-config protobuf-compiler \
             libboost1.81-dev libboost-json1.81-dev libcli11-dev libhwy-dev libpcre2-dev libprotobuf-dev \
-            libseccomp-dev libsodium-dev libspdlog-dev libsqlite3-dev libssl-dev libsystemd-dev libtomlplusplus-dev ;;
+            libseccomp-dev libsodium-dev libspdlog-dev libsqlite3-dev libssl-dev libsystemd-dev libtomlplusplus-dev \
+            libwayland-dev libxau-dev libxcb-screensaver0-dev libxcb1-dev wayland-protocols ;;
         tests) printf '%s\n' ccache libboost-test1.81-dev librapidcheck-dev openssl sqlite3 ;;
         runtime) printf '%s\n' libboost-json1.81.0 libhwy1 libpcre2-8-0 libprotobuf-lite32 libseccomp2 libsodium23 \
-            libspdlog1.10 libsqlite3-0 libssl3 libsystemd0 ;;
+            libspdlog1.10 libsqlite3-0 libssl3 libsystemd0 libwayland-client0 libxau6 libxcb-screensaver0 libxcb1 ;;
         cross) printf '%s\n' g++-aarch64-linux-gnu qemu-user ;;
         arm64) printf '%s\n' libboost-test1.81-dev libsodium-dev libssl-dev ;;
         *) printf 'packages.sh: "%s" is no kind of package (has: build, tests, runtime, cross, arm64)\n' "$1" >&2

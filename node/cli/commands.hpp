@@ -25,6 +25,8 @@ void add_config_command(cli_command& app, cli_context& context);
 void add_doctor_command(cli_command& app, cli_context& context);
 /// Hidden: the compute process (`tequio worker`), started by the daemon and by `job replay`.
 void add_worker_command(cli_command& app, cli_context& context);
+/// Runs without a daemon too, and reports to it once there is one.
+void add_agent_command(cli_command& app, cli_context& context);
 
 // The daemon, and what asks it.
 void add_node_command(cli_command& app, cli_context& context);
