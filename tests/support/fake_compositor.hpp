@@ -1,0 +1,33 @@
+#pragma once
+
+/// A Wayland compositor without a screen: one seat and ext-idle-notify-v1, with input when the test
+/// says so. Debian 12 has no small compositor that speaks the protocol.
+
+#include <atomic>
+#include <chrono>
+#include <filesystem>
+#include <memory>
+#include <thread>
+
+namespace tequio::tests {
+
+class fake_compositor {
+public:
+    /// Listens at `socket`. `silent`: accepts clients and never answers them.
+    explicit fake_compositor(const std::filesystem::path& socket, bool silent = false);
+    ~fake_compositor();
+
+    /// The owner touches something; returns when clients were told.
+    std::chrono::steady_clock::time_point input();
+
+private:
+    struct impl;
+    void run();
+
+    std::unique_ptr<impl> impl_;
+    std::atomic<bool> ended_ = false;
+    std::atomic<int> inputs_asked_ = 0, inputs_done_ = 0;
+    std::thread thread_;
+};
+
+}  // namespace tequio::tests
