@@ -9,6 +9,7 @@
 # Prints the packages of one kind, a line each.
 #   build    what building the program needs
 #   tests    what the tests need on top of that
+#   desktop  a Wayland compositor that lacks ext-idle-notify-v1, for one more test of the session agent
 #   runtime  what the built program needs, on a machine that does not build
 #   cross    a compiler for 64-bit Arm and an emulator, to run the conformance programs there
 #   arm64    libraries of the arm64 port that those programs are linked with; unpacked, never installed
@@ -18,12 +19,13 @@ packages_of() {
             libboost1.81-dev libboost-json1.81-dev libcli11-dev libhwy-dev libpcre2-dev libprotobuf-dev \
             libseccomp-dev libsodium-dev libspdlog-dev libsqlite3-dev libssl-dev libsystemd-dev libtomlplusplus-dev \
             libwayland-dev libxau-dev libxcb-screensaver0-dev libxcb1-dev wayland-protocols ;;
-        tests) printf '%s\n' ccache libboost-test1.81-dev librapidcheck-dev openssl sqlite3 ;;
+        tests) printf '%s\n' ccache dbus-daemon libboost-test1.81-dev librapidcheck-dev openssl sqlite3 xdotool xvfb ;;
+        desktop) printf '%s\n' weston ;;
         runtime) printf '%s\n' libboost-json1.81.0 libhwy1 libpcre2-8-0 libprotobuf-lite32 libseccomp2 libsodium23 \
             libspdlog1.10 libsqlite3-0 libssl3 libsystemd0 libwayland-client0 libxau6 libxcb-screensaver0 libxcb1 ;;
         cross) printf '%s\n' g++-aarch64-linux-gnu qemu-user ;;
         arm64) printf '%s\n' libboost-test1.81-dev libsodium-dev libssl-dev ;;
-        *) printf 'packages.sh: "%s" is no kind of package (has: build, tests, runtime, cross, arm64)\n' "$1" >&2
+        *) printf 'packages.sh: "%s" is no kind of package (has: build, tests, desktop, runtime, cross, arm64)\n' "$1" >&2
             return 2 ;;
     esac
 }
@@ -194,6 +196,6 @@ packages_unpack() {
 
 if [[ ${BASH_SOURCE[0]} == "$0" ]]; then
     set -euo pipefail
-    [[ $# -eq 1 ]] || { printf 'usage: scripts/packages.sh build|tests|runtime|cross|arm64\n' >&2; exit 2; }
+    [[ $# -eq 1 ]] || { printf 'usage: scripts/packages.sh build|tests|desktop|runtime|cross|arm64\n' >&2; exit 2; }
     packages_of "$1"
 fi

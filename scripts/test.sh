@@ -11,9 +11,10 @@ root=$(dirname "$here")
 
 usage() {
     cat <<EOF
-usage: scripts/test.sh [--long] [--no-packages] [--no-aarch64] [--jobs N] [--build DIR] [-- CTEST ARGUMENTS...]
+usage: scripts/test.sh [--long] [--desktop] [--no-packages] [--no-aarch64] [--jobs N] [--build DIR] [-- CTEST ARGUMENTS...]
 
   --long          also the tests labelled "long" (many minutes more)
+  --desktop       also the compositor that one test of the session agent wants (20 MB more; used when it is there anyway)
   --no-packages   install nothing; build with what is here
   --no-aarch64    without the conformance programs for 64-bit Arm (a cross compiler and an emulator less)
   --jobs N        compile N files at a time (default: as many as there are processors)
@@ -23,10 +24,11 @@ What follows -- goes to ctest: scripts/test.sh -- -R ledger
 EOF
 }
 
-long=no use_packages=yes use_aarch64=yes jobs=$(nproc) build=$root/build/test ctest_arguments=()
+long=no use_desktop=no use_packages=yes use_aarch64=yes jobs=$(nproc) build=$root/build/test ctest_arguments=()
 while (($#)); do
     case $1 in
         --long) long=yes ;;
+        --desktop) use_desktop=yes ;;
         --no-packages) use_packages=no ;;
         --no-aarch64) use_aarch64=no ;;
         --jobs) [[ $# -ge 2 ]] || die -2 "--jobs needs a number"; jobs=$2; shift ;;
@@ -42,6 +44,7 @@ done
 [[ $jobs =~ ^[1-9][0-9]*$ ]] || die -2 "--jobs: found \"$jobs\", allowed a number from 1"
 build=$(realpath -m "$build")
 kinds=(build tests)
+[[ $use_desktop == no ]] || kinds+=(desktop)
 if [[ $use_aarch64 == yes && $(uname -m) == x86_64 ]]; then
     kinds+=(cross)
 else

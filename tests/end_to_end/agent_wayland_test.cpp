@@ -61,7 +61,7 @@ BOOST_AUTO_TEST_CASE(says_when_the_compositor_goes_and_finds_the_next_one) {
 }
 
 BOOST_AUTO_TEST_CASE(a_compositor_that_never_answers_stalls_nothing) {
-    tests::fake_compositor silent(socket, true);
+    tests::fake_compositor silent(socket, tests::fake_compositor::kind::silent);
     tests::private_bus bus(folder.path());
     tests::fake_services services(bus.address(), {"org.gnome.Mutter.IdleMonitor"});
     environment.push_back("DBUS_SESSION_BUS_ADDRESS=" + bus.address());
@@ -72,6 +72,18 @@ BOOST_AUTO_TEST_CASE(a_compositor_that_never_answers_stalls_nothing) {
     services.input();
     run.wait_input(250ms);
     BOOST_TEST(run.says("the compositor does not answer"), run.agent.output());
+    run.ends_well();
+}
+
+BOOST_AUTO_TEST_CASE(a_compositor_without_the_protocol_is_named_and_gnome_counts) {
+    tests::fake_compositor plain(socket, tests::fake_compositor::kind::plain);
+    tests::private_bus bus(folder.path());
+    tests::fake_services services(bus.address(), {"org.gnome.Mutter.IdleMonitor"});
+    environment.push_back("DBUS_SESSION_BUS_ADDRESS=" + bus.address());
+    agent_run run(folder.path(), environment);
+    run.wait_source("gnome");
+    BOOST_TEST(run.says("idle source: gnome (wayland: the compositor lacks ext-idle-notify-v1)"),
+               run.agent.output());
     run.ends_well();
 }
 

@@ -90,14 +90,15 @@ struct fake_compositor::impl {
     }
 };
 
-fake_compositor::fake_compositor(const std::filesystem::path& socket, bool silent)
+fake_compositor::fake_compositor(const std::filesystem::path& socket, kind what)
     : impl_(std::make_unique<impl>()) {
     const int fd = listen_at(socket);
     wl_display_add_socket_fd(impl_->display, fd);
     wl_global_create(impl_->display, &wl_seat_interface, 1, nullptr, impl::bind_seat);
-    wl_global_create(impl_->display, &ext_idle_notifier_v1_interface, 1, impl_.get(),
-                     impl::bind_notifier);
-    if (!silent) thread_ = std::thread([this] { run(); });
+    if (what != kind::plain)
+        wl_global_create(impl_->display, &ext_idle_notifier_v1_interface, 1, impl_.get(),
+                         impl::bind_notifier);
+    if (what != kind::silent) thread_ = std::thread([this] { run(); });
 }
 
 fake_compositor::~fake_compositor() {

@@ -13,8 +13,13 @@ namespace tequio::tests {
 
 class fake_compositor {
 public:
-    /// Listens at `socket`. `silent`: accepts clients and never answers them.
-    explicit fake_compositor(const std::filesystem::path& socket, bool silent = false);
+    enum class kind {
+        usual,
+        plain,   ///< lacks ext-idle-notify-v1
+        silent,  ///< accepts clients and never answers them
+    };
+    /// Listens at `socket`.
+    explicit fake_compositor(const std::filesystem::path& socket, kind what = kind::usual);
     ~fake_compositor();
 
     /// The owner touches something; returns when clients were told.
