@@ -73,14 +73,18 @@ std::optional<agent_report> session_view::report_at(base::time_point now) const 
     return out;
 }
 
+/// Whether something other than the idle time is not as the daemon was told.
+bool session_view::differs(const agent_report& report) const {
+    const auto& before = told_->report;
+    return report.source != before.source || report.locked != before.locked ||
+           report.full_screen != before.full_screen;
+}
+
 std::optional<agent_report> session_view::due(base::time_point now) const {
     auto report = report_at(now);
     if (!report || !told_) return report;
-    const auto& before = told_->report;
-    const bool resumed = in_use(*report) && !in_use(before);
-    const bool changed = report->source != before.source || report->locked != before.locked ||
-                         report->full_screen != before.full_screen;
-    if (resumed || changed || now >= *next_deadline()) return report;
+    const bool resumed = in_use(*report) && !in_use(told_->report);
+    if (resumed || now >= *next_deadline()) return report;
     return std::nullopt;
 }
 
@@ -91,6 +95,7 @@ void session_view::sent(base::time_point now, const agent_report& report) {
 std::optional<base::time_point> session_view::next_deadline() const {
     if (!source()) return std::nullopt;
     if (!told_) return base::time_point::min();
+    if (differs(*report_at(told_->at))) return told_->at + change_pause;
     return told_->at + (in_use(told_->report) ? in_use_beat : idle_beat);
 }
 

@@ -35,6 +35,10 @@ inline constexpr base::duration active_span = std::chrono::seconds(1);
 inline constexpr base::duration in_use_beat = std::chrono::seconds(1),
                                 idle_beat = std::chrono::seconds(5);
 
+/// Least time between two reports of a changed source, lock or full screen; input waits for
+/// nothing.
+inline constexpr base::duration change_pause = std::chrono::milliseconds(50);
+
 /// What one source says.
 struct input_fact {
     bool works = false;
@@ -66,6 +70,7 @@ public:
 
 private:
     std::optional<agent_report> report_at(base::time_point now) const;
+    bool differs(const agent_report& report) const;
 
     struct told {
         agent_report report;

@@ -28,7 +28,12 @@ base::error wrong(std::string_view key, const std::string& found, const std::str
 /// What a person sees of a value that is not as it must be; never long.
 std::string shown(const json::value& value) {
     std::string text = json::serialize(value);
-    if (text.size() > 40) text = text.substr(0, 40) + "...";
+    std::size_t cut = 40;
+    if (text.size() <= cut) return text;
+    // Not inside a character of UTF-8: the sentence becomes JSON again.
+    while (cut > 0 && (static_cast<unsigned char>(text[cut]) & 0xc0) == 0x80) --cut;
+    text.resize(cut);
+    text += "...";
     return text;
 }
 

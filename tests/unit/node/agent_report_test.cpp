@@ -103,6 +103,12 @@ BOOST_AUTO_TEST_CASE(refuses_what_is_no_object_or_too_long) {
     const std::string padded = node::agent_report_text({"x11", milliseconds(1), true, true}) +
                                std::string(node::agent_report_max_bytes, ' ');
     BOOST_TEST(has(refusal(padded), "allowed: at most 512"));
+    std::string umlauts;
+    for (int i = 0; i < 100; ++i) umlauts += "\xc3\xa4";
+    for (const auto* shift : {"", "x"}) {
+        const auto sentence = refusal("{\"source\":\"" + (shift + umlauts) + "\"}");
+        BOOST_TEST(has(sentence, "\xc3\xa4..."), sentence);
+    }
     // A long wrong value is not repeated at length.
     BOOST_TEST(refusal("{\"source\":\"" + std::string(400, 'x') + "\"}").size() < 150U);
 }
