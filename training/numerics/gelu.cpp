@@ -18,8 +18,8 @@ namespace tequio::training::numerics::HWY_NAMESPACE {
 
 template <std::size_t N>
 HWY_INLINE bundle<N> gelu_of(const bundle<N>& x) {
-    const auto x2 = each([](vector a) HWY_ATTR { return hn::Mul(a, a); }, x);
-    return each([](vector a, vector s) HWY_ATTR { return flushed(hn::Mul(a, s)); }, x,
+    const auto x2 = each([](vector a) HWY_ATTR { return product(a, a); }, x);
+    return each([](vector a, vector s) HWY_ATTR { return flushed(product(a, s)); }, x,
                 gelu_gate(x, x2));
 }
 
@@ -47,16 +47,16 @@ HWY_INLINE bundle<N> gelu_slope(const bundle<N>& x, const bundle<N>& dout) {
     const vector one = hn::Set(d, 1.0F);
     const vector cubic = hn::Set(d, constants::gelu_cubic_slope);
     const vector factor = hn::Set(d, constants::gelu_factor);
-    const auto x2 = each([](vector a) HWY_ATTR { return hn::Mul(a, a); }, x);
+    const auto x2 = each([](vector a) HWY_ATTR { return product(a, a); }, x);
     const auto s = gelu_gate(x, x2);
     const auto slope = each(
         [=](vector a, vector a2, vector gate) HWY_ATTR {
             const vector dz = hn::Mul(factor, hn::MulAdd(a2, cubic, one));
-            const vector curve = hn::Mul(a, hn::Mul(gate, hn::Sub(one, gate)));
+            const vector curve = product(a, hn::Mul(gate, hn::Sub(one, gate)));
             return hn::MulAdd(curve, dz, gate);
         },
         x, x2, s);
-    return each([](vector dy, vector g) HWY_ATTR { return flushed(hn::Mul(dy, g)); }, dout, slope);
+    return each([](vector dy, vector g) HWY_ATTR { return flushed(product(dy, g)); }, dout, slope);
 }
 
 void gelu_backward_range(const float* x, const float* dout, float* dx, std::size_t n) {

@@ -38,7 +38,7 @@ void swiglu_range(const float* gate, const float* up, float* out, std::size_t n)
         n, out,
         [](const auto& g, const auto& u) HWY_ATTR {
             return each([](vector x, vector s, vector y)
-                            HWY_ATTR { return flushed(hn::Mul(hn::Mul(x, s), y)); },
+                            HWY_ATTR { return flushed(product(product(x, s), y)); },
                         g, sigmoid(g), u);
         },
         gate, up);
@@ -53,14 +53,14 @@ HWY_INLINE void swiglu_slopes(const float* gate, const float* up, const float* d
     const auto u = load_bundle<N>(up);
     const auto dy = load_bundle<N>(dout);
     const auto s = sigmoid(g);
-    const auto a = each([](vector x, vector y) HWY_ATTR { return hn::Mul(x, y); }, g, s);
+    const auto a = each([](vector x, vector y) HWY_ATTR { return product(x, y); }, g, s);
     const auto slope =
         each([=](vector x, vector y) HWY_ATTR { return hn::MulAdd(x, hn::Sub(one, y), y); }, a, s);
     const auto dg = each([](vector x, vector y, vector z)
-                             HWY_ATTR { return flushed(hn::Mul(hn::Mul(x, y), z)); },
+                             HWY_ATTR { return flushed(product(product(x, y), z)); },
                          dy, u, slope);
     store_bundle(dg, d_gate);
-    store_bundle(each([](vector x, vector y) HWY_ATTR { return flushed(hn::Mul(x, y)); }, dy, a),
+    store_bundle(each([](vector x, vector y) HWY_ATTR { return flushed(product(x, y)); }, dy, a),
                  d_up);
 }
 

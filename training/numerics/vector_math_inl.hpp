@@ -32,6 +32,14 @@ HWY_INLINE vector flushed(vector x) {
     return hn::IfThenZeroElse(hn::Lt(hn::Abs(x), hn::Set(d, smallest_normal)), x);
 }
 
+/// a * b where that may underflow and the sign of a zero does not show, as under `flushed`: +0 for
+/// -0, else the same bits, for adding +0 rounds nothing. Zen 5 takes 7 ns for a multiplication that
+/// underflows, and no longer than usual for a fused one.
+HWY_INLINE vector product(vector a, vector b) {
+    const float_tag d;
+    return hn::MulAdd(a, b, hn::Zero(d));
+}
+
 /// Several vectors that go through the same operations side by side. A function such as exp is one
 /// chain of some twenty operations; the processor's schedulers hold too few of them to overlap one
 /// vector's chain with the next one's by themselves.
@@ -106,7 +114,7 @@ HWY_INLINE bundle<N> bare_exp(const bundle<N>& x) {
         each([=](vector a, vector b) HWY_ATTR { return hn::MulAdd(a, ln2_high, b); }, n, x);
     const auto r =
         each([=](vector a, vector b) HWY_ATTR { return hn::MulAdd(a, ln2_low, b); }, n, high);
-    const auto square = each([](vector a) HWY_ATTR { return hn::Mul(a, a); }, r);
+    const auto square = each([](vector a) HWY_ATTR { return product(a, a); }, r);
     const auto tail = polynomial(constants::exp_coefficients, r);
     const auto curve = each(
         [](vector a, vector b, vector c) HWY_ATTR { return hn::MulAdd(a, b, c); }, square, tail, r);
