@@ -218,7 +218,7 @@ void lower_products(std::size_t begin, std::size_t end, std::size_t width, matri
 #pragma GCC unroll 8
                 for (auto& row : t.x) {
 #pragma GCC unroll 2
-                    for (auto& x : row) x = hn::Mul(x, f);
+                    for (auto& x : row) x = product(x, f);
                 }
                 t.store(c.data + i * c.stride + j, c.stride);
             };
@@ -262,7 +262,7 @@ void mix_rows(std::size_t begin, std::size_t end, std::size_t width, std::size_t
                 for (std::size_t v = 0; v < vectors.value; ++v) {
                     const std::size_t at = c + v * lanes;
                     if (at >= width) break;
-                    store_first(flushed(hn::Mul(total.x[r][v], f)),
+                    store_first(flushed(product(total.x[r][v], f)),
                                 out.data + (i + r) * out.stride + at, width - at);
                 }
             }

@@ -62,7 +62,7 @@ void row_gradient(float* x, std::size_t n, float inverse, float scale) {
     const vector i = hn::Set(d, inverse);
     const vector f = hn::Set(d, scale);
     map(
-        n, x, [=](vector a) HWY_ATTR { return flushed(hn::Mul(hn::Mul(a, i), f)); }, x);
+        n, x, [=](vector a) HWY_ATTR { return flushed(product(product(a, i), f)); }, x);
 }
 
 void cross_entropy_row(float* x, std::uint32_t target, std::size_t vocabulary, float scale,

@@ -31,7 +31,7 @@ void add_bias_row(const float* x, const float* bias, const float* residual, floa
 void scale_range(const float* x, float factor, float* out, std::size_t n) {
     const vector f = hn::Set(float_tag(), factor);
     map(
-        n, out, [f](vector a) HWY_ATTR { return flushed(hn::Mul(a, f)); }, x);
+        n, out, [f](vector a) HWY_ATTR { return flushed(product(a, f)); }, x);
 }
 
 void flush_range(const float* x, float* out, std::size_t n) {

@@ -119,7 +119,7 @@ void layernorm_rows(const residual_sum& in, float* sum, const float* gain, const
         map(
             width, out + i * width,
             [=](vector a, vector g, vector b)
-                HWY_ATTR { return flushed(hn::MulAdd(hn::Mul(hn::Sub(a, average), r), g, b)); },
+                HWY_ATTR { return flushed(hn::MulAdd(product(hn::Sub(a, average), r), g, b)); },
             sum + i * width, gain, offset);
     }
 }
@@ -136,9 +136,9 @@ HWY_INLINE row_means means_of(const backward_arrays& a, std::size_t row) {
     partial_sums ps;
     partial_sums qs;
     const auto add = [&](std::size_t v, vector x, vector dy, vector g) HWY_ATTR {
-        const vector e = hn::Mul(dy, g);
+        const vector e = product(dy, g);
         ps.s[v] = hn::Add(ps.s[v], e);
-        qs.s[v] = hn::MulAdd(e, hn::Mul(hn::Sub(x, average), r), qs.s[v]);
+        qs.s[v] = hn::MulAdd(e, product(hn::Sub(x, average), r), qs.s[v]);
     };
     const float* x = a.x + row * a.width;
     const float* dout = a.dout + row * a.width;
@@ -177,12 +177,12 @@ HWY_INLINE column_terms backward_terms(const backward_arrays& a, std::size_t row
                                        vector residual) {
     const float_tag d;
     const vector r = hn::Set(d, a.inverse_deviation[row]);
-    const vector h = hn::Mul(hn::Sub(x, hn::Set(d, a.mean[row])), r);
-    const vector e = hn::Sub(hn::Mul(dy, g), hn::Set(d, m.p));
+    const vector h = product(hn::Sub(x, hn::Set(d, a.mean[row])), r);
+    const vector e = hn::Sub(product(dy, g), hn::Set(d, m.p));
     // fma(0 - h, q, e): a zero h of the other sign can only change the sign of a zero, which the
     // flush hides.
-    const vector slope = hn::Mul(hn::NegMulAdd(h, hn::Set(d, m.q), e), r);
-    return {flushed(hn::Add(residual, slope)), hn::Mul(dy, h)};
+    const vector slope = product(hn::NegMulAdd(h, hn::Set(d, m.q), e), r);
+    return {flushed(hn::Add(residual, slope)), product(dy, h)};
 }
 
 /// dx of at most rows_together rows.
@@ -283,8 +283,8 @@ void parameter_strip(const float* x, const float* mean, const float* inverse_dev
             for (std::size_t v = 0; v < Vectors; ++v) {
                 const vector dy = hn::LoadU(d, dout + i * width + v * lanes);
                 const vector a = hn::LoadU(d, x + i * width + v * lanes);
-                const vector h = hn::Mul(hn::Sub(a, average), r);
-                gains[v] = hn::Add(gains[v], hn::Mul(dy, h));
+                const vector h = product(hn::Sub(a, average), r);
+                gains[v] = hn::Add(gains[v], product(dy, h));
                 offsets[v] = hn::Add(offsets[v], dy);
             }
         }

@@ -57,7 +57,7 @@ void rmsnorm_rows(const forward_arrays& in, float* sum, float* out, float* inver
         const vector r = hn::Set(float_tag(), inverse_rms[i]);
         map(
             width, out + i * width,
-            [r](vector a, vector g) HWY_ATTR { return flushed(hn::Mul(hn::Mul(a, r), g)); },
+            [r](vector a, vector g) HWY_ATTR { return flushed(product(product(a, r), g)); },
             sum + i * width, in.gain);
     }
 }
@@ -88,13 +88,13 @@ HWY_INLINE void backward_columns(const rmsnorm_inputs& in, std::size_t row, cons
     for (std::size_t i = 0; i < Rows; ++i) {
         const std::size_t at = (row + i) * in.width + j;
         const vector r = hn::Set(d, in.inverse_rms[row + i]);
-        const vector h = hn::Mul(load_first(in.x + at, n), r);
+        const vector h = product(load_first(in.x + at, n), r);
         const vector dy = load_first(in.dout + at, n);
-        const vector slope = hn::NegMulAdd(h, hn::Set(d, q[i]), hn::Mul(dy, g));
+        const vector slope = hn::NegMulAdd(h, hn::Set(d, q[i]), product(dy, g));
         const vector residual =
             in.residual == nullptr ? hn::Zero(d) : load_first(in.residual + at, n);
-        gain_sum = hn::Add(gain_sum, hn::Mul(dy, h));
-        store_first(flushed(hn::Add(residual, hn::Mul(slope, r))), dx + at, n);
+        gain_sum = hn::Add(gain_sum, product(dy, h));
+        store_first(flushed(hn::Add(residual, product(slope, r))), dx + at, n);
     }
     store_first(gain_sum, gains + j, n);
 }
@@ -108,7 +108,7 @@ void backward_rows(const rmsnorm_inputs& in, std::size_t row, float* dx, float* 
         const float total = reduce(
             in.width,
             [r](vector s, vector dy, vector g, vector a)
-                HWY_ATTR { return hn::MulAdd(hn::Mul(dy, g), hn::Mul(a, r), s); },
+                HWY_ATTR { return hn::MulAdd(product(dy, g), product(a, r), s); },
             in.dout + at, in.gain, in.x + at);
         q[i] = total / static_cast<float>(in.width);
     }

@@ -15,8 +15,8 @@ namespace tequio::training::numerics::HWY_NAMESPACE {
 
 /// Turns n <= lanes pairs. In a short one the lanes beyond hold zeros.
 HWY_INLINE void turn_pairs(vector c, vector s, vector& a, vector& b) {
-    const vector ac = hn::Mul(a, c);
-    const vector bc = hn::Mul(b, c);
+    const vector ac = product(a, c);
+    const vector bc = product(b, c);
     const vector first = flushed(hn::NegMulAdd(b, s, ac));
     b = flushed(hn::MulAdd(a, s, bc));
     a = first;
