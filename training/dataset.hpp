@@ -96,7 +96,7 @@ base::result<tokenised_data> tokenise_bytes(std::span<const source_file> files,
 struct example_scales {
     std::vector<float> shifts, factors;
 };
-/// Those at the start of a blob of examples, flushed. blob: at least 8 * inputs bytes.
+/// Those at the start of a blob of examples; subnormals are +0. blob: at least 8 * inputs bytes.
 example_scales example_scales_of(base::byte_view blob, std::uint64_t inputs);
 
 /// Windows (of an mlp: examples) that one validation of a checked recipe scores; 0: no validation.
@@ -129,7 +129,8 @@ public:
     void read(std::uint64_t start, std::span<std::uint32_t> out) const;
 
     /// Label of example `index`, and its values as the model sees them. values: (inputs), written:
-    ///   d = flush(flush(value) - shift);  x = +0 where |d * factor| < 2^-126, else d * factor,
+    ///   d = flush_subnormal(flush_subnormal(value) - shift);
+    ///   x = +0 where |d * factor| < 2^-48, else d * factor,
     /// the product exact before it is compared and rounded. Ensures that the data is examples and
     /// has this one.
     std::uint32_t read_example(std::uint64_t index, std::span<float> values) const;

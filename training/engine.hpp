@@ -77,7 +77,7 @@ public:
                                           engine_options options = {});
 
     /// S(0), velocity 0. With `init`: its float32 values (little-endian, all tensors by name,
-    /// without padding), |x| < 2^-126 as +0. Else each tensor as its family says (`tensor_spec`):
+    /// without padding), |x| < 2^-48 as +0. Else each tensor as its family says (`tensor_spec`):
     /// drawn from a normal distribution or constant; element i of tensor k (in name order) is draw
     /// i of (round 0, lane 0, step k) of the stream "initialisation".
     void initial_state(state_span out) const;

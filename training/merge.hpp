@@ -65,11 +65,11 @@ private:
 /// The outer step, in float32, element by element, no fused operation:
 ///
 ///     d = decoded mean
-///     v = flush(mu * v + d)
+///     v = flush_subnormal(mu * v + d)
 ///     p = flush(p - eta * (d + mu * v))
 ///
 /// mu and eta are the recipe's outer momentum and learning rate rounded to float32; flush replaces
-/// |x| < 2^-126 (and so -0) by +0. Padding stays +0.
+/// |x| < 2^-48 (and so -0) by +0, flush_subnormal |x| < 2^-126. Padding stays +0.
 /// Source: Sutskever et al. 2013 in PyTorch's form (torch.optim.SGD, nesterov), as DiLoCo uses it.
 /// Errors: `errc::bad_contribution` when `mean` is not a canonical mean of this recipe; the state
 /// is then unchanged.

@@ -100,7 +100,7 @@ struct loaded_model {
 /// Reads a folder whose tensors are float32, binary16 or bfloat16, under the names that
 /// transformers gives them. Everything is checked before it is believed: sizes against
 /// `recipe_limits`, tensors against the layout, lengths and overlaps before anything is allocated
-/// that the files' own size does not justify; values must be finite, and |x| < 2^-126 becomes +0. A
+/// that the files' own size does not justify; values must be finite, and |x| < 2^-48 becomes +0. A
 /// head that repeats a tied embedding, and buffers that older versions wrote, are left out. Errors:
 /// `errc::bad_state`, naming file and key or tensor; `errc::not_in_version` for another
 /// architecture or element type. Safe on any input.

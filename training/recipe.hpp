@@ -37,9 +37,11 @@ struct recipe_limits {
     static constexpr std::uint64_t inner_steps = std::uint64_t{1} << 20;
     static constexpr std::uint64_t step_tokens = std::uint64_t{1} << 24;  ///< batch * context
     static constexpr std::uint64_t lane_flops = std::uint64_t{1} << 62;
-    static constexpr int window_min = -80;     ///< the kernels' limits (numerics/mxint8.hpp): every
-    static constexpr int window_max = 0;       ///< value that a code can mean is a normal float32
-    static constexpr double rate_min = 1e-30;  ///< smallest learning rate, epsilon, clip
+    static constexpr int window_min = -80;  ///< the kernels' limits (numerics/mxint8.hpp): every
+    static constexpr int window_max = 0;    ///< value that a code can mean is a normal float32
+    /// Smallest learning rate, epsilon, clip: below it float32 weights do not move, and updates
+    /// underflow.
+    static constexpr double rate_min = 1e-15;
     static constexpr double rate_max = 1e9;
 };
 

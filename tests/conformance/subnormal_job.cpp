@@ -35,47 +35,45 @@ struct named_attack {
     numbers with;
 };
 
-/// In the attacks on what is stored, its partners in products are so large that products of normal
-/// numbers are normal.
+/// 2^-47 is about the least that `flush` lets pass. In the attacks on what is stored, its partners
+/// in products are large, so that nothing but an operand can be subnormal.
 std::vector<named_attack> table_of_attacks() {
-    const auto stored = attack_on::stored;
-    const auto products = attack_on::products;
     return {
         // Weights that are subnormal when they are read.
-        {{"subnormal weights", "gpt2", stored},
+        {{"subnormal weights", "gpt2"},
          {{{"mlp.c_fc.weight", -130}, {"mlp.c_proj.weight", zero}, {"ln_2.weight", 10}}}},
-        {{"subnormal weights", "llama", stored},
+        {{"subnormal weights", "llama"},
          {{{"gate_proj", -130}, {"up_proj", -130}, {"down_proj", zero}, {"post_attention", 10}}}},
-        {{"subnormal weights", "mlp", stored},
+        {{"subnormal weights", "mlp"},
          {{{"hidden.1.weight", -130}, {"hidden.2.weight", zero}}, 10}},
         // Weights that become so: what follows them is zero, so they have no gradient but decay. (A
         // gelu has a slope at 0, so a gpt2 has no such weights.)
-        {{"decaying weights", "llama", stored},
-         {{{"gate_proj", -126}, {"up_proj", -126}, {"down_proj", zero}, {"post_attention", 80}},
+        {{"decaying weights", "llama"},
+         {{{"gate_proj", -47}, {"up_proj", -47}, {"down_proj", zero}, {"post_attention", 80}},
           -1,
           true}},
-        {{"decaying weights", "mlp", stored},
-         {{{"hidden.1.weight", -126}, {"hidden.2.weight", zero}}, 10, true}},
+        {{"decaying weights", "mlp"},
+         {{{"hidden.1.weight", -47}, {"hidden.2.weight", zero}}, 10, true}},
         // What a norm gives, or an mlp reads.
-        {{"subnormal inputs", "gpt2", stored},
-         {{{"ln_2.weight", -126}, {"mlp.c_fc.weight", 80}, {"mlp.c_proj.weight", 35}},
+        {{"subnormal inputs", "gpt2"},
+         {{{"ln_2.weight", -48}, {"mlp.c_fc.weight", 80}, {"mlp.c_proj.weight", 35}},
           -1,
           false,
           true}},
-        {{"subnormal inputs", "llama", stored},
-         {{{"post_attention", -126}, {"gate_proj", 85}, {"up_proj", 85}, {"down_proj", 86}},
+        {{"subnormal inputs", "llama"},
+         {{{"post_attention", -48}, {"gate_proj", 20}, {"up_proj", 20}, {"down_proj", 20}},
           -1,
           false,
           true}},
-        {{"subnormal inputs", "mlp", stored}, {{{"hidden.0.weight", 100}}, -127}},
-        // All operands are normal, their products are not.
-        {{"tiny products", "gpt2", products}, {{{"weight", -66}, {"bias", -126}}, -1, false, true}},
-        {{"tiny products", "llama", products}, {{{"weight", -66}}, -1, false, true}},
-        {{"tiny products", "mlp", products}, {{{"weight", -66}, {"bias", -126}}, -66, false, true}},
-        // The squares of gradients underflow, and so do moments and updates.
-        {{"tiny gradients", "gpt2", products}, {{{"wte", -70}}, -1, false, true}},
-        {{"tiny gradients", "llama", products}, {{{"embed", -70}}, -1, false, true}},
-        {{"tiny gradients", "mlp", products}, {{{"output.weight", -70}}, -1, false, true}},
+        {{"subnormal inputs", "mlp"}, {{{"hidden.0.weight", 100}}, -127}},
+        // All operands are as small as they may be, and so are their products.
+        {{"tiny products", "gpt2"}, {{{"weight", -47}, {"bias", -47}}, -1, false, true}},
+        {{"tiny products", "llama"}, {{{"weight", -47}}, -1, false, true}},
+        {{"tiny products", "mlp"}, {{{"weight", -47}, {"bias", -47}}, -47, false, true}},
+        // Then gradients, their squares, moments and updates are too.
+        {{"tiny gradients", "gpt2"}, {{{"wte", -47}}, -1, false, true}},
+        {{"tiny gradients", "llama"}, {{{"embed", -47}}, -1, false, true}},
+        {{"tiny gradients", "mlp"}, {{{"output.weight", -47}}, -1, false, true}},
     };
 }
 

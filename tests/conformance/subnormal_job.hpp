@@ -25,17 +25,10 @@ struct lane_job {
     training::dataset_view view() const;
 };
 
-/// What an attack makes subnormal.
-enum class attack_on {
-    stored,    ///< operands of products, where the kernel that stores them fails to replace them
-    products,  ///< of normal operands; no rule prevents it (training/numerics/README.md)
-};
-
 /// How a hostile job is built.
 struct subnormal_attack {
     std::string_view name;
     std::string_view family;  ///< gpt2 | llama | mlp
-    attack_on on = attack_on::stored;
     bool operator==(const subnormal_attack&) const = default;
 };
 

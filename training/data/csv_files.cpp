@@ -20,7 +20,8 @@ std::string_view trimmed(std::string_view text) {
     return text.substr(first, text.find_last_not_of(" \t") - first + 1);
 }
 
-/// A finite float32. Values that no operand of a product may have become +0 (NUMERICS.md, rule 2).
+/// A finite float32; subnormals become +0. What an operand of a product may not be is left to who
+/// scales it (`dataset_view::read_example`), for a column may have any unit.
 std::optional<float> number_of(std::string_view text) {
     auto plain = trimmed(text);
     if (plain.starts_with('+')) plain.remove_prefix(1);
@@ -28,7 +29,7 @@ std::optional<float> number_of(std::string_view text) {
     if (!x || std::abs(*x) > static_cast<double>(std::numeric_limits<float>::max())) {
         return std::nullopt;
     }
-    return numerics::flush(static_cast<float>(*x));
+    return numerics::flush_subnormal(static_cast<float>(*x));
 }
 
 /// Reads all files into one set of examples.

@@ -11,7 +11,7 @@
 namespace tequio::training {
 namespace {
 
-using numerics::flush;
+using numerics::flush_subnormal;
 
 constexpr std::size_t label_bytes = sizeof(std::uint32_t);
 
@@ -25,11 +25,12 @@ Word load(const std::uint8_t* at) {
     return word;
 }
 
-/// `value` is flushed already. The product is made in float64, where it is exact and normal: a
+/// `value` is not subnormal. The product is made in float64, where it is exact and normal: a
 /// float32 product that underflows costs a hundred times as much, and data may be made of them.
 float scaled(float value, float shift, float factor) {
-    constexpr double smallest = numerics::smallest_normal;
-    const double product = static_cast<double>(flush(value - shift)) * static_cast<double>(factor);
+    constexpr double smallest = numerics::smallest_operand;
+    const double product =
+        static_cast<double>(flush_subnormal(value - shift)) * static_cast<double>(factor);
     return product > -smallest && product < smallest ? 0.0F : static_cast<float>(product);
 }
 
@@ -47,7 +48,7 @@ example_scales example_scales_of(base::byte_view blob, std::uint64_t inputs) {
     for (auto* scales : {&out.shifts, &out.factors}) {
         scales->reserve(inputs);
         for (std::uint64_t j = 0; j < inputs; ++j, at += sizeof(float)) {
-            scales->push_back(flush(load<float>(at)));
+            scales->push_back(flush_subnormal(load<float>(at)));
         }
     }
     return out;
@@ -104,7 +105,7 @@ std::uint32_t dataset_view::read_example(std::uint64_t index, std::span<float> v
         }
     } else {
         for (std::size_t j = 0; j < values.size(); ++j) {
-            const float value = flush(load<float>(from + j * sizeof(float)));
+            const float value = flush_subnormal(load<float>(from + j * sizeof(float)));
             values[j] = scaled(value, shift[j], factor[j]);
         }
     }

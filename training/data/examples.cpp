@@ -70,7 +70,7 @@ scale scale_of(const raw_examples& raw, std::span<const std::uint32_t> order,
         squares += distance * distance;
     }
     const double deviation = std::sqrt(squares / n);
-    scale out{numerics::flush(static_cast<float>(mean)), 1};
+    scale out{numerics::flush_subnormal(static_cast<float>(mean)), 1};
     if (deviation > 0) out.factor = static_cast<float>(1 / deviation);
     return out;
 }
@@ -84,7 +84,7 @@ base::result<std::vector<scale>> scales_of(const raw_examples& raw,
         out[c] = scale_of(raw, order, training, c);
         // A stray value can be so far out, or all so close together, that a node would compute
         // infinity from it, or nothing at all.
-        bool fine = out[c].factor == numerics::flush(out[c].factor);
+        bool fine = out[c].factor == numerics::flush_subnormal(out[c].factor);
         for (std::uint64_t i = 0; fine && i < order.size(); ++i) {
             const float x = (value_at(raw, i, c) - out[c].shift) * out[c].factor;
             fine = numerics::finite(x);

@@ -20,7 +20,7 @@ void fill_initial(const state_layout& layout, std::uint64_t seed, const base::di
 /// little-endian, without padding. Errors: `errc::bad_data`, naming the lengths, or the first
 /// tensor with a value that is not finite.
 base::result<void> check_weights(const state_layout& layout, base::byte_view weights);
-/// Copies `weights`, which passed `check_weights`; |x| < 2^-126 becomes +0, padding and momentum 0.
+/// Copies `weights`, which passed `check_weights`; |x| < 2^-48 becomes +0, padding and momentum 0.
 void fill_from(const state_layout& layout, base::byte_view weights, state_span out);
 
 }  // namespace tequio::training

@@ -24,12 +24,13 @@ bool adamw_range(const adamw_scalars& scalars, bool decay, float* weight, const 
     // Zero times a number is zero, times infinity or NaN it is NaN: stays zero while all is finite.
     vector check = hn::Zero(d);
     for (std::size_t i = 0; i < whole; i += lanes) {
-        const vector g = product(hn::LoadU(d, gradient + i), hn::Set(d, scalars.clip));
-        const vector m = flushed(hn::MulAdd(hn::Set(d, scalars.beta1), hn::LoadU(d, first + i),
-                                            product(hn::Set(d, scalars.one_minus_beta1), g)));
+        const vector g = flushed(product(hn::LoadU(d, gradient + i), hn::Set(d, scalars.clip)));
+        const vector m =
+            subnormal_flushed(hn::MulAdd(hn::Set(d, scalars.beta1), hn::LoadU(d, first + i),
+                                         product(hn::Set(d, scalars.one_minus_beta1), g)));
         const vector g2 = product(hn::Set(d, scalars.one_minus_beta2), product(g, g));
         const vector v =
-            flushed(hn::MulAdd(hn::Set(d, scalars.beta2), hn::LoadU(d, second + i), g2));
+            subnormal_flushed(hn::MulAdd(hn::Set(d, scalars.beta2), hn::LoadU(d, second + i), g2));
         const vector root = hn::Sqrt(product(v, hn::Set(d, scalars.correction2)));
         const vector u = hn::Div(product(m, hn::Set(d, scalars.correction1)),
                                  hn::Add(root, hn::Set(d, scalars.epsilon)));

@@ -39,9 +39,9 @@ adamw_scalars adamw_step(const adamw_settings& settings, double learning_rate, s
 float clip_scale(double norm, double limit);
 
 /// For each element, in this order, every operation rounded to float32:
-///   g = gradient * clip
-///   m = flush(fma(beta1, m, one_minus_beta1 * g))
-///   v = flush(fma(beta2, v, one_minus_beta2 * (g * g)))
+///   g = flush(gradient * clip), whose square does not underflow then
+///   m = flush_subnormal(fma(beta1, m, one_minus_beta1 * g))
+///   v = flush_subnormal(fma(beta2, v, one_minus_beta2 * (g * g)))
 ///   d = sqrt(v * correction2) + epsilon
 ///   u = (m * correction1) / d
 ///   w = decay ? weight * keep : weight

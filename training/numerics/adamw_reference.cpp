@@ -29,9 +29,9 @@ bool adamw_update_reference(const adamw_scalars& scalars, bool decay, float* wei
     const adamw_scalars& s = scalars;
     bool all = true;
     for (std::size_t i = 0; i < n; ++i) {
-        const float g = gradient[i] * s.clip;
-        const float m = flush(fused(s.beta1, first[i], s.one_minus_beta1 * g));
-        const float v = flush(fused(s.beta2, second[i], s.one_minus_beta2 * (g * g)));
+        const float g = flush(gradient[i] * s.clip);
+        const float m = flush_subnormal(fused(s.beta1, first[i], s.one_minus_beta1 * g));
+        const float v = flush_subnormal(fused(s.beta2, second[i], s.one_minus_beta2 * (g * g)));
         const float d = std::sqrt(v * s.correction2) + s.epsilon;
         const float u = (m * s.correction1) / d;
         const float w = decay ? weight[i] * s.keep : weight[i];

@@ -156,7 +156,7 @@ HWY_INLINE void softmax_backward_row(float* p, float* g, std::size_t n, const ro
         return each([=](vector a) HWY_ATTR { return hn::Mul(a, inverse); }, e);
     };
     const auto slope = [=](vector q, vector dy) HWY_ATTR {
-        return flushed(product(product(q, hn::Sub(dy, centre)), factor));
+        return flushed(product(product(q, flushed(hn::Sub(dy, centre))), factor));
     };
     std::size_t i = 0;
     constexpr std::size_t step = side_by_side * lanes;

@@ -51,7 +51,7 @@ void attention_forward_reference(const attention_shape& shape, const attention_i
                                  float* out, const attention_saved& saved);
 
 /// p[t, j] = e * i, recomputed as forward did; D[t] = dot(dout[t], out[t]) (32-way);
-/// g[t, j] = flush((p * (dout[t] . v[j] - D[t])) * scale), +0 for j > t;
+/// g[t, j] = flush((p * flush(dout[t] . v[j] - D[t])) * scale), +0 for j > t;
 /// dq[t] = flush(sum over j of g[t, j] * k[j]); dk[j] = flush(sum over t of g[t, j] * q[t]);
 /// dv[j] = flush(sum over t of p[t, j] * dout[t]). Sums by the matrix rule, panels of 256 by
 /// absolute position over the whole sequence (j > t counts as p = g = +0); the sums of query heads

@@ -111,7 +111,7 @@ void attention_backward_reference(const attention_shape& shape, const attention_
                 }
                 const float e = softmax_exp_reference(p_cell * scale - saved.row_max[at.saved + t]);
                 p_cell = e * saved.inverse_sum[at.saved + t];
-                g_cell = flush((p_cell * (g_cell - d)) * scale);
+                g_cell = flush((p_cell * flush(g_cell - d)) * scale);
             }
         }
         const gemm_shape square{time, shape.head_width, time};

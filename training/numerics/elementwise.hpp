@@ -1,6 +1,6 @@
 #pragma once
 
-/// Elementwise kernels. All write flush(...): |x| < 2^-126 becomes +0. Arrays are contiguous;
+/// Elementwise kernels. All write flush(...): |x| < 2^-48 becomes +0. Arrays are contiguous;
 /// outputs may be the same array as an input, never a shifted one. n counts elements.
 
 #include <cstddef>

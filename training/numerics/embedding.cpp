@@ -64,14 +64,14 @@ void position_backward(const float* dx, std::size_t tokens, std::size_t time, fl
 
 namespace {
 
-/// True if flush(x + 0) is another number than x for some x: the bits of -0 and of subnormals, and
-/// of nothing else, are from 1 to 2^23 - 1 above a sign's. (Written so that compilers vectorise
-/// it.)
+/// True if flush(x + 0) is another number than x for some x: magnitudes order as their bits do.
+/// (Written so that compilers vectorise it.)
 bool flushing_changes(const float* x, std::size_t n) {
+    constexpr auto least = std::bit_cast<std::uint32_t>(smallest_operand);
     std::uint32_t changes = 0;
     for (std::size_t j = 0; j < n; ++j) {
         const auto bits = std::bit_cast<std::uint32_t>(x[j]);
-        const std::uint32_t small = (bits & 0x7f800000U) == 0 ? 1U : 0U;
+        const std::uint32_t small = (bits & 0x7fffffffU) < least ? 1U : 0U;
         changes |= bits == 0 ? 0U : small;
     }
     return changes != 0;

@@ -5,7 +5,7 @@
 /// gelu(x) = 0.5 x (1 + tanh(u)), u = sqrt(2/pi) (x + 0.044715 x^3), computed by the identity
 /// 0.5 (1 + tanh(u)) = 1 / (1 + exp(-2u)). Operation by operation, with c = 2 sqrt(2/pi) rounded to
 /// float32 and a = 0.044715f:
-///   x2 = x * x;  w = fma(x2, a, 1);  z = (x * c) * w;  z = -80 if z < -80;
+///   x2 = x * x;  w = fma(x2, a, 1);  z = (x * c) * w;  z = -32 if z < -32;
 ///   s = 1 / (1 + exp(0 - z));  gelu = flush(x * s).
 /// Derivative: w3 = fma(x2, 3a, 1);  dz = c * w3;  g = fma(x * (s * (1 - s)), dz, s).
 /// Source: Hendrycks and Gimpel 2016, section 2; Hugging Face "gelu_new".

@@ -47,7 +47,7 @@ struct gemm_shape {
 struct gemm_options {
     gemm_form form = gemm_form::nn;
     bool accumulate = false;      ///< C starts at its old value
-    bool flush = false;           ///< |C| < 2^-126 becomes +0 at the end: C is an operand later
+    bool flush = false;           ///< |C| < 2^-48 becomes +0 at the end: C is an operand later
     const float* bias = nullptr;  ///< (n): added to every row after the last panel, before flush
 };
 

@@ -341,7 +341,7 @@ struct thin_product {
         const bool flush = o.flush && last;
         const float* bias = last && o.bias != nullptr ? o.bias + j : nullptr;
         float* HWY_RESTRICT row = c.data + r * c.stride + j;
-        const vector limit = hn::Set(d, flush ? smallest_normal : 0.0F);
+        const vector limit = hn::Set(d, flush ? smallest_operand : 0.0F);
         std::size_t i = 0;
         for (; i + lanes <= columns; i += lanes) {
             vector x = hn::Add(add ? hn::LoadU(d, row + i) : hn::Zero(d), hn::LoadU(d, acc + i));

@@ -222,7 +222,7 @@ HWY_NOINLINE void narrow_tile(tile_function run, std::size_t rows, std::size_t c
 HWY_NOINLINE void finish_tile(std::size_t rows, std::size_t columns, matrix_out c, bool flush,
                               const float* bias) {
     const float_tag d;
-    const vector limit = hn::Set(d, flush ? smallest_normal : 0.0F);
+    const vector limit = hn::Set(d, flush ? smallest_operand : 0.0F);
     for (std::size_t r = 0; r < rows; ++r) {
         float* row = c.data + r * c.stride;
         std::size_t j = 0;

@@ -12,6 +12,9 @@ inline constexpr float ln2_high = 0.693147182464599609375F;
 inline constexpr float ln2_low = -1.904654290582768e-9F;
 
 inline constexpr float exp_lowest = -87.0F;
+/// Added to the square of exp's reduced argument, so that a tiny one does not underflow there; far
+/// below what shows beside 1.
+inline constexpr float exp_least_square = 0x1p-100F;
 inline constexpr float exp_highest = 88.72F;
 inline constexpr float softmax_lowest = -40.0F;
 inline constexpr float exp_coefficients[] = {1.9875691500e-4F, 1.3981999507e-3F, 8.3334519073e-3F,
@@ -34,9 +37,10 @@ inline constexpr float tanh_coefficients[] = {-5.70498872745e-3F, 2.06390887954e
 inline constexpr float gelu_factor = 1.59576912160573071F;
 inline constexpr float gelu_cubic = 0.044715F;
 inline constexpr float gelu_cubic_slope = 3.0F * gelu_cubic;
-inline constexpr float gelu_lowest = -80.0F;
+/// Below this a gate stays what it is here, 1.3e-14: times an operand it is still normal.
+inline constexpr float gelu_lowest = -32.0F;
 
-/// Below this SiLU's sigmoid stays what it is here, about 2e-35: still normal.
-inline constexpr float silu_lowest = -80.0F;
+/// The same for SiLU's sigmoid.
+inline constexpr float silu_lowest = -32.0F;
 
 }  // namespace tequio::training::numerics::constants

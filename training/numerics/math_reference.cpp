@@ -29,7 +29,8 @@ float exp_reference(float x) {
     const float shifted = fused(x, log2_e, round_magic);
     const float n = shifted - round_magic;
     const float r = fused(n, -ln2_low, fused(n, -ln2_high, x));
-    const float p = fused(r * r, polynomial(exp_coefficients, r), r) + 1.0F;
+    const float square = fused(r, r, exp_least_square);
+    const float p = fused(square, polynomial(exp_coefficients, r), r) + 1.0F;
     // The integer n stands in the low bits of `shifted`; the shift leaves it in the exponent's
     // place.
     return std::bit_cast<float>(std::bit_cast<std::uint32_t>(p) +

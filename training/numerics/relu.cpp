@@ -14,7 +14,7 @@ HWY_BEFORE_NAMESPACE();
 namespace tequio::training::numerics::HWY_NAMESPACE {
 
 void bias_relu_row(const float* x, const float* bias, float* out, std::size_t n) {
-    const vector least = hn::Set(float_tag(), smallest_normal);
+    const vector least = hn::Set(float_tag(), smallest_operand);
     const auto relu = [least](vector a, vector b) HWY_ATTR {
         const vector sum = hn::Add(a, b);
         return hn::IfThenZeroElse(hn::Lt(sum, least), sum);

@@ -1,7 +1,7 @@
 #pragma once
 
 /// The rectifier max(0, x), elementwise, by compare and select:
-///   relu(x) = +0 where x < 2^-126, else x.
+///   relu(x) = +0 where x < 2^-48, else x.
 /// So it flushes as well, gives +0 for every x <= 0, -0 included, and lets NaN pass.
 /// Source: Nair and Hinton 2010; Glorot, Bordes and Bengio 2011, section 3.
 

@@ -7,7 +7,7 @@ void bias_relu_forward_reference(const float* x, const float* bias, float* out, 
                                  std::size_t columns) {
     for (std::size_t i = 0; i < rows * columns; ++i) {
         const float value = x[i] + bias[i % columns];
-        out[i] = value < smallest_normal ? 0.0F : value;
+        out[i] = value < smallest_operand ? 0.0F : value;
     }
 }
 

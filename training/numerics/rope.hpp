@@ -16,7 +16,7 @@ struct rope_table {
 };
 
 /// Fills the table in float64, each value rounded once to float32: f[i] = exp64(-(2 i / head_width)
-/// * log64(theta)); (sine, cosine) = sin_cos64(position * f[i]); a value below 2^-126 becomes +0.
+/// * log64(theta)); (sine, cosine) = sin_cos64(position * f[i]); a value below 2^-48 becomes +0.
 /// head_width is even, theta from 1, positions at most 2^20.
 void fill_rope_table(std::size_t positions, std::size_t head_width, double theta, float* cosine,
                      float* sine);

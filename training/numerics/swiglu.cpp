@@ -13,7 +13,7 @@
 HWY_BEFORE_NAMESPACE();
 namespace tequio::training::numerics::HWY_NAMESPACE {
 
-/// 1 / (1 + exp(-g)). The exponent is at most 80, so only exp's lower end needs a look; what
+/// 1 / (1 + exp(-g)). The exponent is at most 32, so only exp's lower end needs a look; what
 /// becomes of a NaN here does not matter, for g itself is a factor of every result.
 template <std::size_t N>
 HWY_INLINE bundle<N> sigmoid(const bundle<N>& gate) {

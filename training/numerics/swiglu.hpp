@@ -4,7 +4,7 @@
 /// modeling_llama.py, LlamaMLP).
 ///
 /// silu(g) = g / (1 + exp(-g)). Operation by operation:
-///   z = -80 if g < -80, else g;  s = 1 / (1 + exp(0 - z));  a = g * s;  out = flush(a * up).
+///   z = -32 if g < -32, else g;  s = 1 / (1 + exp(0 - z));  a = g * s;  out = flush(a * up).
 /// Derivatives: d_up = flush(dout * a);  d_gate = flush((dout * up) * fma(a, 1 - s, s)).
 
 #include <cstddef>

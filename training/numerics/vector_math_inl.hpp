@@ -29,6 +29,11 @@ constexpr std::size_t lanes = hn::MaxLanes(float_tag());
 /// flush() of each lane.
 HWY_INLINE vector flushed(vector x) {
     const float_tag d;
+    return hn::IfThenZeroElse(hn::Lt(hn::Abs(x), hn::Set(d, smallest_operand)), x);
+}
+/// flush_subnormal() of each lane.
+HWY_INLINE vector subnormal_flushed(vector x) {
+    const float_tag d;
     return hn::IfThenZeroElse(hn::Lt(hn::Abs(x), hn::Set(d, smallest_normal)), x);
 }
 
@@ -114,7 +119,8 @@ HWY_INLINE bundle<N> bare_exp(const bundle<N>& x) {
         each([=](vector a, vector b) HWY_ATTR { return hn::MulAdd(a, ln2_high, b); }, n, x);
     const auto r =
         each([=](vector a, vector b) HWY_ATTR { return hn::MulAdd(a, ln2_low, b); }, n, high);
-    const auto square = each([](vector a) HWY_ATTR { return product(a, a); }, r);
+    const vector least = hn::Set(d, constants::exp_least_square);
+    const auto square = each([=](vector a) HWY_ATTR { return hn::MulAdd(a, a, least); }, r);
     const auto tail = polynomial(constants::exp_coefficients, r);
     const auto curve = each(
         [](vector a, vector b, vector c) HWY_ATTR { return hn::MulAdd(a, b, c); }, square, tail, r);
@@ -201,7 +207,7 @@ HWY_INLINE vector tanh(vector x) {
 }
 
 /// GELU's 1 / (1 + exp(-2u)), for x that is not NaN: what the callers make of the gate is NaN
-/// already when x is. -z is computed in z's place (a sign changes no rounding), so that 80 bounds
+/// already when x is. -z is computed in z's place (a sign changes no rounding), so that 32 bounds
 /// it above; where exp gives +0 below, so does the select, and no other of exp's cases remains.
 template <std::size_t N>
 HWY_INLINE bundle<N> gelu_gate(const bundle<N>& x, const bundle<N>& x2) {

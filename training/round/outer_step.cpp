@@ -12,7 +12,7 @@ void outer_step(const outer_scalars& scalars, std::span<const float> mean,
     const float momentum = scalars.momentum;
     for (std::size_t i = 0; i < mean.size(); ++i) {
         const float kept = momentum * velocity[i];
-        const float v = numerics::flush(kept + mean[i]);
+        const float v = numerics::flush_subnormal(kept + mean[i]);
         const float ahead = momentum * v;
         const float direction = mean[i] + ahead;
         const float change = rate * direction;

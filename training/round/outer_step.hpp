@@ -16,7 +16,7 @@ struct outer_scalars {
 };
 
 /// For each element, every operation rounded to float32, none fused:
-///   v = flush(momentum * velocity + mean)
+///   v = flush_subnormal(momentum * velocity + mean)
 ///   p = flush(parameter - rate * (mean + momentum * v))
 /// parameters, velocity: (n), updated; mean: (n), no -0 and no subnormal.
 void outer_step(const outer_scalars& scalars, std::span<const float> mean,

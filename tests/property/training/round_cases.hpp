@@ -26,7 +26,7 @@ inline recipe random_recipe() {
     r.train.lanes = *rc::gen::inRange<std::uint64_t>(1, 9);
     r.train.rounds = r.train.inner_steps = r.train.batch = r.train.micro_batch = 1;
     r.train.window = *rc::gen::inRange(recipe_limits::window_min, recipe_limits::window_max + 1);
-    r.train.outer.lr = *rc::gen::element(0.7, 1.0, 1e-30, 1000.0, 0.3);
+    r.train.outer.lr = *rc::gen::element(0.7, 1.0, 1e-15, 1000.0, 0.3);
     r.train.outer.momentum = *rc::gen::element(0.0, 0.9, 0.999);
     RC_ASSERT(check_recipe(r).has_value());
     return r;

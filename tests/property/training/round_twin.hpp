@@ -58,6 +58,9 @@ inline float mean_of(__int128 sum, std::uint64_t lanes, int window) {
 }
 
 inline float flush(float x) {
+    return std::abs(x) < 0x1p-48F ? 0.0F : x;
+}
+inline float flush_subnormal(float x) {
     return std::abs(x) < 0x1p-126F ? 0.0F : x;
 }
 
@@ -65,7 +68,7 @@ inline float flush(float x) {
 inline void outer_step(float mu, float eta, float mean, float& parameter, float& velocity) {
     volatile float kept = mu * velocity;
     volatile float v = kept + mean;
-    velocity = flush(v);
+    velocity = flush_subnormal(v);
     volatile float ahead = mu * velocity;
     volatile float direction = mean + ahead;
     volatile float change = eta * direction;

@@ -86,13 +86,13 @@ BOOST_AUTO_TEST_CASE(weights_to_start_from_become_the_first_state) {
     const auto set = [&](std::size_t index, float value) {
         std::memcpy(weights.data() + index * sizeof value, &value, sizeof value);
     };
-    set(0, 0x1p-127F);
+    set(0, 0x1.fffffep-49F);
     set(1, -0.0F);
-    set(2, -0x1p-126F);
+    set(2, -0x1p-48F);
     begin(weights).value()->initial_state(same.span());
     BOOST_TEST(!std::signbit(same.parameters[1]));
     BOOST_TEST(same.parameters[0] == 0.0F);
-    BOOST_TEST(same.parameters[2] == -0x1p-126F);
+    BOOST_TEST(same.parameters[2] == -0x1p-48F);
 
     const auto& last = drawn->layout().tensors.back();
     set(weights.size() / sizeof(float) - 1, std::numeric_limits<float>::infinity());

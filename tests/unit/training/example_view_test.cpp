@@ -52,22 +52,24 @@ BOOST_AUTO_TEST_CASE(bytes_are_shifted_and_scaled) {
     BOOST_TEST(first_values(parts) == (std::vector<float>{7, 63.5F, -255 * 0x1p-8F}));
 }
 
-BOOST_AUTO_TEST_CASE(what_is_smaller_than_a_normal_number_counts_as_zero) {
+BOOST_AUTO_TEST_CASE(what_is_smaller_than_an_operand_may_be_counts_as_zero) {
     const float tiny = 0x1p-127F;
-    const float least = 0x1p-126F;
+    const float normal = 0x1p-126F;
+    const float least = 0x1p-48F;
     struct row {
         float value, shift, factor, seen;
     };
     const row rows[] = {
-        {least, 0, 1, least},            // the smallest that counts
-        {tiny, 0, 0x1p100F, 0},          // a value
-        {1, tiny, 1, 1},                 // a shift
-        {1, 0, tiny, 0},                 // a factor
-        {0x1.8p-126F, least, 1, 0},      // a difference
-        {0x1p-70F, 0, 0x1p-70F, 0},      // a product far below,
-        {0x1p-63F, 0, 0x1p-63F, least},  // at the border,
+        {least, 0, 1, least},                // the smallest that counts
+        {tiny, 0, 0x1p100F, 0},              // a value
+        {1, tiny, 1, 1},                     // a shift
+        {1, 0, tiny, 0},                     // a factor
+        {normal, 0, 0x1p78F, least},         // a value of a small unit counts
+        {0x1.8p-126F, normal, 0x1p100F, 0},  // a difference
+        {0x1p-70F, 0, 0x1p-70F, 0},          // a product far below,
+        {0x1p-24F, 0, 0x1p-24F, least},      // at the border,
         // and one that is below it until it is rounded.
-        {0x1.fffffep-1F, 0, 0x1.000000p-126F, 0},
+        {0x1.fffffcp-1F, 0, 0x1.000002p-48F, 0},
         {-0.0F, 0, 1, 0},
         {3, 3, -1, 0},
         {5, 7, 0.1F, -2 * 0.1F},

@@ -136,8 +136,8 @@ BOOST_AUTO_TEST_CASE(values_are_flushed_and_those_not_finite_refused) {
     };
     BOOST_TEST(last("F32", 0x807fffff) == 0U);
     BOOST_TEST(last("F32", 0x80000000) == 0U);
-    BOOST_TEST(last("BF16", 0x007f) == 0U);
-    BOOST_TEST(last("BF16", 0x0080) == 0x00800000U);
+    BOOST_TEST(last("BF16", 0x277f) == 0U);
+    BOOST_TEST(last("BF16", 0x2780) == 0x27800000U);  // 2^-48
     BOOST_TEST(last("F16", 0x8000) == 0U);
     BOOST_TEST(last("F16", 0x0001) == 0x33800000U);  // 2^-24
 }

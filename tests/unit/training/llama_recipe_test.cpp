@@ -77,7 +77,7 @@ BOOST_AUTO_TEST_CASE(fields_and_relations_out_of_bounds_are_refused_by_key) {
          [](model_config& m) { m.rope_theta = 0.5; }},
         {"model.rope_theta: found inf",
          [](model_config& m) { m.rope_theta = std::numeric_limits<double>::infinity(); }},
-        {"model.norm_epsilon: found 0, allowed: a real from 1e-30 to 1",
+        {"model.norm_epsilon: found 0, allowed: a real from 1e-15 to 1",
          [](model_config& m) { m.norm_epsilon = 0; }},
         {"model.norm_epsilon: found nan",
          [](model_config& m) { m.norm_epsilon = std::numeric_limits<double>::quiet_NaN(); }},
