@@ -16,20 +16,9 @@ namespace tequio::node {
 namespace {
 
 /// Keys of INTERFACE.md that later versions will have.
-constexpr std::array lacking{"network.lan_discovery",
-                             "network.port_mapping",
-                             "network.relay",
-                             "network.download_limit",
-                             "network.monthly_traffic",
-                             "limits.in_use.threads",
-                             "limits.in_use.memory",
-                             "idle.after",
-                             "schedule",
-                             "power.on_battery",
-                             "power.max_temperature",
-                             "accept.prefer",
-                             "api.address",
-                             "api.token_file"};
+constexpr std::array lacking{
+    "network.lan_discovery",   "network.port_mapping", "network.relay", "network.download_limit",
+    "network.monthly_traffic", "accept.prefer",        "api.address",   "api.token_file"};
 
 /// Reads keys one by one; what nobody read in the end is unknown.
 class reader {
@@ -109,6 +98,28 @@ public:
             return "";
         });
     }
+    void truth(const std::string& name, bool& out) {
+        key(name, [&](const toml::node& node) -> std::string {
+            const auto value = node.value_exact<bool>();
+            if (!value) return "true or false";
+            out = *value;
+            return "";
+        });
+    }
+    void span(const std::string& name, base::duration& out, base::duration low,
+              base::duration high) {
+        key(name, [&](const toml::node& node) -> std::string {
+            const auto value = node.value_exact<std::string>();
+            const auto parsed =
+                value ? base::parse_duration(*value) : base::fail(errc::bad_config, "");
+            if (!parsed || *parsed < low || *parsed > high) {
+                return "a time like 90s, 2min or 3h, from " + base::human_duration(low) + " to " +
+                       base::human_duration(high);
+            }
+            out = *parsed;
+            return "";
+        });
+    }
     void unknown_keys() { walk(root_, ""); }
     const std::vector<std::pair<std::uint32_t, std::string>>& faults() const { return faults_; }
     void fault(std::uint32_t line, const std::string& name, const std::string& what) {
@@ -154,36 +165,109 @@ private:
     std::vector<std::pair<std::uint32_t, std::string>> faults_;
 };
 
-void read_limits(reader& in, node_config& config) {
-    in.key("limits.idle.threads", [&](const toml::node& node) -> std::string {
-        if (const auto share = in.percent(node); share && *share > 0) {
-            config.threads = {*share, {}};
-        } else if (const auto n = node.value_exact<std::int64_t>(); n && *n >= 1 && *n <= 1024) {
-            config.threads = {0, static_cast<std::uint64_t>(*n)};
+/// Threads as a share or a number from `least`, which is 0 or 1.
+void read_threads(reader& in, const std::string& name, std::uint64_t least, limit& out) {
+    in.key(name, [&](const toml::node& node) -> std::string {
+        const auto share = in.percent(node);
+        const auto count = node.value_exact<std::int64_t>();
+        if (share && (*share > 0 || least == 0)) {
+            out = {*share, {}};
+        } else if (count && *count >= static_cast<std::int64_t>(least) && *count <= 1024) {
+            out = {0, static_cast<std::uint64_t>(*count)};
         } else {
-            return "a share like \"50 %\" above 0 and up to 100 %, or a number of threads from 1 "
-                   "to 1024";
+            return std::string("a share like \"50 %\"") + (least == 0 ? "" : " above 0 and") +
+                   " up to 100 %, or a number of threads from " + std::to_string(least) +
+                   " to 1024";
         }
         return "";
     });
-    in.key("limits.idle.memory", [&](const toml::node& node) -> std::string {
-        if (const auto share = in.percent(node); share && *share > 0) {
-            config.memory = {*share, {}};
+}
+
+/// Memory as a share (0 only where `zero`) or an amount.
+void read_memory(reader& in, const std::string& name, bool zero, limit& out) {
+    in.key(name, [&](const toml::node& node) -> std::string {
+        if (const auto share = in.percent(node); share && (*share > 0 || zero)) {
+            out = {*share, {}};
             return "";
         }
         const auto value = node.value_exact<std::string>();
         const auto size = value ? base::parse_size(*value) : base::fail(errc::bad_config, "");
         if (!size || *size < std::uint64_t{64} << 20) {
-            return "a share like \"50 %\" above 0, or a size of at least 64MiB";
+            return std::string("a share like \"50 %\"") + (zero ? "" : " above 0") +
+                   ", or a size of at least 64MiB";
         }
-        config.memory = {0, *size};
+        out = {0, *size};
         return "";
     });
+}
+
+void read_limits(reader& in, node_config& config) {
+    read_threads(in, "limits.idle.threads", 1, config.threads);
+    read_memory(in, "limits.idle.memory", false, config.memory);
+    read_threads(in, "limits.in_use.threads", 0, config.in_use_threads);
+    read_memory(in, "limits.in_use.memory", true, config.in_use_memory);
     in.size("limits.disk", config.disk_bytes, std::uint64_t{64} << 20);
     in.key("limits.keep_free", [&](const toml::node& node) -> std::string {
         const auto share = in.percent(node);
         if (!share || *share > 0.95) return "a share from \"0 %\" to \"95 %\"";
         config.disk_keep_free = *share;
+        return "";
+    });
+}
+
+void read_idle(reader& in, node_config& config) {
+    in.span("idle.after", config.idle_after, std::chrono::seconds(1), std::chrono::hours(24));
+    in.strings("idle.programs", config.idle_programs);
+    in.key("idle.programs", [&](const toml::node&) -> std::string {
+        const auto fits = [](const std::string& name) {
+            return !name.empty() && name.size() <= 64 && name.find('/') == std::string::npos;
+        };
+        const auto& list = config.idle_programs;
+        if (list.size() <= 64 && std::all_of(list.begin(), list.end(), fits)) return "";
+        return "at most 64 names of programs without their folders, like [\"steam\", \"mpv\"]";
+    });
+}
+
+void read_schedule(reader& in, node_config& config) {
+    in.key("schedule", [&](const toml::node& node) -> std::string {
+        schedule hours;
+        std::string refused;
+        const auto add = [&](const toml::node& item) {
+            const auto text = item.value_exact<std::string>();
+            if (!text) {
+                refused = "a text like \"22:00-07:00\", or a list of them";
+            } else if (*text == "always") {
+                hours = {};
+            } else if (const auto added = hours.add(*text); !added) {
+                refused =
+                    (node.is_array() ? "in \"" + *text + "\": " : "") + added.error().message();
+            }
+            return refused.empty();
+        };
+        const auto* list = node.as_array();
+        if (!list) {
+            add(node);
+        } else {
+            for (const auto& item : *list) {
+                if (!add(item)) break;
+            }
+        }
+        if (refused.empty()) config.hours = std::move(hours);
+        return refused;
+    });
+}
+
+void read_power(reader& in, node_config& config) {
+    in.truth("power.on_battery", config.work_on_battery);
+    in.key("power.max_temperature", [&](const toml::node& node) -> std::string {
+        const auto value = node.value_exact<std::string>();
+        const auto celsius = value && value->ends_with('C')
+                                 ? base::parse_real(value->substr(0, value->size() - 1))
+                                 : std::nullopt;
+        if (!celsius || *celsius < 40 || *celsius > 110) {
+            return "a temperature from \"40C\" to \"110C\"";
+        }
+        config.celsius_max = *celsius;
         return "";
     });
 }
@@ -218,6 +302,19 @@ void read_network(reader& in, node_config& config) {
         config.upload_limit_bits = *rate;
         return "";
     });
+    in.key("network.metered", [&](const toml::node& node) -> std::string {
+        const auto value = node.value_exact<std::string>();
+        if (value == "unlimited") {
+            config.metered_bits.reset();
+            return "";
+        }
+        const auto rate = value ? base::parse_rate(*value) : base::fail(errc::bad_config, "");
+        if (!rate || *rate < 64'000) {
+            return "a rate of at least 64kbit/s, or \"unlimited\" to ignore that it is metered";
+        }
+        config.metered_bits = *rate;
+        return "";
+    });
 }
 
 std::string shown(const limit& l, bool bytes) {
@@ -247,15 +344,24 @@ std::vector<std::pair<std::string, std::string>> config_values(const node_config
             {"accept.licenses", joined(c.accept.licenses)},
             {"accept.max_parameters", std::to_string(c.accept.max_parameters)},
             {"accept.submitters", joined(submitters)},
+            {"idle.after", base::human_duration(c.idle_after)},
+            {"idle.programs", c.idle_programs.empty() ? "none" : joined(c.idle_programs)},
             {"limits.disk", base::human_size(c.disk_bytes)},
             {"limits.idle.memory", shown(c.memory, true)},
             {"limits.idle.threads", shown(c.threads, false)},
+            {"limits.in_use.memory", shown(c.in_use_memory, true)},
+            {"limits.in_use.threads", shown(c.in_use_threads, false)},
             {"limits.keep_free", base::shortest(c.disk_keep_free * 100) + " %"},
             {"log.format", c.log_format},
             {"log.level", c.log_level},
             {"network.listen", c.listen.value_or("loopback, a free port")},
+            {"network.metered",
+             c.metered_bits ? std::to_string(*c.metered_bits) + "bit/s" : "unlimited"},
             {"network.peers", c.peers.empty() ? "none" : joined(c.peers)},
-            {"network.upload_limit", std::to_string(c.upload_limit_bits) + "bit/s"}};
+            {"network.upload_limit", std::to_string(c.upload_limit_bits) + "bit/s"},
+            {"power.max_temperature", base::shortest(c.celsius_max) + "C"},
+            {"power.on_battery", c.work_on_battery ? "true" : "false"},
+            {"schedule", c.hours.text()}};
 }
 
 base::result<node_config> parse_node_config(std::string_view text, std::string_view file_name) {
@@ -270,6 +376,9 @@ base::result<node_config> parse_node_config(std::string_view text, std::string_v
     reader in(parsed.table(), file_name, config);
     read_network(in, config);
     read_limits(in, config);
+    read_idle(in, config);
+    read_schedule(in, config);
+    read_power(in, config);
     read_accept(in, config);
     in.text("log.level", config.log_level, {"error", "warn", "info", "debug"});
     in.text("log.format", config.log_format, {"text", "json"});

@@ -11,6 +11,8 @@
 #include <vector>
 
 #include "base/result.hpp"
+#include "base/time.hpp"
+#include "node/core/schedule.hpp"
 #include "training/task.hpp"
 
 namespace tequio::node {
@@ -28,8 +30,19 @@ struct node_config {
     std::optional<std::string> listen;  ///< absent: loopback, a free port
     std::vector<std::string> peers;     ///< host:port
     std::uint64_t upload_limit_bits = 8'000'000;
-    limit threads{1.0, {}};
-    limit memory{0.5, {}};
+    /// Upload on a metered connection, bits a second; absent: as on any other.
+    std::optional<std::uint64_t> metered_bits = 64'000;
+    limit threads{1.0, {}};        ///< `limits.idle.threads`
+    limit memory{0.5, {}};         ///< `limits.idle.memory`
+    limit in_use_threads{0, {}};   ///< `limits.in_use.threads`; 0: nothing is computed
+    limit in_use_memory{0.1, {}};  ///< `limits.in_use.memory`
+    /// The machine counts as in use this long after input; 1 s at least.
+    base::duration idle_after = std::chrono::minutes(2);
+    /// Names of programs (as `ps -o comm` shows them) while which the machine counts as in use.
+    std::vector<std::string> idle_programs;
+    schedule hours;                ///< `schedule`
+    bool work_on_battery = false;  ///< `power.on_battery`
+    double celsius_max = 85;       ///< `power.max_temperature`
     std::uint64_t disk_bytes = std::uint64_t{10} << 30;
     double disk_keep_free = 0.15;  ///< share of the file system that stays free
     training::task_policy accept;

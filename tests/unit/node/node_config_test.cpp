@@ -74,8 +74,8 @@ BOOST_AUTO_TEST_CASE(faults_name_line_key_found_and_allowed) {
 
 BOOST_AUTO_TEST_CASE(keys_of_later_versions_are_refused_by_name) {
     for (const std::string text :
-         {"[idle]\nafter = \"2min\"\n", "[limits]\nin_use = { threads = 1 }\n",
-          "[power]\non_battery = true\n", "schedule = \"22:00-07:00\"\n"}) {
+         {"[network]\nrelay = true\n", "[network]\ndownload_limit = \"8Mbit/s\"\n",
+          "[network]\nmonthly_traffic = \"200GiB\"\n", "[api]\naddress = \"127.0.0.1:1\"\n"}) {
         BOOST_TEST(message_of(text).find("is not in this version") != std::string::npos, text);
     }
 }
