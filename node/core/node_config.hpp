@@ -34,7 +34,7 @@ struct node_config {
     std::optional<std::uint64_t> metered_bits = 64'000;
     limit threads{1.0, {}};        ///< `limits.idle.threads`
     limit memory{0.5, {}};         ///< `limits.idle.memory`
-    limit in_use_threads{0, {}};   ///< `limits.in_use.threads`; 0: nothing is computed
+    limit in_use_threads{0, 0};    ///< `limits.in_use.threads`; 0: nothing is computed
     limit in_use_memory{0.1, {}};  ///< `limits.in_use.memory`
     /// The machine counts as in use this long after input; 1 s at least.
     base::duration idle_after = std::chrono::minutes(2);

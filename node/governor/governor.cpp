@@ -52,11 +52,15 @@ private:
     duration kept_{};
 };
 
+/// Seen of a reason that says nothing about whether somebody needs the machine: when it ends, the
+/// quiet before counts.
+constexpr time_point no_use = time_point::min();
+
 /// A reason that holds at this reading.
 struct holding {
     reason_code code;
     unsigned cap = no_cap;  ///< threads it leaves
-    time_point seen;        ///< when the signal behind it was last there
+    time_point seen;        ///< when the signal behind it was last there, or `no_use`
     std::string text;
     std::optional<base::unix_time> until;
 };
@@ -137,7 +141,9 @@ struct governor::state {
 
     allowance now_allowed;
     unsigned grown = 0;  ///< steps of growth since `disturbed`
-    std::optional<time_point> disturbed, shrunk;
+    /// The latest sight of something that left no more threads than there were; the latest of
+    /// others' use among them; the latest shrink.
+    std::optional<time_point> disturbed, contended, shrunk;
     std::vector<governor_change> changes;
 
     // Of this reading, strongest first.
@@ -248,12 +254,12 @@ void governor::state::follow_heat() {
 void governor::state::find_commands() {
     if (wished.paused && !(wished.paused_until && *wished.paused_until <= at.wall)) {
         found.push_back(
-            {reason_code::paused_by_owner, 0, at.now, "paused by its owner", wished.paused_until});
+            {reason_code::paused_by_owner, 0, no_use, "paused by its owner", wished.paused_until});
     }
     if (wished.draining) {
         found.push_back({reason_code::draining,
                          no_cap,
-                         at.now,
+                         no_use,
                          "draining: finishes the lane in hand and takes no more",
                          {}});
     }
@@ -266,14 +272,14 @@ void governor::state::find_machine_reasons() {
         if (const auto m = config.hours.minutes_to_change(at.weekday, at.local_minutes)) {
             until = base::unix_time{at.wall.seconds - at.wall.seconds % 60 + *m * 60};
         }
-        found.push_back({reason_code::schedule, 0, at.now,
+        found.push_back({reason_code::schedule, 0, no_use,
                          "outside the hours of its schedule (" + config.hours.text() + ")", until});
     }
     if (!config.work_on_battery) add_held(reason_code::on_battery, battery, tuning.hold, 0);
     if (heat_cap && *heat_cap < idle_threads()) {
         found.push_back({reason_code::temperature,
                          *heat_cap,
-                         heat_changed,
+                         no_use,
                          whole(*signals.celsius) +
                              " C at the processor (power.max_temperature is " +
                              base::shortest(config.celsius_max) + "C)",
@@ -364,7 +370,9 @@ void governor::state::set_threads() {
         shrunk = at.now;
     }
     for (const auto& h : found) {
-        if (h.cap > threads || (disturbed && h.seen <= *disturbed)) continue;
+        if (h.cap > threads) continue;
+        if (h.code == reason_code::cpu_busy) contended = h.seen;
+        if (h.seen == no_use || (disturbed && h.seen <= *disturbed)) continue;
         disturbed = h.seen;
         grown = 0;
     }
@@ -375,7 +383,7 @@ void governor::state::set_threads() {
         return;
     }
     const auto quiet = at.now - *disturbed;
-    if (cpu.seen && *cpu.seen == *disturbed && quiet < tuning.hold) return;
+    if (contended && at.now - *contended < tuning.hold) return;
     const auto beyond = std::max(duration::zero(), quiet - tuning.hold);
     const auto steps = 1 + static_cast<std::uint64_t>(beyond / tuning.grow_every);
     if (steps <= grown) return;
@@ -477,7 +485,8 @@ void governor::set_protection(bool holds) {
 base::time_point governor::next_deadline() const {
     const auto& s = *state_;
     if (!s.read) return s.at.now;
-    return s.at.now + (s.now_allowed.threads > 0 ? s.tuning.reading : s.tuning.reading_released);
+    if (s.now_allowed.threads == 0) return s.at.now + s.tuning.reading_released;
+    return s.at.now + s.tuning.reading * (s.signals.processors_watched > 16 ? 2 : 1);
 }
 
 const allowance& governor::current() const {

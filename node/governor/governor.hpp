@@ -110,7 +110,8 @@ struct owner_wish {
 
 /// The thresholds and times of the policy; the owner's limits are in `node_config`.
 struct governor_tuning {
-    base::duration reading = std::chrono::milliseconds(100);  ///< while threads may compute
+    /// While threads may compute; twice this from 16 processors on, where /proc/stat is long.
+    base::duration reading = std::chrono::milliseconds(50);
     base::duration reading_released = std::chrono::seconds(1);
     /// A reason that can come and go quickly holds this long after it was last seen ("volunteer"
     /// 3.3: after pure contention 3 s).

@@ -21,6 +21,51 @@ BOOST_AUTO_TEST_CASE(empty_file_gives_the_defaults) {
     BOOST_TEST(config.upload_limit_bits == 8'000'000u);
     BOOST_TEST(!config.listen.has_value());
     BOOST_TEST(config.origin.at("limits.disk") == "default");
+    BOOST_TEST((config.in_use_threads == limit{0, 0}));
+    BOOST_TEST((config.in_use_memory == limit{0.1, {}}));
+    BOOST_TEST((config.idle_after == std::chrono::minutes(2)));
+    BOOST_TEST(config.idle_programs.empty());
+    BOOST_TEST(config.hours.text() == "always");
+    BOOST_TEST(!config.work_on_battery);
+    BOOST_TEST(config.celsius_max == 85);
+    BOOST_TEST(config.metered_bits.value() == 64'000u);
+}
+
+BOOST_AUTO_TEST_CASE(keys_of_the_governor_are_read) {
+    const auto config = parse_node_config(
+                            "schedule = [\"mon-fri 18:00-08:00\", \"sat,sun\"]\n"
+                            "[limits]\nin_use = { threads = \"25 %\", memory = \"128MiB\" }\n"
+                            "[idle]\nafter = \"90s\"\nprograms = [\"steam\", \"mpv\"]\n"
+                            "[power]\non_battery = true\nmax_temperature = \"72.5C\"\n"
+                            "[network]\nmetered = \"unlimited\"\n",
+                            "config.toml")
+                            .value();
+    BOOST_TEST((config.in_use_threads == limit{0.25, {}}));
+    BOOST_TEST((config.in_use_memory == limit{0, std::uint64_t{128} << 20}));
+    BOOST_TEST((config.idle_after == std::chrono::seconds(90)));
+    BOOST_TEST(config.idle_programs.size() == 2u);
+    BOOST_TEST(config.hours.text() == "mon-fri 18:00-08:00, sat,sun");
+    BOOST_TEST(!config.hours.open(2, 12 * 60));
+    BOOST_TEST(config.work_on_battery);
+    BOOST_TEST(config.celsius_max == 72.5);
+    BOOST_TEST(!config.metered_bits.has_value());
+    BOOST_TEST(config.origin.at("schedule") == "config.toml:1");
+    BOOST_TEST(config.origin.at("power.on_battery") == "config.toml:8");
+    const auto one = parse_node_config("schedule = \"22:00-07:00\"\n", "c").value();
+    BOOST_TEST(one.hours.text() == "22:00-07:00");
+    BOOST_TEST(parse_node_config("schedule = \"always\"\n", "c").value().hours.open(0, 0));
+    BOOST_TEST(
+        parse_node_config("[network]\nmetered = \"1Mbit/s\"\n", "c").value().metered_bits.value() ==
+        1'000'000u);
+}
+
+BOOST_AUTO_TEST_CASE(every_key_that_is_shown_has_an_origin) {
+    const auto config = parse_node_config("", "config.toml").value();
+    for (const auto& [key, value] : config_values(config)) {
+        BOOST_TEST(config.origin.contains(key), key);
+        BOOST_TEST(!value.empty(), key);
+    }
+    BOOST_TEST(config_values(config).size() == config.origin.size());
 }
 
 BOOST_AUTO_TEST_CASE(values_are_read_with_their_place) {
@@ -60,6 +105,28 @@ BOOST_AUTO_TEST_CASE(faults_name_line_key_found_and_allowed) {
         {"[network]\nupload_limit = \"banana\"\n", "network.upload_limit", "banana", "8Mbit/s"},
         {"[network]\npeers = \"one\"\n", "network.peers", "\"one\"", "a list of texts"},
         {"[accept]\nsubmitters = [\"xyz\"]\n", "accept.submitters", "a list", "64 hexadecimal"},
+        {"[limits]\nin_use.threads = -1\n", "config.toml:2 limits.in_use.threads", "-1",
+         "0 to 1024"},
+        {"[limits]\nin_use.threads = \"101 %\"\n", "config.toml:2 limits.in_use.threads", "101 %",
+         "100 %"},
+        {"[limits]\nin_use.memory = \"1MiB\"\n", "limits.in_use.memory", "1MiB", "64MiB"},
+        {"[limits]\nidle.memory = \"0 %\"\n", "limits.idle.memory", "0 %", "above 0"},
+        {"[limits]\nidle.threads = 0\n", "limits.idle.threads", "found 0", "1 to 1024"},
+        {"[idle]\nafter = \"0s\"\n", "config.toml:2 idle.after", "0s", "1 s to 24 h"},
+        {"[idle]\nafter = 120\n", "config.toml:2 idle.after", "120", "2min"},
+        {"[idle]\nprograms = \"steam\"\n", "config.toml:2 idle.programs", "steam", "a list"},
+        {"[idle]\nprograms = [\"a/b\"]\n", "config.toml:2 idle.programs", "a list", "folders"},
+        {"schedule = \"25:00\"\n", "config.toml:1 schedule", "25:00", "00:00 to 24:00"},
+        {"\nschedule = [\"22:00-07:00\", \"9-5\"]\n", "config.toml:2 schedule", "in \"9-5\"",
+         "22:00-07:00"},
+        {"schedule = 22\n", "config.toml:1 schedule", "found 22", "a list of them"},
+        {"[power]\non_battery = \"yes\"\n", "config.toml:2 power.on_battery", "yes",
+         "true or false"},
+        {"[power]\nmax_temperature = \"85F\"\n", "config.toml:2 power.max_temperature", "85F",
+         "40C"},
+        {"[power]\nmax_temperature = \"30C\"\n", "power.max_temperature", "30C", "110C"},
+        {"[network]\nmetered = \"1kbit/s\"\n", "config.toml:2 network.metered", "1kbit/s",
+         "unlimited"},
         {"[log]\nlevel = \"loud\"\n", "config.toml:2 log.level", "loud", "\"info\""},
     };
     for (const auto& f : faults) {
