@@ -1,0 +1,47 @@
+#include "node/governor/probes/process_scan.hpp"
+
+#include <algorithm>
+
+#include "base/text.hpp"
+#include "node/governor/probes/kept_file.hpp"
+
+namespace tequio::node {
+namespace {
+
+constexpr std::size_t name_max = 15;       // TASK_COMM_LEN less the zero
+constexpr std::size_t known_max = 100000;  // processes looked at; beyond, the rest is not seen
+
+}  // namespace
+
+process_scan::process_scan(std::filesystem::path root, std::vector<std::string> programs)
+    : folder_(std::move(root) / "proc"), programs_(std::move(programs)) {}
+
+void process_scan::refresh() {
+    ++scan_;
+    std::error_code ec;
+    for (std::filesystem::directory_iterator it(folder_, ec), end; !ec && it != end;
+         it.increment(ec)) {
+        const auto name = it->path().filename().string();
+        const auto pid = base::parse_u64(name);
+        if (!pid || *pid == 0 || *pid > 1u << 30 || known_.size() >= known_max) continue;
+        auto& p = known_[static_cast<int>(*pid)];
+        // A new process still has its parent's name for a moment, so it is read twice.
+        if (p.scans < 2 || (*pid + scan_) % 10 == 0) p.name = read_small_file(it->path() / "comm");
+        p.scans = std::min(p.scans + 1, 2u);
+        p.latest = scan_;
+    }
+    std::erase_if(known_, [&](const auto& item) { return item.second.latest != scan_; });
+
+    ours_.clear();
+    std::size_t first = programs_.size();
+    for (const auto& [pid, p] : known_) {
+        if (p.name == "tequio" || p.name == "tequio-worker") ours_.push_back(pid);
+        for (std::size_t i = 0; i < first; ++i) {
+            if (std::string_view(programs_[i]).substr(0, name_max) == p.name) first = i;
+        }
+    }
+    listed_.reset();
+    if (first < programs_.size()) listed_ = programs_[first];
+}
+
+}  // namespace tequio::node
