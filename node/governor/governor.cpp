@@ -140,7 +140,8 @@ struct governor::state {
     time_point heat_changed;
 
     allowance now_allowed;
-    unsigned grown = 0;  ///< steps of growth since `disturbed`
+    unsigned wanted = 0;  ///< threads that the reasons leave; growth goes there
+    unsigned grown = 0;   ///< steps of growth since `disturbed`
     /// The latest sight of something that left no more threads than there were; the latest of
     /// others' use among them; the latest shrink.
     std::optional<time_point> disturbed, contended, shrunk;
@@ -362,7 +363,7 @@ void governor::state::find_reasons() {
 
 void governor::state::set_threads() {
     const unsigned limit = idle_threads();
-    unsigned wanted = limit;
+    wanted = limit;
     for (const auto& h : found) wanted = std::min(wanted, h.cap);
     unsigned& threads = now_allowed.threads;
     if (wanted < threads) {
@@ -420,7 +421,8 @@ void governor::state::publish() {
     const unsigned limit = idle_threads();
     if (first.code != reason_code::paused_by_owner || a.threads != 0) {
         a.reason += "; " + std::to_string(a.threads) + " of " + std::to_string(limit) +
-                    (limit == 1 ? " thread" : " threads");
+                    (limit == 1 ? " thread" : " threads") +
+                    (a.threads < wanted ? ", more when it stays quiet" : "");
     }
 }
 

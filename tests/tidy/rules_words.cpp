@@ -21,6 +21,9 @@ bool is_code(const source_text& file) {
 
 bool is_pure(const source_text& file) {
     if (!libraries().contains(top_folder(file.path))) return false;
+    // The governor is a core whose probes, which read the machine, lie in a folder below it.
+    const bool probes = is_under(file.path, "node/governor/probes");
+    if (is_under(file.path, "node/governor") && !probes) return true;
     return std::ranges::any_of(std::array{"core", "wire", "crew", "round", "numerics"},
                                [&](const char* folder) { return is_under(file.path, folder); });
 }

@@ -121,11 +121,13 @@ BOOST_AUTO_TEST_CASE(pure_folders_touch_nothing) {
     for (const auto* header :
          {"boost/asio/io_context.hpp", "sqlite3.h", "thread", "mutex", "fstream", "random"}) {
         const auto text = "#include <" + std::string(header) + ">\n";
-        for (const auto* path : {"ledger/core/a.cpp", "p2p/wire/a.cpp", "training/crew/a.hpp",
-                                 "training/round/a.cpp", "training/numerics/a.cpp"}) {
+        for (const auto* path :
+             {"ledger/core/a.cpp", "p2p/wire/a.cpp", "training/crew/a.hpp", "training/round/a.cpp",
+              "training/numerics/a.cpp", "node/governor/a.cpp"}) {
             BOOST_TEST(found(check_pure_folders, path, text) == "1 pure", path << header);
         }
         BOOST_TEST(found(check_pure_folders, "ledger/io/a.cpp", text).empty());
+        BOOST_TEST(found(check_pure_folders, "node/governor/probes/a.cpp", text).empty());
     }
     BOOST_TEST(found(check_pure_folders, "ledger/core/a.cpp", "#include <vector>\n").empty());
 }

@@ -11,6 +11,15 @@ namespace {
 constexpr std::size_t name_max = 15;       // TASK_COMM_LEN less the zero
 constexpr std::size_t known_max = 100000;  // processes looked at; beyond, the rest is not seen
 
+/// A worker, or a daemon: what else the program does, like a benchmark, is its owner's own work.
+bool is_ours(const std::filesystem::path& folder, const std::string& name) {
+    if (name == "tequio-worker") return true;
+    if (name != "tequio") return false;
+    const auto command = read_small_file(folder / "cmdline");
+    const auto words = base::split(command, '\0');
+    return std::find(words.begin(), words.end(), "node") != words.end();
+}
+
 }  // namespace
 
 process_scan::process_scan(std::filesystem::path root, std::vector<std::string> programs)
@@ -26,7 +35,10 @@ void process_scan::refresh() {
         if (!pid || *pid == 0 || *pid > 1u << 30 || known_.size() >= known_max) continue;
         auto& p = known_[static_cast<int>(*pid)];
         // A new process still has its parent's name for a moment, so it is read twice.
-        if (p.scans < 2 || (*pid + scan_) % 10 == 0) p.name = read_small_file(it->path() / "comm");
+        if (p.scans < 2 || (*pid + scan_) % 10 == 0) {
+            p.name = read_small_file(it->path() / "comm");
+            p.ours = is_ours(it->path(), p.name);
+        }
         p.scans = std::min(p.scans + 1, 2u);
         p.latest = scan_;
     }
@@ -35,7 +47,7 @@ void process_scan::refresh() {
     ours_.clear();
     std::size_t first = programs_.size();
     for (const auto& [pid, p] : known_) {
-        if (p.name == "tequio" || p.name == "tequio-worker") ours_.push_back(pid);
+        if (p.ours) ours_.push_back(pid);
         for (std::size_t i = 0; i < first; ++i) {
             if (std::string_view(programs_[i]).substr(0, name_max) == p.name) first = i;
         }

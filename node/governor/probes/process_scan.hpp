@@ -22,7 +22,7 @@ public:
 
     /// Looks again.
     void refresh();
-    /// Processes called "tequio" or "tequio-worker", ascending.
+    /// Daemons (`tequio node`) and workers ("tequio-worker") on this machine, ascending.
     const std::vector<int>& ours() const { return ours_; }
     /// The first of `programs` that runs.
     const std::optional<std::string>& listed() const { return listed_; }
@@ -30,6 +30,7 @@ public:
 private:
     struct process {
         std::string name;
+        bool ours = false;
         unsigned scans = 0;   ///< in which it was seen
         unsigned latest = 0;  ///< number of the scan that saw it last
     };

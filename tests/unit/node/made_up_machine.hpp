@@ -38,6 +38,7 @@ struct made_up_machine {
                  int nice) const {
         const auto folder = "proc/" + std::to_string(pid);
         put(folder + "/comm", name + "\n");
+        if (name == "tequio") put(folder + "/cmdline", std::string("tequio\0node\0-q", 14));
         put(folder + "/stat", std::to_string(pid) + " (" + name + ") S 1 1 1 0 -1 0 0 0 0 0 " +
                                   std::to_string(user) + " " + std::to_string(system) + " 0 0 20 " +
                                   std::to_string(nice) + " 1 0 100 0 0\n");
