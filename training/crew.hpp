@@ -104,10 +104,14 @@ struct blob_failed {
 };
 enum class crew_command {
     pause,   ///< stop the work in hand now, take none; go on answering
-    resume,  ///< undo pause and drain
+    resume,  ///< undo pause, suspend and drain
     drain,   ///< finish the work in hand, take no more
     leave,   ///< for good: say so to the others, then only answer
     cancel,  ///< the submitter's cancellation arrived (the shell verified it)
+    /// The machine is wanted by its owner: take no work, and say so to the others, so that the lane
+    /// in hand goes to one of them in time; but keep that lane parked. After `resume` it goes on
+    /// where it stood, unless others have settled it meanwhile (then `stop_work` comes at once).
+    suspend,
 };
 /// Time has passed; due by `next_deadline`.
 struct crew_tick {};

@@ -184,7 +184,7 @@ void storm(std::uint64_t seed) {
         for (int step = 0; step < 12; ++step) {
             world.run_for(rng.between(100ms, 4s));
             const auto node = static_cast<std::size_t>(rng.below(nodes));
-            switch (rng.below(7)) {
+            switch (rng.below(9)) {
                 case 0:
                 case 1:
                     world.crash(node);
@@ -211,12 +211,19 @@ void storm(std::uint64_t seed) {
                                       rng.chance(0.5) ? crew_command::pause : crew_command::drain);
                     }
                     break;
+                case 7:
+                    if (world.alive(node)) world.owner_comes(node);
+                    break;
+                case 8:
+                    world.owner_goes(node);
+                    break;
             }
         }
         world.network().heal();
         world.network().conditions = {};
         for (std::size_t i = 0; i < nodes; ++i) {
             if (!world.alive(i)) world.start(i);
+            world.owner_goes(i);
             world.command(i, crew_command::resume);
         }
         finish_as_alone(world, quick_alone(), 240s);

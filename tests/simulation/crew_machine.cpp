@@ -195,10 +195,31 @@ void crew_machine::begin_work(const work_item& item) {
     }
     const double jitter = 0.8 + 0.4 * static_cast<double>(rng_.below(1000)) / 1000;
     const auto nominal = std::chrono::duration<double>(trains ? m.lane : m.other);
-    const auto duration = std::chrono::duration_cast<base::duration>(nominal * m.slowness * jitter);
-    later(duration, [this, item, number = ++work_] {
-        if (number == work_) finish_work(item);
+    item_ = item;
+    left_ = std::chrono::duration_cast<base::duration>(nominal * m.slowness * jitter);
+    if (!parked_) run_timer();
+}
+
+void crew_machine::run_timer() {
+    timed_since_ = world_.time_.now();
+    later(left_, [this, number = ++work_] {
+        // A copy: what it reports may begin the next item.
+        if (number == work_) finish_work(work_item(item_));
     });
+}
+
+void crew_machine::park() {
+    if (parked_) return;
+    parked_ = true;
+    if (!working_) return;
+    ++work_;
+    left_ -= world_.time_.now() - timed_since_;
+}
+
+void crew_machine::unpark() {
+    if (!parked_) return;
+    parked_ = false;
+    if (working_) run_timer();
 }
 
 void crew_machine::finish_work(const work_item& item) {

@@ -21,6 +21,9 @@ public:
     void peer_down(std::size_t other) override;
     void feed(const training::crew_event& e);
     const training::crew& core() const { return crew_; }
+    /// The virtual worker's threads stand still, the item in hand is kept; and go on.
+    void park();
+    void unpark();
 
 private:
     struct transfer {
@@ -38,6 +41,7 @@ private:
     void arm_tick();
     void begin_work(const training::work_item& item);
     void finish_work(const training::work_item& item);
+    void run_timer();
     void store_then(std::string key, base::byte_vector value, std::function<void()> then);
     void start_fetch(const training::fetch_blob& f);
     void ask_piece(const base::blob_ref& ref);
@@ -60,6 +64,10 @@ private:
     std::optional<base::time_point> tick_at_;
     std::uint64_t work_ = 0;  ///< numbers the items begun
     bool working_ = false;
+    training::work_item item_;  ///< in hand
+    base::duration left_{};     ///< what it still takes, from `timed_since_` on
+    base::time_point timed_since_{};
+    bool parked_ = false;
     std::deque<base::digest> states_;  ///< what its worker holds, newest last
     std::map<base::blob_ref, transfer> transfers_;
 };

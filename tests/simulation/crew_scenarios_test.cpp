@@ -158,6 +158,81 @@ BOOST_AUTO_TEST_CASE(pause_stops_work_and_resume_takes_it_up) {
     BOOST_TEST(world.log(paused).lanes_run > lanes);
 }
 
+BOOST_AUTO_TEST_CASE(a_lone_node_goes_on_where_it_stood_after_any_pause) {
+    crew_world world(tiny(), {.nodes = 1, .seed = 30});
+    world.start_all();
+    base::rng rng = world.rng("owner");
+    for (int visit = 0; visit < 8; ++visit) {
+        world.run_for(rng.between(300ms, 3s));
+        world.owner_comes(0);
+        world.run_for(rng.between(200ms, 90s));
+        world.owner_goes(0);
+    }
+    finish_as_alone(world, tiny_alone(), 60s);
+    // No lane was lost, none was computed twice.
+    BOOST_TEST(world.log(0).lanes_run == 16u);
+}
+
+BOOST_AUTO_TEST_CASE(a_suspended_nodes_lane_goes_to_another_within_three_seconds) {
+    crew_world world(tiny(), {.nodes = 2, .seed = 31});
+    world.machine_of(1).lane = 1s;
+    world.start_all();
+    const auto doing = [&](std::size_t who) {
+        for (const auto& m : world.view(0).members) {
+            if (m.node == world.id_of(who)) return m.doing;
+        }
+        return std::string();
+    };
+    run_until(world, 60s,
+              [&] { return world.view(0).round == 1 && doing(0).starts_with("round 1 lane"); });
+    const auto lane = doing(0);
+    world.owner_comes(0);
+    const auto since = world.time().now();
+    // A second until the crew is told, one lane of the other's at most, and the message's way.
+    run_until(world, 10s, [&] { return doing(1) == lane; });
+    BOOST_TEST((world.time().now() - since < 3s),
+               "handed over after " << (world.time().now() - since) / 1ms << " ms");
+    BOOST_TEST(world.view(0).reason_code == "suspended");
+    run_until(world, 60s, [&] { return world.view(1).round >= 3; });
+    world.owner_goes(0);
+    finish_as_alone(world, tiny_alone(), 60s);
+}
+
+BOOST_AUTO_TEST_CASE(a_pause_under_a_second_is_nobodys_business) {
+    crew_world world(tiny(), {.nodes = 2, .seed = 32});
+    world.start_all();
+    for (int visit = 0; visit < 6; ++visit) {
+        world.run_for(1s);
+        world.owner_comes(0);
+        world.run_for(900ms);
+        BOOST_TEST(world.view(0).reason_code != "suspended");
+        world.owner_goes(0);
+    }
+    finish_as_alone(world, tiny_alone(), 60s);
+    const auto lanes = world.log(0).lanes_run + world.log(1).lanes_run;
+    BOOST_TEST(lanes >= 32u);
+    BOOST_TEST(lanes <= 36u, "parked lanes were done again: " << lanes);
+}
+
+BOOST_AUTO_TEST_CASE(owners_who_come_and_go_change_time_alone) {
+    for (const std::uint64_t seed : {33, 34, 35, 36}) {
+        crew_world world(tiny(), {.nodes = 4, .seed = seed});
+        world.start_all();
+        base::rng rng = world.rng("owners");
+        for (int step = 0; step < 24; ++step) {
+            world.run_for(rng.between(100ms, 2s));
+            const auto who = static_cast<std::size_t>(rng.below(4));
+            if (rng.chance(0.5)) {
+                world.owner_comes(who);
+            } else {
+                world.owner_goes(who);
+            }
+        }
+        for (std::size_t i = 0; i < 4; ++i) world.owner_goes(i);
+        finish_as_alone(world, tiny_alone(), 60s);
+    }
+}
+
 BOOST_AUTO_TEST_CASE(drain_finishes_the_lane_in_hand_and_takes_no_more) {
     crew_world world(tiny(), {.nodes = 2, .seed = 10});
     world.start_all();

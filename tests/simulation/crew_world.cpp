@@ -90,6 +90,7 @@ void crew_world::crash(std::size_t index) {
     if (!nodes_[index]) return;
     trace_.add(time_.now(), "crash " + std::to_string(index));
     nodes_[index].reset();
+    visits_.erase(index);
     disks_[index].lose_unsynced();
     network_.detach(index);
 }
@@ -108,6 +109,22 @@ bool crew_world::alive(std::size_t index) const {
 
 void crew_world::command(std::size_t index, crew_command c) {
     nodes_[index]->feed(c);
+}
+
+void crew_world::owner_comes(std::size_t index) {
+    if (!visits_.emplace(index, ++visit_).second) return;
+    nodes_[index]->park();
+    time_.after(std::chrono::seconds(1), [this, index, visit = visit_] {
+        const auto it = visits_.find(index);
+        const bool stays = it != visits_.end() && it->second == visit;
+        if (stays && nodes_[index]) nodes_[index]->feed(crew_command::suspend);
+    });
+}
+
+void crew_world::owner_goes(std::size_t index) {
+    if (visits_.erase(index) == 0 || !nodes_[index]) return;
+    nodes_[index]->unpark();
+    nodes_[index]->feed(crew_command::resume);
 }
 
 void crew_world::feed(std::size_t index, const crew_event& e) {

@@ -64,6 +64,10 @@ public:
     /// Forgets every blob of a dead node's disk.
     void lose_blobs(std::size_t index);
     void command(std::size_t index, training::crew_command c);
+    /// Its owner comes: the worker is parked at once, and the crew told (`crew_command::suspend`)
+    /// when that has lasted a second. And goes.
+    void owner_comes(std::size_t index);
+    void owner_goes(std::size_t index);
     void feed(std::size_t index, const training::crew_event& e);
     training::crew_view view(std::size_t index, bool chronicle = false) const;
     const node_log& log(std::size_t index) const { return logs_[index]; }
@@ -116,6 +120,8 @@ private:
     std::map<std::uint64_t, training::chronicle_entry> entries_;  ///< first seen, by round
     std::map<std::string, base::byte_vector> said_;  ///< what each node said about each item
     std::uint64_t node_events_ = 0;
+    std::map<std::size_t, std::uint64_t> visits_;  ///< of the owners who are there, numbered
+    std::uint64_t visit_ = 0;
 };
 
 }  // namespace tequio::simulation

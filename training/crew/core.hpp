@@ -197,7 +197,7 @@ private:
     std::optional<base::time_point> resting_until_;
     unsigned failures_ = 0;
     bool inexact_ = false;  ///< this machine contradicted itself: no more work
-    bool paused_ = false, draining_ = false, left_ = false;
+    bool paused_ = false, suspended_ = false, draining_ = false, left_ = false;
 
     job_state job_ = job_state::waiting;
     std::string reason_code_, reason_, trouble_;

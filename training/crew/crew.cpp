@@ -220,9 +220,12 @@ base::result<void> crew::core::on(const crew_command& e, effects& out) {
             paused_ = true;
             break;
         case crew_command::resume:
-            paused_ = draining_ = false;
+            paused_ = draining_ = suspended_ = false;
             resting_until_.reset();
             failures_ = 0;
+            break;
+        case crew_command::suspend:
+            suspended_ = true;
             break;
         case crew_command::drain:
             draining_ = true;

@@ -62,6 +62,7 @@ crew_view crew::core::view(bool with_chronicle) const {
     };
     add(config_.self, own_status(), true);
     if (paused_) v.members.front().doing = "paused";
+    if (suspended_) v.members.front().doing = "suspended";
     for (const auto& [node, m] : roster_.all()) {
         if (m.joined) add(node, m.said, roster_.present(now_, node));
     }
@@ -88,6 +89,9 @@ void crew::core::explain(crew_view& v) const {
         say("left", "this node has left the job");
     } else if (paused_) {
         say("paused", "this node is paused");
+    } else if (suspended_) {
+        say("suspended", in_hand_ ? "the machine is wanted; the work in hand is kept for later"
+                                  : "the machine is wanted by its owner");
     } else if (draining_) {
         say("draining", "this node takes no more work");
     } else if (resting_until_) {

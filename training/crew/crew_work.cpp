@@ -22,7 +22,7 @@ std::string name_of(const job_shape& shape, item_key key) {
 
 /// Takes part in the work: wants to, and its worker works.
 bool crew::core::able() const {
-    return !paused_ && !draining_ && !left_ && !inexact_ && failures_ < 3 &&
+    return !paused_ && !suspended_ && !draining_ && !left_ && !inexact_ && failures_ < 3 &&
            (job_ == job_state::waiting || job_ == job_state::running);
 }
 
@@ -77,7 +77,8 @@ void crew::core::stop(effects& out) {
 void crew::core::choose(effects& out) {
     const bool over = job_ != job_state::waiting && job_ != job_state::running;
     if (in_hand_) {
-        // Draining finishes what is in hand; everything else that ends the work ends it now.
+        // Draining finishes what is in hand, and a suspended node keeps it for later; everything
+        // else that ends the work ends it now.
         const bool must_stop = over || paused_ || left_ || inexact_ || in_hand_is_moot();
         const bool sum_waits = in_hand_->why == purpose::item && own_.complete() &&
                                own_.round() == chain_.length() && round_resolved() && window_open();
@@ -87,11 +88,12 @@ void crew::core::choose(effects& out) {
                                  in_hand_->why != purpose::apply_entry && caught_up() &&
                                  candidate != nullptr && !candidate->entry->closes() &&
                                  desk_.here(candidate->entry->mean);
-        if (!must_stop && !sum_waits && !entry_waits) return;
+        if (!must_stop && (suspended_ || (!sum_waits && !entry_waits))) return;
         stop(out);
     }
     if (resting_until_ && now_ >= *resting_until_) resting_until_.reset();
-    const bool may = !over && !paused_ && !draining_ && !left_ && !inexact_ && !resting_until_;
+    const bool may =
+        !over && !paused_ && !suspended_ && !draining_ && !left_ && !inexact_ && !resting_until_;
     if (!may) return;
     if (!prepared_) {
         begin(purpose::prepare, work_item{}, {}, out);

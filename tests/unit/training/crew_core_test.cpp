@@ -293,6 +293,87 @@ BOOST_AUTO_TEST_CASE(a_stopped_item_that_reports_late_does_no_harm) {
     BOOST_TEST(d.core.view().reason_code == "paused");
 }
 
+/// The status that `d` sent last.
+status last_status(const driven& d) {
+    status found;
+    for (const auto& sent : d.effects<send_crew>()) {
+        const auto m = decode(small_shape(), sent.bytes);
+        if (m && std::holds_alternative<status>(*m)) found = std::get<status>(*m);
+    }
+    return found;
+}
+
+BOOST_AUTO_TEST_CASE(a_suspended_node_keeps_its_lane_and_says_that_it_takes_none) {
+    driven d(0);
+    (void)d.feed(member_up{node(1), certificate_of(1)});
+    (void)d.feed(from(1, status{}));
+    d.prepare();
+    d.beat(10);
+    const auto item = d.work();
+    BOOST_REQUIRE(item.has_value());
+    BOOST_TEST(last_status(d).available);
+    (void)d.feed(crew_command::suspend);
+    BOOST_TEST((d.work() == item));
+    BOOST_TEST(!last_status(d).available);
+    BOOST_TEST(!last_status(d).able);
+    BOOST_TEST(d.core.view().reason_code == "suspended");
+    d.beat(100);
+    BOOST_TEST((d.work() == item));
+    // It goes on where it stood: nothing is begun anew.
+    const auto begun = d.effects<begin_work>().size();
+    (void)d.feed(crew_command::resume);
+    BOOST_TEST(d.effects<begin_work>().size() == begun);
+    BOOST_TEST(last_status(d).available);
+    d.lane_done("right");
+    BOOST_TEST(d.core.view().members.front().lanes_done == 1u);
+}
+
+BOOST_AUTO_TEST_CASE(a_lane_that_ends_while_suspended_counts_and_no_other_begins) {
+    driven d(0);
+    d.prepare();
+    d.beat(2);
+    (void)d.feed(crew_command::suspend);
+    const auto begun = d.effects<begin_work>().size();
+    d.lane_done("right");
+    d.beat(20);
+    BOOST_TEST(d.core.view().members.front().lanes_done == 1u);
+    BOOST_TEST(d.effects<begin_work>().size() == begun);
+    (void)d.feed(crew_command::resume);
+    d.beat(2);  // alone, it takes the lead again at the next beat
+    BOOST_TEST(d.effects<begin_work>().size() == begun + 1);
+}
+
+BOOST_AUTO_TEST_CASE(a_suspended_lane_that_others_have_settled_is_stopped) {
+    driven d(0);
+    for (const std::uint8_t other : {1, 2}) {
+        (void)d.feed(member_up{node(other), certificate_of(other)});
+        (void)d.feed(from(other, status{}));
+    }
+    d.prepare();
+    d.beat(10);
+    const auto item = d.work();
+    BOOST_REQUIRE(item.has_value());
+    BOOST_REQUIRE((item->kind == work_kind::lane));
+    (void)d.feed(crew_command::suspend);
+    const auto lane = static_cast<std::uint32_t>(item->lane.value);
+    (void)d.feed(from(1, claims_message(1, lane_claim(1, lane, "right"))));
+    BOOST_TEST((d.work() == item));
+    (void)d.feed(from(2, claims_message(2, lane_claim(2, lane, "right"))));
+    BOOST_TEST(!d.work().has_value());
+}
+
+BOOST_AUTO_TEST_CASE(pause_ends_what_suspend_kept) {
+    driven d(0);
+    d.prepare();
+    d.beat(2);
+    (void)d.feed(crew_command::suspend);
+    BOOST_TEST(d.work().has_value());
+    (void)d.feed(crew_command::pause);
+    BOOST_TEST(!d.work().has_value());
+    (void)d.feed(crew_command::resume);
+    BOOST_TEST(d.work().has_value());
+}
+
 BOOST_AUTO_TEST_CASE(numbers_of_a_task_beyond_the_caps_are_lowered) {
     auto config = config_of(0);
     config.settle = 1000;
