@@ -72,7 +72,10 @@ public:
     /// Memory that this engine holds while a lane runs, the contribution included; states belong to
     /// the caller. Equal to `memory_bytes_for` with the options given.
     std::uint64_t memory_bytes() const;
-    /// The same before anything is allocated. Saturates at 2^64-1.
+    /// Asks the system to move that memory out to swap; nothing is lost, and it comes back page by
+    /// page. Between two tasks of a lane too.
+    void page_out() const;
+    /// The same as `memory_bytes` before anything is allocated. Saturates at 2^64-1.
     static std::uint64_t memory_bytes_for(const recipe& r, unsigned threads,
                                           engine_options options = {});
 

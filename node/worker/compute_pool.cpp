@@ -83,16 +83,33 @@ void compute_pool::run(std::size_t tasks, training::task_ref body) {
     running_.store(false, std::memory_order_release);
 }
 
+/// The caller of `run` at a gate that lets nobody through.
+void compute_pool::park(std::uint32_t allowed) {
+    if (!look_) return gate_->wait_for_change(allowed);
+    look_();
+    // A message that came between the look and the sleep is seen a quarter of a second later.
+    if (!abandoned()) gate_->wait_for_change(allowed, 250);
+}
+
+void compute_pool::stop_at_gate() {
+    if (gate_ == nullptr) return;
+    while (!abandoned() && gate_->allowed() == 0) park(0);
+}
+
 /// Takes tasks until none is left or the gate takes this thread away. The caller (index 0) waits
 /// at the gate; a helper goes back to `help`, so that the section can end without it.
 void compute_pool::do_tasks(unsigned index) {
     inside_section = true;
     while (true) {
+        if (abandoned()) {
+            close_section();
+            break;
+        }
         if (gate_ != nullptr) {
             const auto allowed = gate_->allowed();
             if (index >= allowed) {
                 if (index > 0) break;
-                gate_->wait_for_change(allowed);
+                park(allowed);
                 continue;
             }
         }
@@ -204,6 +221,7 @@ void compute_pool::wait_for_helpers() {
 void compute_pool::restore_environment() {
     base::ensure(!running_.load(), "an environment is restored between sections");
     environment_changed_.store(false, std::memory_order_relaxed);
+    abandoned_.store(false, std::memory_order_relaxed);
     training::prepare_compute_thread();
 }
 

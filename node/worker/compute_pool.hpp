@@ -13,6 +13,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <thread>
 #include <vector>
@@ -39,12 +40,24 @@ public:
     /// While the gate allows no thread, `run` stops before its next task and sleeps until it does.
     void run(std::size_t tasks, training::task_ref body) override;
 
+    /// Stops here as `run` would, for work between sections: sleeps while the gate allows no
+    /// thread. For the thread that calls `run`.
+    void stop_at_gate();
+    /// Called by the thread that calls `run`, whenever it is parked and wakes: when it parks, when
+    /// somebody calls the gate's `wake_all`, and every quarter of a second. It may `abandon`.
+    void while_parked(std::function<void()> look) { look_ = std::move(look); }
+    /// Drops the tasks that are left of this section and of every later one, parked or not, so that
+    /// the item in hand comes to its end at once: what it comes to is void. Until
+    /// `restore_environment`. From `while_parked` or between sections.
+    void abandon() { abandoned_.store(true, std::memory_order_relaxed); }
+    bool abandoned() const { return abandoned_.load(std::memory_order_relaxed); }
+
     /// False once any thread came out of a section with another floating-point environment than
     /// it must have: what was computed since `restore_environment` may be wrong (NUMERICS.md, rule
     /// 1).
     bool environment_ok() const { return !environment_changed_.load(std::memory_order_relaxed); }
     /// Sets the caller's environment, and that of each helper before its next section. For the
-    /// thread that calls `run`, between two pieces of work.
+    /// thread that calls `run`, between two pieces of work. Ends `abandon`.
     void restore_environment();
 
 private:
@@ -58,6 +71,7 @@ private:
     void sleep_until_work();
     void wait_for_helpers();
     void check_environment();
+    void park(std::uint32_t allowed);
 
     const unsigned threads_;
     thread_gate* const gate_;
@@ -85,6 +99,8 @@ private:
     alignas(64) std::atomic<bool> stopping_{false};
     std::atomic<bool> running_{false};
     std::atomic<bool> environment_changed_{false};
+    std::atomic<bool> abandoned_{false};
+    std::function<void()> look_;
     std::atomic<std::uint32_t> helpers_left_{0};
     std::vector<std::thread> helpers_;
 };

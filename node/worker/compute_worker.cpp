@@ -126,6 +126,7 @@ base::result<void> compute_worker::start() {
         TEQUIO_TRY(gate_map_, memory_map::of(gate_file_.get(), sizeof(thread_gate),
                                              memory_map::access::read_write));
         new (gate_map_.writable().data()) thread_gate;
+        gate()->allow(allowed_);
     }
     TEQUIO_TRY(auto ends, make_channel_pair());
     const unique_fd socket(::fcntl(ends.second.get(), F_DUPFD_CLOEXEC, handed_over_min));
@@ -193,6 +194,8 @@ void compute_worker::flush() {
         if (sent && *sent == channel_sent::full) break;
         // Closed or failed: the process is ending, and `worker_exited` will say so.
         unsent_.pop_front();
+        // A worker that stands at the gate wakes to look for messages.
+        gate()->wake_all();
     }
     if (link_.closed()) return;
     watch(link_.fd(), EPOLLIN | (unsent_.empty() ? 0u : static_cast<unsigned>(EPOLLOUT)), false);
@@ -229,6 +232,15 @@ void compute_worker::stop_item() {
 
 void compute_worker::close_job() {
     if (running()) send(worker_close_job{});
+}
+
+void compute_worker::allow_threads(unsigned threads) {
+    allowed_ = threads;
+    if (!gate_map_.bytes().empty()) gate()->allow(threads);
+}
+
+void compute_worker::hand_back_memory() {
+    if (running()) send(worker_hand_back_memory{});
 }
 
 void compute_worker::freeze() {

@@ -98,13 +98,16 @@ public:
     std::uint64_t begin(compute_item item, open_input inputs = {});
     /// True from `begin` to the event that ends the item.
     bool busy() const { return item_ != 0; }
-    /// Asks for the item in hand to end at the next micro-batch.
+    /// Asks for the item in hand to end at the next micro-batch, or at once if the worker is
+    /// parked. A frozen one hears of it when it is thawed.
     void stop_item();
     void close_job();
 
     /// How many threads may compute from now on; 0 parks all. Takes effect at the next tile of
-    /// work, without a message being read. A parked worker does not see `stop_item`.
-    void allow_threads(unsigned threads) { gate()->allow(threads); }
+    /// work, without a message being read; before `start` too.
+    void allow_threads(unsigned threads);
+    /// Asks the worker to let the system move the job's memory out; for parked workers.
+    void hand_back_memory();
     /// SIGSTOP and SIGCONT: for when parking takes too long.
     void freeze();
     void thaw();
@@ -139,6 +142,7 @@ private:
     unique_fd process_handle_;
     int process_ = 0;
     std::deque<outgoing> unsent_;
+    std::uint32_t allowed_ = UINT32_MAX;  ///< of the gate; kept for the next `start`
     std::uint64_t item_ = 0;
     std::uint64_t last_item_ = 0;
     open_input inputs_;

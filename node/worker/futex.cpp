@@ -28,8 +28,8 @@ void thread_gate::allow(std::uint32_t threads) {
     wake_all();
 }
 
-void thread_gate::wait_for_change(std::uint32_t seen) {
-    futex_wait(allowed_, seen, futex_scope::shared);
+void thread_gate::wait_for_change(std::uint32_t seen, int timeout_ms) {
+    futex_wait(allowed_, seen, futex_scope::shared, timeout_ms);
 }
 
 void thread_gate::wake_all() {

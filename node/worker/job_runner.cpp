@@ -1,5 +1,7 @@
 #include "node/worker/job_runner.hpp"
 
+#include <malloc.h>
+
 #include <algorithm>
 #include <chrono>
 
@@ -99,6 +101,13 @@ std::uint64_t job_runner::tokens_per_step() const {
     return recipe_.train.batch * recipe_.model.context;
 }
 
+void job_runner::page_out() const {
+    engine_->page_out();
+    state_.page_out();
+    for (const auto& blob : blobs_) blob.page_out();
+    ::malloc_trim(0);
+}
+
 base::result<item_result> job_runner::run(const compute_item& item,
                                           const item_callbacks& callbacks) {
     const auto start = std::chrono::steady_clock::now();
@@ -106,7 +115,9 @@ base::result<item_result> job_runner::run(const compute_item& item,
     if (item.engine == compute_engine::reference) choice.emplace("reference");
     // A library loaded since the last item may have changed it: that voided one item, not the next.
     pool_.restore_environment();
-    TEQUIO_TRY(auto out, compute(item, callbacks));
+    auto computed = compute(item, callbacks);
+    if (pool_.abandoned()) return base::fail(errc::stopped, "stopped while parked");
+    TEQUIO_TRY(auto out, std::move(computed));
     TEQUIO_CHECK(check_environment());
     const auto spent = std::chrono::steady_clock::now() - start;
     out.outcome.computed_microseconds = static_cast<std::uint64_t>(
@@ -159,6 +170,8 @@ base::result<item_result> job_runner::prepare() {
 /// Names the state that was just written to the other buffer, and holds it from now on.
 base::result<item_result> job_runner::commit_next(base::round_index round) {
     TEQUIO_CHECK(check_environment());
+    // Sections were left out: what was written is no state.
+    if (pool_.abandoned()) return base::fail(errc::stopped, "stopped while parked");
     item_result out;
     out.outcome.state_after = training::state_digest(engine_->layout(), state_.next());
     state_.commit({round, out.outcome.state_after});

@@ -56,10 +56,14 @@ public:
     std::uint64_t memory_bytes() const { return memory_bytes_; }
     std::optional<held_state> held() const { return state_.held(); }
     std::uint64_t tokens_per_step() const;
+    /// Asks the system to take everything the job holds out of memory. Contents stay; may be called
+    /// while an item stands still at the gate.
+    void page_out() const;
 
     /// Computes one item. Errors: `training::errc::bad_state` when the held state is not of the
     /// item's round; `errc::stopped`; `errc::environment_changed`; those of the computation.
-    /// After any error the held state is what it was.
+    /// After any error the held state is what it was. An item of an abandoned pool ends as
+    /// `errc::stopped`, whatever it came to.
     base::result<item_result> run(const compute_item& item, const item_callbacks& callbacks);
 
 private:

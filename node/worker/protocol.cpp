@@ -16,6 +16,7 @@ enum class message_type : std::uint8_t {
     input = 3,
     stop = 4,
     close_job = 5,
+    hand_back_memory = 6,
     ready = 32,
     job_opened = 33,
     job_refused = 34,
@@ -181,6 +182,9 @@ struct command_encoder {
     base::byte_vector operator()(const worker_close_job&) const {
         return encoder(message_type::close_job).finish();
     }
+    base::byte_vector operator()(const worker_hand_back_memory&) const {
+        return encoder(message_type::hand_back_memory).finish();
+    }
 };
 
 struct report_encoder {
@@ -300,6 +304,8 @@ base::result<worker_command> decode_command(base::byte_view bytes) {
         }
         case message_type::close_job:
             return finish<worker_command>(in, worker_close_job{});
+        case message_type::hand_back_memory:
+            return finish<worker_command>(in, worker_hand_back_memory{});
         default:
             return malformed();
     }

@@ -17,7 +17,7 @@
 
 namespace tequio::node {
 
-inline constexpr std::uint32_t worker_protocol_version = 2;
+inline constexpr std::uint32_t worker_protocol_version = 3;
 /// No message is longer; below the default socket buffer, so that one always fits.
 inline constexpr std::size_t worker_message_size_max = 128 * 1024;
 inline constexpr std::size_t recipe_text_size_max = 64 * 1024;
@@ -91,7 +91,8 @@ struct worker_input {
     bool missing = false;
     bool operator==(const worker_input&) const = default;
 };
-/// Ends the item in hand at the next micro-batch; ignored if it is over.
+/// Ends the item in hand at the next micro-batch, or at once when the worker is parked; ignored if
+/// it is over.
 struct worker_stop {
     std::uint64_t item = 0;
     bool operator==(const worker_stop&) const = default;
@@ -99,8 +100,13 @@ struct worker_stop {
 struct worker_close_job {
     bool operator==(const worker_close_job&) const = default;
 };
-using worker_command =
-    std::variant<worker_open_job, worker_begin, worker_input, worker_stop, worker_close_job>;
+/// The owner needs the machine for longer: what the job holds in memory is to go out to swap, and
+/// mapped files out of memory (MADV_PAGEOUT). Nothing is lost; what comes back comes back slowly.
+struct worker_hand_back_memory {
+    bool operator==(const worker_hand_back_memory&) const = default;
+};
+using worker_command = std::variant<worker_open_job, worker_begin, worker_input, worker_stop,
+                                    worker_close_job, worker_hand_back_memory>;
 
 // From the worker.
 

@@ -41,6 +41,10 @@ memory_map::~memory_map() {
     if (data_ != nullptr) ::munmap(data_, size_);
 }
 
+void memory_map::page_out() const {
+    if (data_ != nullptr) (void)::madvise(data_, size_, MADV_PAGEOUT);
+}
+
 base::result<memory_map> memory_map::of(int fd, std::uint64_t size, access how) {
     TEQUIO_TRY(const auto length, file_size(fd));
     if (length < size) {

@@ -27,6 +27,8 @@ public:
 
     base::byte_view bytes() const { return {data_, size_}; }
     std::span<std::uint8_t> writable() { return {data_, size_}; }
+    /// Asks the system to take the pages out of memory: to the file, or to swap. Contents stay.
+    void page_out() const;
 
 private:
     std::uint8_t* data_ = nullptr;

@@ -67,6 +67,8 @@ public:
     training::state_span next();
     /// Makes the arrays of `next()` the held ones under this name. The switch is the last store.
     void commit(const held_state& name);
+    /// As `memory_map::page_out`, of all states.
+    void page_out() const { map_.page_out(); }
     /// Holds nothing from now on.
     void clear();
 

@@ -17,9 +17,9 @@ public:
     std::uint32_t allowed() const { return allowed_.load(std::memory_order_acquire); }
     /// True if thread `index` may take a task now.
     bool open_for(unsigned index) const { return index < allowed(); }
-    /// Sleeps until the number changes from `seen`, `wake_all` is called, or the kernel says so for
-    /// no reason; the caller looks again.
-    void wait_for_change(std::uint32_t seen);
+    /// Sleeps until the number changes from `seen`, `wake_all` is called, `timeout_ms` have passed
+    /// (negative: never), or the kernel says so for no reason; the caller looks again.
+    void wait_for_change(std::uint32_t seen, int timeout_ms = -1);
     /// Wakes every sleeper to look again.
     void wake_all();
 

@@ -15,7 +15,25 @@ base::error out_of_place(const char* what) {
 }  // namespace
 
 worker_session::worker_session(channel link, compute_pool& pool, std::uint64_t memory_bytes)
-    : link_(std::move(link)), pool_(pool), memory_bytes_(memory_bytes) {}
+    : link_(std::move(link)), pool_(pool), memory_bytes_(memory_bytes) {
+    pool_.while_parked([this] { look_while_parked(); });
+}
+
+/// Threads stand still at the gate, in the middle of an item: messages are read all the same.
+void worker_session::look_while_parked() {
+    if (item_ == 0) return;  // a job is being opened: what comes now is for later
+    while (!ended()) {
+        const auto next = next_command(channel_wait::no);
+        if (!next) {
+            trouble_ = next.error();
+        } else if (*next) {
+            note_stop(**next);
+        } else {
+            break;
+        }
+    }
+    if (ended()) pool_.abandon();
+}
 
 bool worker_session::report(const worker_report& message, int descriptor) {
     const auto bytes = encode(message);
@@ -55,6 +73,8 @@ base::result<void> worker_session::obey(command c) {
         return trouble_;
     } else if (std::holds_alternative<worker_close_job>(c.message)) {
         job_.reset();
+    } else if (std::holds_alternative<worker_hand_back_memory>(c.message) && job_) {
+        job_->page_out();
     }
     // A stop or an input can cross the report that ended its item: nothing is due to it any more.
     return {};
@@ -85,6 +105,7 @@ void worker_session::begin(const compute_item& item) {
     stop_asked_ = false;
     next_progress_ = std::chrono::steady_clock::now() + progress_interval;
     if (!job_) {
+        item_ = 0;
         report(worker_item_failed{item.id, false, "no job is open"});
         return;
     }
@@ -93,6 +114,7 @@ void worker_session::begin(const compute_item& item) {
         [this](std::uint64_t steps) { return keep_going(steps); },
     };
     const auto result = job_->run(item, callbacks);
+    item_ = 0;
     if (result) {
         report_done(item.id, *result);
     } else {
@@ -115,13 +137,14 @@ void worker_session::report_done(std::uint64_t item, const item_result& result) 
 }
 
 bool worker_session::keep_going(std::uint64_t steps) {
+    pool_.stop_at_gate();
     const auto next = next_command(channel_wait::no);
     if (!next) {
         trouble_ = next.error();
     } else if (*next) {
         note_stop(**next);
     }
-    if (stop_asked_ || link_.closed() || !trouble_) return false;
+    if (ended()) return false;
     const auto now = std::chrono::steady_clock::now();
     if (now >= next_progress_) {
         next_progress_ = now + progress_interval;
@@ -130,12 +153,14 @@ bool worker_session::keep_going(std::uint64_t steps) {
     return true;
 }
 
-/// While an item runs, only its stop may come, and late answers to an item that was stopped.
+/// While an item runs, only its stop may come, a wish for memory, and late answers to an item that
+/// was stopped.
 void worker_session::note_stop(const command& c) {
     if (const auto* stop = std::get_if<worker_stop>(&c.message)) {
         if (stop->item == item_) stop_asked_ = true;
         return;
     }
+    if (std::holds_alternative<worker_hand_back_memory>(c.message)) return job_->page_out();
     const auto* input = std::get_if<worker_input>(&c.message);
     if (input == nullptr || input->item == item_) trouble_ = out_of_place("a command");
 }

@@ -13,7 +13,8 @@ namespace tequio::node {
 /// Serves one daemon. Not thread-safe.
 class worker_session {
 public:
-    /// `pool` outlives the session. `memory_bytes`: the owner's limit, 0 for none.
+    /// `pool` outlives the session, which is the one that looks while it is parked. `memory_bytes`:
+    /// the owner's limit, 0 for none.
     worker_session(channel link, compute_pool& pool, std::uint64_t memory_bytes);
 
     /// Sends a report; false once the daemon is gone or the message cannot be sent.
@@ -34,14 +35,15 @@ private:
     bool keep_going(std::uint64_t steps);
     base::result<item_input> fetch_input(std::uint32_t index);
     void note_stop(const command& c);
+    bool ended() const { return stop_asked_ || link_.closed() || !trouble_; }
+    void look_while_parked();
 
     channel link_;
     compute_pool& pool_;
     std::uint64_t memory_bytes_;
     std::unique_ptr<job_runner> job_;
 
-    // The item in hand.
-    std::uint64_t item_ = 0;
+    std::uint64_t item_ = 0;  ///< in hand; 0: none
     bool stop_asked_ = false;
     base::result<void> trouble_;  ///< what made the conversation impossible
     std::chrono::steady_clock::time_point next_progress_;

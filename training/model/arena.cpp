@@ -68,6 +68,10 @@ arena::~arena() {
     if (memory_ != nullptr) munmap(memory_, size_bytes_);
 }
 
+void arena::page_out() const {
+    if (memory_ != nullptr) (void)madvise(memory_, size_bytes_, MADV_PAGEOUT);
+}
+
 std::span<float> arena::floats(arena_slice slice) const {
     const auto capacity = size_bytes_ / sizeof(float);
     base::ensure(slice.offset <= capacity && slice.size <= capacity - slice.offset,

@@ -49,6 +49,9 @@ public:
     std::span<float> floats(arena_slice slice) const;
     std::span<std::byte> bytes(arena_slice slice) const;
     std::uint64_t size_bytes() const { return size_bytes_; }
+    /// Asks the system to move all of it out to swap now; contents stay. Without swap nothing
+    /// happens.
+    void page_out() const;
 
 private:
     arena(void* memory, std::uint64_t size_bytes) : memory_(memory), size_bytes_(size_bytes) {}

@@ -207,6 +207,10 @@ std::uint64_t engine::memory_bytes() const {
     return parts_->memory_bytes;
 }
 
+void engine::page_out() const {
+    parts_->work->page_out();
+}
+
 std::uint64_t engine::memory_bytes_for(const recipe& r, unsigned threads, engine_options options) {
     return memory_of(r, layout_of(r.model), threads, options);
 }

@@ -54,6 +54,8 @@ public:
     static base::result<std::unique_ptr<trainer>> create(const trainer_config& config,
                                                          const state_layout& layout, executor& run);
 
+    /// As `arena::page_out`.
+    void page_out() const { memory_.page_out(); }
     /// Starts a lane: copies the parameters (padded_size floats), clears the moments.
     void begin(std::span<const float> parameters);
 

@@ -347,6 +347,82 @@ BOOST_AUTO_TEST_CASE(parked_worker_goes_on_when_its_threads_come_back) {
     BOOST_TEST((wait_for<worker_finished>(w.worker).outcome.blob == first.outcome.blob));
 }
 
+BOOST_AUTO_TEST_CASE(parked_worker_hears_stop_and_the_next_item_is_right) {
+    open_worker w(options(2));
+    w.compute({});
+    const auto right = w.compute(w.item(compute_kind::lane)).outcome.blob;
+    for (const auto kind : {compute_kind::lane, compute_kind::validation}) {
+        w.worker.allow_threads(0);
+        w.worker.begin(w.item(kind));
+        BOOST_TEST(!w.worker.wait(100));
+        BOOST_TEST(w.worker.busy());
+        w.worker.stop_item();
+        // Its threads stay parked; within a second it is over all the same.
+        const auto asked = std::chrono::steady_clock::now();
+        bool stopped = false;
+        while (w.worker.busy()) {
+            BOOST_REQUIRE(w.worker.wait(patience_ms));
+            for (auto& event : w.worker.take_events()) {
+                const auto* failed = std::get_if<worker_item_failed>(&event);
+                stopped = failed != nullptr && failed->stopped;
+            }
+        }
+        BOOST_TEST(stopped);
+        BOOST_TEST((std::chrono::steady_clock::now() - asked < std::chrono::seconds(1)));
+        w.worker.allow_threads(2);
+        BOOST_TEST((w.compute(w.item(compute_kind::lane)).outcome.blob == right));
+    }
+}
+
+BOOST_AUTO_TEST_CASE(stop_while_parked_in_the_middle_leaves_no_false_state) {
+    open_worker w(options(2));
+    w.compute({});
+    const auto held = w.state.held();
+    w.worker.allow_threads(0);
+    w.worker.begin(w.item(compute_kind::prepare));  // would write S(0) once more
+    w.worker.stop_item();
+    while (w.worker.busy()) {
+        BOOST_REQUIRE(w.worker.wait(patience_ms));
+        for (auto& event : w.worker.take_events()) {
+            BOOST_TEST(std::holds_alternative<worker_item_failed>(event));
+        }
+    }
+    BOOST_TEST((w.state.held() == held));
+    w.worker.allow_threads(2);
+    BOOST_TEST((w.compute(w.item(compute_kind::prepare)).outcome.state_after == held->digest));
+}
+
+BOOST_AUTO_TEST_CASE(memory_is_handed_back_in_the_middle_of_a_lane_and_bits_stay) {
+    open_worker w(options(2));
+    w.compute({});
+    const auto right = w.compute(w.item(compute_kind::lane)).outcome.blob;
+    w.worker.allow_threads(0);
+    w.worker.begin(w.item(compute_kind::lane));
+    w.worker.hand_back_memory();
+    w.worker.allow_threads(2);
+    w.worker.allow_threads(0);
+    w.worker.hand_back_memory();
+    w.worker.allow_threads(2);
+    BOOST_TEST((wait_for<worker_finished>(w.worker).outcome.blob == right));
+    w.worker.hand_back_memory();  // with nothing in hand
+    BOOST_TEST((w.compute(w.item(compute_kind::lane)).outcome.blob == right));
+}
+
+BOOST_AUTO_TEST_CASE(gate_set_before_the_start_counts) {
+    compute_worker worker(options(2));
+    worker.allow_threads(0);
+    test_job job;
+    auto state = job.make_state();
+    const auto blobs = job.blobs();
+    BOOST_REQUIRE(worker.start());
+    worker.open_job(job.text(), blobs, state);
+    wait_for<worker_job_opened>(worker);
+    worker.begin({});
+    BOOST_TEST(!worker.wait(200));
+    worker.allow_threads(1);
+    wait_for<worker_finished>(worker);
+}
+
 BOOST_AUTO_TEST_CASE(death_is_reported_and_leaves_no_zombie) {
     open_worker w;
     w.compute({});

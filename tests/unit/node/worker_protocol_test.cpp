@@ -28,6 +28,7 @@ std::vector<worker_command> every_command() {
         worker_input{8, 6, {}, true},
         worker_stop{8},
         worker_close_job{},
+        worker_hand_back_memory{},
     };
 }
 
