@@ -1,0 +1,121 @@
+#pragma once
+
+/// How the machine is given back: step by step, the cheap and quick ones first, each only when the
+/// owner's stay has lasted long enough to be worth its price. A pure state machine: no clock,
+/// process or socket inside. The governor says how many threads may compute; this says what is done
+/// about it.
+///
+///     0 s      the gate closes: threads park at the next tile of work
+///     0.1 s    SIGSTOP, if processor time is used all the same
+///     1 s      network to a trickle; the crew hears that the lane in hand waits
+///     10 s     memory goes out (to swap); a worker with nothing in hand ends
+///     60 s     the worker ends, and the lane in hand with it. Also when memory is short, or the
+///              machine goes to sleep
+///
+/// Until the last step nothing is lost: parked threads go on in the tile where they stood. All
+/// workers of a node climb together. Source: reference "volunteer", section 3.3, release ladder.
+
+#include <cstdint>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+#include "base/time.hpp"
+
+namespace tequio::node {
+
+/// When each step is taken, counted from the moment at which the last thread was taken away.
+struct ladder_timings {
+    base::duration freeze = std::chrono::milliseconds(100);
+    base::duration tell = std::chrono::seconds(1);
+    base::duration hand_back = std::chrono::seconds(10);
+    base::duration end = std::chrono::seconds(60);
+    /// Processor time is looked at this often until the workers stand still.
+    base::duration look = std::chrono::milliseconds(50);
+    /// Handing memory back takes processor time, this long at most (guess).
+    base::duration hand_back_grace = std::chrono::seconds(1);
+};
+
+/// What the ladder goes by.
+struct ladder_facts {
+    unsigned threads = 0;  ///< that may compute, over all workers
+    /// Memory is short or the machine goes to sleep: straight to the end.
+    bool urgent = false;
+    bool running = false;  ///< a worker process exists
+    bool busy = false;     ///< an item is in hand
+    base::duration cpu{};  ///< used so far by all worker processes together
+};
+
+/// How much of the machine is still held.
+enum class release_level {
+    working,      ///< threads compute, be it fewer
+    parked,       ///< for less than a second: nobody else knows
+    suspended,    ///< the crew knows
+    handed_back,  ///< memory too
+    ended,        ///< no worker process is left
+};
+std::string_view release_level_name(release_level level);
+
+// Effects, to be carried out in order.
+
+struct set_gate {
+    unsigned threads = 0;
+    bool operator==(const set_gate&) const = default;
+};
+struct freeze_workers {
+    bool operator==(const freeze_workers&) const = default;
+};
+struct thaw_workers {
+    bool operator==(const thaw_workers&) const = default;
+};
+struct set_trickle {
+    bool on = false;  ///< the network's rate is as low as it goes
+    bool operator==(const set_trickle&) const = default;
+};
+/// `suspended`: crews keep what is in hand; `ended`: they give it up; `working`: they go on.
+struct tell_crews {
+    release_level level = release_level::working;
+    bool operator==(const tell_crews&) const = default;
+};
+struct hand_back_memory {
+    bool operator==(const hand_back_memory&) const = default;
+};
+struct end_workers {
+    bool operator==(const end_workers&) const = default;
+};
+using ladder_effect = std::variant<set_gate, freeze_workers, thaw_workers, set_trickle, tell_crews,
+                                   hand_back_memory, end_workers>;
+
+class release_ladder {
+public:
+    explicit release_ladder(ladder_timings timings = {}) : timings_(timings) {}
+
+    /// Takes the facts of `now`, which never falls; appends what must be done.
+    void handle(base::time_point now, const ladder_facts& facts, std::vector<ladder_effect>& out);
+    /// `handle` is due by then even if nothing changes; `time_point::max()` when nothing is.
+    base::time_point next_deadline() const;
+    release_level level() const { return level_; }
+    bool frozen() const { return frozen_; }
+    /// Since when no thread may compute; meaningless while `working`.
+    base::time_point parked_since() const { return parked_at_; }
+    /// Aborts when an invariant is broken. For tests.
+    void check() const;
+
+private:
+    void climb(base::time_point now, const ladder_facts& facts, std::vector<ladder_effect>& out);
+    void come_back(std::vector<ladder_effect>& out);
+    void watch(base::time_point now, const ladder_facts& facts, std::vector<ladder_effect>& out);
+
+    ladder_timings timings_;
+    release_level level_ = release_level::working;
+    std::int64_t gate_ = -1;  ///< as last set; -1: never
+    bool frozen_ = false;
+    bool trickle_ = false;
+    bool still_ = false;  ///< no processor time was used when last looked at
+    base::time_point parked_at_{};
+    base::time_point watch_from_{};  ///< use before that is forgiven
+    base::time_point looked_at_{};
+    base::duration cpu_seen_{};
+};
+
+}  // namespace tequio::node
