@@ -112,6 +112,7 @@ enum class crew_command {
     /// in hand goes to one of them in time; but keep that lane parked. After `resume` it goes on
     /// where it stood, unless others have settled it meanwhile (then `stop_work` comes at once).
     suspend,
+    go_on,  ///< undo pause and suspend; what drains goes on draining
 };
 /// Time has passed; due by `next_deadline`.
 struct crew_tick {};

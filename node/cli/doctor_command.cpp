@@ -59,12 +59,12 @@ json::value share_of(const protection_report& report) {
     return report.background_share;
 }
 
-/// What the running daemon measured at its start; null while it measures, or without one.
-json::value protection_of(api_client& daemon) {
+/// A field of the running daemon's status; `otherwise` when there is none.
+json::value status_field(api_client& daemon, const char* name, json::value otherwise) {
     const auto status = daemon.request_json("GET", "/api/v1/status");
-    if (!status || !status->is_object()) return nullptr;
-    const auto* found = status->get_object().if_contains("cpu_protection");
-    return found ? *found : json::value(nullptr);
+    if (!status || !status->is_object()) return otherwise;
+    const auto* found = status->get_object().if_contains(name);
+    return found ? *found : otherwise;
 }
 
 base::result<void> doctor(cli_context& context) {
@@ -96,9 +96,10 @@ base::result<void> doctor(cli_context& context) {
         {"cpu_protection", std::string(cpu_protection_name(found.kind))},
         {"background_share", share_of(found)},
         {"protection_reason", found.how},
-        {"node_cpu_protection", running ? protection_of(*daemon) : json::value(nullptr)},
+        {"node_cpu_protection",
+         running ? status_field(*daemon, "cpu_protection", nullptr) : nullptr},
         {"sandbox", worker ? worker->sandbox : "none"},
-        {"idle_source", "none"},  // the governor is not in this version
+        {"idle_source", running ? status_field(*daemon, "idle_source", "unknown") : "no daemon"},
         {"reachable", running ? "unknown" : "no daemon"},
         {"problems", texts(problems)}};
     if (context.json) {

@@ -1,5 +1,7 @@
 // `tequio node`: the daemon in the foreground.
 
+#include <cstdlib>
+
 #include "node/cli/commands.hpp"
 #include "node/cli/config_command.hpp"
 #include "node/io/daemon.hpp"
@@ -11,6 +13,7 @@ void add_node_command(cli_command& app, cli_context& context) {
         std::string listen, api, config;
         std::vector<std::string> peers;
         unsigned threads = 0;
+        bool always = false;
     };
     auto o = std::make_shared<options>();
     auto* command = app.add_subcommand("node", "run the daemon in the foreground");
@@ -20,6 +23,11 @@ void add_node_command(cli_command& app, cli_context& context) {
     command->add_option("--config", o->config, "another configuration file than the default one");
     command->add_option("--threads", o->threads, "compute threads, instead of limits.idle.threads")
         ->range(1, 1024);
+    command->add_flag(
+        "--always", o->always,
+        "work whatever happens on this machine: input, load, heat and battery are not "
+        "looked at and nothing is given back by itself; only `pause`, `drain`, "
+        "`schedule` and limits.idle count. For machines of no one, demos and tests");
     command->callback([&context, o] {
         context.run([&]() -> base::result<void> {
             if (!o->api.empty()) {
@@ -36,6 +44,13 @@ void add_node_command(cli_command& app, cli_context& context) {
             if (!o->listen.empty()) options.listen = o->listen;
             options.peers = o->peers;
             options.threads = o->threads;
+            options.always = o->always;
+            const char* test_input = std::getenv("TEQUIO_TEST_IDLE");
+            options.test_input = test_input != nullptr && std::string_view(test_input) == "1";
+            options.reload = [file = o->config] {
+                return load_node_config(file.empty() ? std::nullopt
+                                                     : std::optional<std::filesystem::path>(file));
+            };
             options.quiet = context.quiet;
             return run_daemon(options);
         });

@@ -126,13 +126,8 @@ void node_logic::state::start_crew(held_job& j, training::crew_memory memory) {
     for (const auto& [node, certificate] : certificates_) {
         tell_crew(j, training::member_up{node, certificate});
     }
-    if (j.left) {
-        tell_crew(j, training::crew_command::leave);
-    } else if (paused_) {
-        tell_crew(j, training::crew_command::pause);
-    } else if (draining_) {
-        tell_crew(j, training::crew_command::drain);
-    }
+    if (draining_) tell_crew(j, training::crew_command::drain);
+    if (j.left || released()) tell_standing(j);
     tell_crew(j, training::crew_tick{});
     // A crew says once that it is done, and the node may have died before the model was made.
     const auto now = j.crew->view();
@@ -317,7 +312,7 @@ void node_logic::state::rebuild_next(held_job& j) {
 }
 
 void node_logic::state::begin_waiting_work() {
-    if (computing_ || paused_) return;
+    if (computing_ || released()) return;
     held_job* next = nullptr;
     for (auto& [id, j] : jobs_) {
         if (!j.waiting_work) continue;

@@ -75,6 +75,11 @@ void node_logic::state::settle() {
 
 base::time_point node_logic::state::next_deadline() const {
     auto next = std::min({network_.next_deadline(), desk_.next_deadline(), housekeeping_at_});
+    if (paused_ && paused_until_) {
+        const std::int64_t left =
+            std::max<std::int64_t>(0, paused_until_->seconds - at_.wall.seconds);
+        next = std::min(next, at_.now + std::chrono::seconds(std::min<std::int64_t>(left, 3600)));
+    }
     for (const auto& [id, j] : jobs_) {
         if (j.crew) next = std::min(next, j.crew->next_deadline());
         next = std::min({next, j.data_retry, j.export_retry});
@@ -284,11 +289,21 @@ void node_logic::state::on(model_exported& e) {
     say(log_level::info, "job " + e.task.brief() + ": the model can be fetched");
 }
 
+void node_logic::state::on(machine_released& e) {
+    if (released_ == e.level) return;
+    released_ = e.level;
+    for (auto& [id, j] : jobs_) tell_standing(j);
+}
+
+bool node_logic::state::pause_is_over() const {
+    return paused_ && paused_until_ && *paused_until_ <= at_.wall;
+}
+
 void node_logic::state::on(node_tick&) {
+    if (pause_is_over()) set_pause(false, {});
     if (at_.now < housekeeping_at_) return;
     housekeeping_at_ = at_.now + housekeeping_every;
     (void)tell_network(p2p::wall_time{at_.wall});
-    if (paused_ && paused_until_ && *paused_until_ <= at_.wall) set_pause(false, {});
     for (auto& [id, j] : jobs_) {
         if (j.phase == job_phase::ended) continue;
         const auto so_far = j.crew ? j.crew->view().state : training::job_state::waiting;
@@ -311,8 +326,21 @@ void node_logic::state::set_pause(bool paused, std::optional<base::unix_time> un
              !paused
                  ? std::nullopt
                  : std::optional<std::string>(until ? std::to_string(until->seconds) : "forever"));
-    tell_crews(paused ? training::crew_command::pause : training::crew_command::resume);
-    if (!paused && draining_) tell_crews(training::crew_command::drain);
+    activity_since_ = at_.wall;
+    for (auto& [id, j] : jobs_) tell_standing(j);
+}
+
+void node_logic::state::tell_standing(held_job& j) {
+    using training::crew_command;
+    if (j.left) return tell_crew(j, crew_command::leave);
+    if (released_ == release_level::ended) {
+        tell_crew(j, crew_command::pause);
+    } else if (released()) {
+        tell_crew(j, crew_command::suspend);
+    } else {
+        // `resume` would begin an item before a `drain` behind it could be heard.
+        tell_crew(j, draining_ ? crew_command::go_on : crew_command::resume);
+    }
 }
 
 // The public face.
@@ -378,7 +406,6 @@ base::result<void> node_logic::leave(moment at, const base::task_id& id, node_ef
 void node_logic::pause(moment at, std::optional<base::unix_time> until, node_effects& out) {
     state_->enter(at, out);
     state_->set_pause(true, until);
-    state_->activity_since_ = at.wall;
     state_->settle();
 }
 
@@ -386,7 +413,6 @@ void node_logic::resume(moment at, node_effects& out) {
     state_->enter(at, out);
     state_->draining_ = false;
     state_->set_pause(false, {});
-    state_->activity_since_ = at.wall;
     state_->settle();
 }
 
@@ -396,6 +422,16 @@ void node_logic::drain(moment at, node_effects& out) {
     state_->tell_crews(training::crew_command::drain);
     state_->activity_since_ = at.wall;
     state_->settle();
+}
+
+owner_wish node_logic::owner() const {
+    return {state_->paused_, state_->paused_until_, state_->draining_};
+}
+
+void node_logic::set_policy(const node_logic_config& policy) {
+    state_->config_.accept = policy.accept;
+    state_->config_.jobs_per_submitter = policy.jobs_per_submitter;
+    state_->config_.hours_per_job = policy.hours_per_job;
 }
 
 void node_logic::set_swarm(const base::swarm_id& swarm) {

@@ -22,6 +22,8 @@
 #include "base/rng.hpp"
 #include "ledger/receipt_desk.hpp"
 #include "node/core/node_config.hpp"
+#include "node/governor/governor.hpp"
+#include "node/governor/release_ladder.hpp"
 #include "p2p/network.hpp"
 #include "training/crew.hpp"
 #include "training/task.hpp"
@@ -75,11 +77,15 @@ struct model_exported {
     std::map<std::string, base::blob_ref> files;
     std::string failure;
 };
+/// The release ladder tells the crews (`tell_crews`): how much of the machine is still held.
+struct machine_released {
+    release_level level = release_level::working;
+};
 struct node_tick {};
 
 using node_event =
     std::variant<p2p::network_event, blob_looked_up, blob_confirmed, blob_lost, compute_answer,
-                 compute_progress, ledger_written, model_exported, node_tick>;
+                 compute_progress, ledger_written, model_exported, machine_released, node_tick>;
 
 // Effects: what the shell must do (the rules above). p2p's own effects that touch the world pass
 // through as they are.
@@ -181,7 +187,7 @@ struct job_view {
 /// What the node as a whole does.
 struct activity_view {
     std::string state;        ///< idle | working | paused | draining | refusing
-    std::string reason_code;  ///< stable: no_job, job, paused_by_owner, draining, self_test_failed
+    std::string reason_code;  ///< stable: no_work, job, paused_by_owner, draining, self_test_failed
     std::string reason;
     base::unix_time since;
     std::optional<base::unix_time> until;
@@ -209,9 +215,14 @@ public:
     /// Applies and spreads a submitter's cancellation note.
     base::result<void> cancel(moment at, std::string_view note, node_effects& out);
     base::result<void> leave(moment at, const base::task_id& id, node_effects& out);
+    /// Takes no more work and tells the crews so; what is in hand is kept, and it is the release
+    /// ladder that takes the machine away from it (`owner` is what the governor goes by).
     void pause(moment at, std::optional<base::unix_time> until, node_effects& out);
     void resume(moment at, node_effects& out);
     void drain(moment at, node_effects& out);
+    owner_wish owner() const;
+    /// What the owner accepts from now on; jobs that are here already stay.
+    void set_policy(const node_logic_config& policy);
     /// From now on tasks of this swarm are taken up.
     void set_swarm(const base::swarm_id& swarm);
     /// True when drained: nothing is in hand and no receipt waits.

@@ -37,6 +37,7 @@ public:
     void on(compute_progress& e);
     void on(ledger_written& e);
     void on(model_exported& e);
+    void on(machine_released& e);
     void on(node_tick& e);
     /// Begins handling one event: where effects go, and when it is.
     void enter(moment at, node_effects& out);
@@ -44,6 +45,11 @@ public:
     void settle();
     base::time_point next_deadline() const;
     void set_pause(bool paused, std::optional<base::unix_time> until);
+    bool pause_is_over() const;
+    /// What a crew is told of its owner's wishes and of the machine's release, all together.
+    void tell_standing(held_job& j);
+    /// No item may be begun: the machine is given back for longer than a moment.
+    bool released() const { return paused_ || released_ >= release_level::suspended; }
     void say(log_level level, std::string text) {
         out_->push_back(log_line{level, std::move(text)});
     }
@@ -133,6 +139,7 @@ public:
     bool paused_ = false;
     bool draining_ = false;
     std::optional<base::unix_time> paused_until_;
+    release_level released_ = release_level::working;  ///< as told by the ladder
     base::unix_time activity_since_;
     std::string activity_code_;
     base::time_point housekeeping_at_;

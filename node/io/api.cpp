@@ -99,8 +99,48 @@ json::object job_json(daemon_loop& daemon, const job_view& v) {
     return out;
 }
 
+json::object history_json(const governor_change& change) {
+    return {{"at", base::to_rfc3339(change.at)},
+            {"reason_code", reason_code_name(change.code)},
+            {"threads", change.threads},
+            {"reason", change.reason}};
+}
+
+/// What the governor has to say, besides the state that it may decide.
+void add_governor(json::object& out, const governor_view& v) {
+    json::array codes;
+    for (const auto code : v.allowed.all) codes.emplace_back(reason_code_name(code));
+    json::array history;
+    for (const auto& change : *v.history) history.push_back(history_json(change));
+    out["threads"] = v.allowed.threads;
+    out["threads_limit"] = v.threads_limit;
+    out["memory_limit"] = v.allowed.memory_bytes;
+    out["in_use"] = v.allowed.in_use;
+    out["idle_source"] = v.idle_source;
+    out["release"] = release_level_name(v.level);
+    out["governor_code"] = reason_code_name(v.allowed.code);
+    out["governor_reason"] = v.allowed.reason;
+    out["reason_codes"] = std::move(codes);
+    out["worker_cpu_seconds"] = std::chrono::duration<double>(v.workers.cpu).count();
+    out["worker_resident_bytes"] = v.workers.resident_bytes;
+    out["history"] = std::move(history);
+}
+
+/// What the node does; while the machine is given back the governor says why.
+activity_view activity_of(daemon_loop& daemon, const governor_view& v) {
+    auto activity = daemon.logic().activity();
+    if (v.allowed.threads > 0 || activity.state == "refusing") return activity;
+    activity.state = "paused";
+    activity.reason_code = reason_code_name(v.allowed.code);
+    activity.reason = v.allowed.reason;
+    activity.since = v.allowed.since;
+    activity.until = v.allowed.until;
+    return activity;
+}
+
 json::object status_json(daemon_loop& daemon) {
-    const auto activity = daemon.logic().activity();
+    const auto share = daemon.share().view();
+    const auto activity = activity_of(daemon, share);
     json::array jobs;
     for (const auto& v : daemon.logic().jobs()) {
         jobs.push_back(json::object{{"task", v.id.hex()},
@@ -117,7 +157,6 @@ json::object status_json(daemon_loop& daemon) {
                      {"until", activity.until ? json::value(base::to_rfc3339(*activity.until))
                                               : json::value(nullptr)},
                      {"jobs", std::move(jobs)},
-                     {"threads", daemon.threads()},
                      {"peers", daemon.logic().network().peers().size()},
                      {"listen", daemon.listening().text()},
                      {"swarm", (daemon.swarm() ? daemon.swarm()->id : base::swarm_id{}).hex()},
@@ -134,6 +173,8 @@ json::object status_json(daemon_loop& daemon) {
         out["protection_reason"] = found->how;
     }
     if (const auto& ready = daemon.workers().last_ready()) out["sandbox"] = ready->sandbox;
+    add_governor(out, share);
+    out["config_fault"] = daemon.config_fault();
     return out;
 }
 
@@ -292,6 +333,28 @@ void pause(daemon_loop& daemon, const api_request& request, respond_with respond
         daemon.logic().pause(daemon.now(), until, out);
         return {};
     });
+    daemon.share().look();
+}
+
+/// The session agent's report, as often as it likes.
+api_response agent_said(daemon_loop& daemon, const api_request& request) {
+    const auto report = parse_agent_report(request.body);
+    if (!report) return refused(report.error());
+    daemon.share().agent_said(*report);
+    return ok({{"ok", true}});
+}
+
+/// {"idle_ms": N}: when the last input was, for a daemon that was started for tests.
+api_response pretend_input(daemon_loop& daemon, const api_request& request) {
+    const auto body = body_of(request);
+    if (!body) return refused(body.error());
+    const auto* idle = body->if_contains("idle_ms");
+    if (!idle || !idle->is_int64() || idle->as_int64() < 0 ||
+        idle->as_int64() > agent_idle_max.count()) {
+        return refused(400, "idle_ms: a whole number of milliseconds");
+    }
+    const auto done = daemon.share().pretend_input(std::chrono::milliseconds(idle->as_int64()));
+    return done ? ok({{"ok", true}}) : refused(done.error());
 }
 
 void resume_or_drain(daemon_loop& daemon, const api_request& request, bool resume,
@@ -305,6 +368,7 @@ void resume_or_drain(daemon_loop& daemon, const api_request& request, bool resum
         }
         return {};
     });
+    daemon.share().look();
 }
 
 api_response swarm_json(const daemon_loop& daemon) {
@@ -379,7 +443,15 @@ api_response simple_route(daemon_loop& daemon, const api_request& request,
             for (const auto& v : daemon.logic().jobs()) jobs.push_back(job_json(daemon, v));
             return ok({{"jobs", std::move(jobs)}});
         }
+    } else if (request.method == "PUT") {
+        if (what == "agent" && path.size() == 1) return agent_said(daemon, request);
+        if (what == "test" && path.size() == 2 && path[1] == "idle")
+            return pretend_input(daemon, request);
     } else if (request.method == "POST") {
+        if (what == "reload" && path.size() == 1) {
+            const auto done = daemon.reload();
+            return done ? ok({{"ok", true}}) : refused(done.error());
+        }
         const auto body =
             what == "swarm" ? body_of(request) : base::result<json::object>(json::object{});
         if (!body) return refused(body.error());

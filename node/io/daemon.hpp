@@ -4,6 +4,7 @@
 /// and the workers.
 
 #include <filesystem>
+#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
@@ -19,6 +20,11 @@ struct daemon_options {
     std::vector<std::string> peers;     ///< besides the configuration's
     unsigned threads = 0;               ///< beats the configuration; 0: by it
     bool quiet = false;
+    bool always = false;  ///< works whatever happens on this machine (`governor_loop::options`)
+    /// `PUT /api/v1/test/idle` says when the last input was. For tests.
+    bool test_input = false;
+    /// Reads the configuration again, for SIGHUP; none: there is nothing to read.
+    std::function<base::result<node_config>()> reload;
 };
 
 /// Runs until SIGINT, SIGTERM, or `drain --exit`. The first signal drains: no more work is taken,

@@ -99,8 +99,7 @@ base::result<void> daemon_loop::open_links() {
     p2p::transport_config config;
     config.swarm = swarm_;
     config.exactness = training::exactness_identity();
-    // Loopback costs nobody's uplink; the limit is for links that leave the machine.
-    config.upload_limit = swarm_ ? options_.config.upload_limit_bits / 8 : 0;
+    config.upload_limit = 0;  // set by `limit_upload`
     TEQUIO_TRY(transport_,
                p2p::transport::create(io_, *identity_, std::move(config),
                                       [this](p2p::network_event e) { handle(std::move(e)); }));
@@ -135,22 +134,22 @@ base::result<void> daemon_loop::run() {
                                      : spdlog::level::from_str(options_.config.log_level));
 
     TEQUIO_CHECK(open_data());
-    const auto processors = std::max(1u, std::thread::hardware_concurrency());
-    threads_ = options_.threads != 0
-                   ? options_.threads
-                   : static_cast<unsigned>(options_.config.threads.of(processors, 1));
     training::serial_executor alone;
     if (const auto tested = training::exactness_self_test(alone); !tested) {
         exact_ = false;
         spdlog::error("{}; this node takes no exact work", tested.error().message());
     }
     storage_ = std::make_unique<storage_thread>(io_);
-    const auto memory = options_.config.memory.of(physical_memory(), std::uint64_t{64} << 20);
-    group_ = worker_group::make(memory + worker_overhead_bytes(threads_));
-    workers_ = std::make_unique<job_workers>(
-        io_, *storage_, *blobs_,
-        job_workers::options{"/proc/self/exe", threads_, memory, group_.folder()},
-        [this](node_event e) { handle(std::move(e)); });
+    job_workers::options limits;
+    const auto processors = std::max(1u, std::thread::hardware_concurrency());
+    limits.threads = options_.threads != 0
+                         ? options_.threads
+                         : static_cast<unsigned>(options_.config.threads.of(processors, 1));
+    limits.memory_bytes = options_.config.memory.of(physical_memory(), std::uint64_t{64} << 20);
+    group_ = worker_group::make(limits.memory_bytes + worker_overhead_bytes(limits.threads));
+    limits.group = group_.folder();
+    workers_ = std::make_unique<job_workers>(io_, *storage_, *blobs_, std::move(limits),
+                                             [this](node_event e) { handle(std::move(e)); });
     TEQUIO_TRY(auto offers, ledger_->open_offers());
     logic_ =
         std::make_unique<node_logic>(logic_config(), *identity_, std::move(found_),
@@ -158,22 +157,28 @@ base::result<void> daemon_loop::run() {
     timer_ = std::make_unique<asio::steady_timer>(io_);
     TEQUIO_CHECK(open_links());
     TEQUIO_CHECK(open_api());
+    open_governor();
     spdlog::info("node {} listens on {} (data dir {}, {} threads)", identity_->node().hex(),
-                 listening_.text(), options_.data_dir.string(), threads_);
+                 listening_.text(), options_.data_dir.string(), governor_->threads_limit());
 
     boost::system::error_code unknown_signal;
     for (const int number : {SIGINT, SIGTERM}) signals_.add(number, unknown_signal);
     await_signal();
-    manager_ = std::make_unique<service_notify>(io_, [this] { return logic_->activity().reason; });
+    asio::signal_set hangup(io_, SIGHUP);
+    await_reload(hangup);
+    manager_ = std::make_unique<service_notify>(io_, [this] { return status_line(); });
     manager_->ready();
     measure_protection();
     handle(node_tick{});
+    governor_->look();
     io_.run();
     signals_.cancel();
+    hangup.cancel();
     manager_.reset();
     if (probe_watch_) probe_watch_->release();
 
     api_.reset();
+    governor_.reset();
     workers_->shut_down();
     // Finishes what was handed in: receipts and facts are durable when this returns.
     storage_.reset();
@@ -196,7 +201,7 @@ void daemon_loop::await_signal() {
 
 void daemon_loop::drain_and_stop(base::duration patience) {
     // Paused work would never end: it is given back at once.
-    const bool paused = logic_->activity().state == "paused";
+    const bool paused = governor_->view().allowed.threads == 0;
     if (!stopping_ && !paused) {
         spdlog::info("signal: finishing the work in hand, {} at most",
                      base::human_duration(patience));
@@ -235,6 +240,63 @@ void daemon_loop::on_protection(protection_report report) {
     spdlog::log(may_work_in_use(protection_->kind) ? spdlog::level::info : spdlog::level::warn,
                 "processor protection: {} ({})", cpu_protection_name(protection_->kind),
                 protection_->how);
+    governor_->set_protection(may_work_in_use(protection_->kind));
+}
+
+std::string daemon_loop::status_line() const {
+    const auto allowed = governor_->view().allowed;
+    return allowed.threads == 0 ? allowed.reason : logic_->activity().reason;
+}
+
+void daemon_loop::open_governor() {
+    governor_loop::hooks hooks;
+    hooks.wish = [this] { return logic_->owner(); };
+    hooks.tell_crews = [this](release_level level) { handle(machine_released{level}); };
+    hooks.limit_upload = [this](std::uint64_t rate) {
+        governed_upload_ = rate;
+        limit_upload();
+    };
+    hooks.say = [](const std::string& line) { spdlog::info("{}", line); };
+    governor_loop::options o{options_.config, options_.threads, options_.always,
+                             options_.test_input};
+    governor_ = std::make_unique<governor_loop>(io_, *workers_, std::move(o), std::move(hooks));
+}
+
+void daemon_loop::limit_upload() {
+    // Loopback costs nobody's uplink; limits are for links that leave the machine.
+    auto rate = swarm_ ? options_.config.upload_limit_bits / 8 : 0;
+    if (swarm_ && governed_upload_ != 0) rate = std::min(rate, governed_upload_);
+    transport_->set_upload_limit(rate);
+}
+
+void daemon_loop::await_reload(asio::signal_set& hangup) {
+    hangup.async_wait([this, &hangup](boost::system::error_code ec, int) {
+        if (ec) return;
+        manager_->reloading();
+        (void)reload();
+        manager_->ready();
+        await_reload(hangup);
+    });
+}
+
+base::result<void> daemon_loop::reload() {
+    if (!options_.reload) return base::fail(errc::refused, "this node was started without a file");
+    auto config = options_.reload();
+    if (!config) {
+        config_fault_ = config.error().message();
+        spdlog::error("the configuration stays as it was: {}", config_fault_);
+        return config.error();
+    }
+    config_fault_.clear();
+    options_.config = std::move(*config);
+    if (!options_.quiet) spdlog::set_level(spdlog::level::from_str(options_.config.log_level));
+    logic_->set_policy(logic_config());
+    limit_upload();
+    governor_->configure(options_.config);
+    spdlog::info(
+        "the configuration was read again; network.listen, network.peers and limits.disk "
+        "count from the next start");
+    return {};
 }
 
 void daemon_loop::stop(const std::string& why) {
@@ -466,6 +528,7 @@ base::result<void> daemon_loop::enter_swarm(p2p::membership swarm,
     transport_->set_swarm(swarm);
     logic_->set_swarm(swarm.id);
     swarm_ = std::move(swarm);
+    limit_upload();
     // Whoever chose an address keeps it; otherwise the node leaves loopback now.
     if (!options_.listen && !options_.config.listen) {
         TEQUIO_TRY(const auto everywhere,

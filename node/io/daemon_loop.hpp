@@ -14,6 +14,7 @@
 #include "node/io/api_server.hpp"
 #include "node/io/blob_store.hpp"
 #include "node/io/daemon.hpp"
+#include "node/io/governor_loop.hpp"
 #include "node/io/job_workers.hpp"
 #include "node/io/key_value_store.hpp"
 #include "node/io/service_notify.hpp"
@@ -43,9 +44,14 @@ public:
     const p2p::address& listening() const { return listening_; }
     const std::optional<p2p::membership>& swarm() const { return swarm_; }
     const daemon_options& options() const { return options_; }
-    unsigned threads() const { return threads_; }
     /// How well others are protected from the workers, as measured; none in the first moments.
     const std::optional<protection_report>& protection() const { return protection_; }
+    governor_loop& share() { return *governor_; }
+    const governor_loop& share() const { return *governor_; }
+    /// What is wrong with the configuration that was read last; empty when it is in force.
+    const std::string& config_fault() const { return config_fault_; }
+    /// Reads the configuration again. A bad one changes nothing. Errors: what is wrong with it.
+    base::result<void> reload();
     bool exact() const { return exact_; }
     /// Carries out what a command to `logic()` wanted, then calls `then`: what the command
     /// remembered is durable by then.
@@ -73,6 +79,10 @@ private:
     node_effect next_effect();
     void answer_waiting();
     void arm_timer();
+    void open_governor();
+    std::string status_line() const;  ///< for a service manager
+    void limit_upload();
+    void await_reload(boost::asio::signal_set& hangup);
     void log(const log_line& line);
     void fail(const base::error& e);
 
@@ -106,7 +116,6 @@ private:
     std::unique_ptr<key_value_store> memory_;
     std::unique_ptr<ledger::store> ledger_;
     node_memory found_;
-    unsigned threads_ = 1;
     bool exact_ = true;  ///< the self-test at the start passed
     p2p::address listening_;
 
@@ -119,6 +128,8 @@ private:
     /// Watches the probe's descriptor, which the probe owns.
     std::unique_ptr<boost::asio::posix::stream_descriptor> probe_watch_;
     std::optional<protection_report> protection_;
+    std::unique_ptr<governor_loop> governor_;
+    std::string config_fault_;
     std::unique_ptr<api_server> api_;
     std::unique_ptr<boost::asio::steady_timer> timer_;
     boost::asio::signal_set signals_{io_};
@@ -129,6 +140,7 @@ private:
     std::uint64_t effects_out_ = 0;  ///< ever taken out of it
     /// Who waits for effects below that number to be done, oldest first.
     std::deque<std::pair<std::uint64_t, std::function<void()>>> waiting_;
+    std::uint64_t governed_upload_ = 0;  ///< bytes a second that the governor allows; 0: no limit
     bool holding_ = false;
     bool stopping_ = false;
     bool signalled_ = false;

@@ -78,11 +78,14 @@ struct job_workers::one_job {
     std::vector<unique_fd> blobs;  ///< of the recipe, in the order of `recipe_blobs`
     /// Watches the worker's descriptor, which the worker owns.
     std::unique_ptr<asio::posix::stream_descriptor> watched;
+    bool waiting = false;  ///< for `watched` to become readable
     bool opened = false;
     bool closed = false;
     int starts_in_a_row = 0;
     std::optional<training::work_item> item;  ///< in hand, or waiting for the worker to be ready
     bool begun = false;
+    std::uint64_t memory_bytes = 0;  ///< that the open job needs
+    base::duration cpu{};            ///< of the running worker, as last seen
 
     void unwatch() {
         if (watched) watched->release();
@@ -135,6 +138,71 @@ void job_workers::shut_down() {
     jobs_.clear();
 }
 
+void job_workers::allow_threads(unsigned threads) {
+    allowed_ = threads;
+    for (auto& [id, j] : jobs_) {
+        if (j->worker) j->worker->allow_threads(threads);
+    }
+    if (threads == 0) return;
+    for (auto& [id, j] : jobs_) {
+        if (j->item && !j->begun) prepare(*j);
+    }
+}
+
+void job_workers::freeze() {
+    for (auto& [id, j] : jobs_) {
+        if (j->worker) j->worker->freeze();
+    }
+}
+
+void job_workers::thaw() {
+    for (auto& [id, j] : jobs_) {
+        if (j->worker) j->worker->thaw();
+    }
+}
+
+void job_workers::hand_back_memory() {
+    for (auto& [id, j] : jobs_) {
+        if (j->worker) j->worker->hand_back_memory();
+    }
+}
+
+void job_workers::end_all() {
+    for (auto& [id, j] : jobs_) {
+        if (j->worker) j->worker->kill();
+        j->starts_in_a_row = 0;  // it did not end by itself
+    }
+}
+
+void job_workers::limit(unsigned threads, std::uint64_t memory_bytes) {
+    options_.threads = threads;
+    options_.memory_bytes = memory_bytes;
+}
+
+job_workers::use job_workers::usage(bool with_resident) const {
+    use out;
+    out.cpu = cpu_of_the_dead_;
+    for (const auto& [id, j] : jobs_) {
+        if (j->item) out.busy = true;
+        if (!j->worker || !j->worker->running()) continue;
+        out.running = true;
+        // Kept, so that the sum does not fall when the worker ends.
+        j->cpu = std::max(j->cpu, j->worker->cpu_used());
+        out.cpu += j->cpu;
+        if (with_resident) out.resident_bytes += j->worker->resident_bytes();
+        if (j->opened) out.memory_bytes = std::max(out.memory_bytes, j->memory_bytes);
+    }
+    return out;
+}
+
+std::vector<int> job_workers::processes() const {
+    std::vector<int> out;
+    for (const auto& [id, j] : jobs_) {
+        if (j->worker && j->worker->running()) out.push_back(j->worker->process());
+    }
+    return out;
+}
+
 void job_workers::answer(one_job& j, base::result<training::work_outcome> outcome) {
     auto item = std::move(*j.item);
     j.item.reset();
@@ -175,26 +243,29 @@ void job_workers::prepare(one_job& j) {
             j.blobs.push_back(std::move(*file));
         }
     }
+    if (j.worker && j.worker->running()) {
+        if (j.opened) start_item(j);
+        return;
+    }
+    // Opening a job hashes its data and its state: not while the machine is given back.
+    if (allowed_ == 0) return;
     if (!j.worker) {
         compute_worker_options o;
         o.program = options_.program;
-        o.threads = options_.threads;
-        o.memory_bytes = options_.memory_bytes;
         o.group = options_.group;
         j.worker = std::make_unique<compute_worker>(std::move(o));
     }
-    if (!j.worker->running()) {
-        j.opened = false;
-        if (++j.starts_in_a_row > starts_in_a_row_max) {
-            j.starts_in_a_row = 0;
-            return answer(
-                j, fail(errc::compute_failed, "the worker process keeps ending; see the log"));
-        }
-        if (const auto started = j.worker->start(); !started) return give_up(started.error());
-        j.worker->open_job(training::recipe_text(j.task->work), j.blobs, *j.state);
-        watch(j);
+    j.worker->limit(options_.threads, options_.memory_bytes);
+    j.worker->allow_threads(allowed_);
+    j.opened = false;
+    if (++j.starts_in_a_row > starts_in_a_row_max) {
+        j.starts_in_a_row = 0;
+        return answer(j,
+                      fail(errc::compute_failed, "the worker process keeps ending; see the log"));
     }
-    if (j.opened) start_item(j);
+    if (const auto started = j.worker->start(); !started) return give_up(started.error());
+    j.worker->open_job(training::recipe_text(j.task->work), j.blobs, *j.state);
+    watch(j);
 }
 
 void job_workers::start_item(one_job& j) {
@@ -227,11 +298,14 @@ void job_workers::watch(one_job& j) {
         j.watched =
             std::make_unique<asio::posix::stream_descriptor>(io_, j.worker->native_handle());
     }
+    // An event may start the worker again, which watches it too.
+    if (std::exchange(j.waiting, true)) return;
     j.watched->async_wait(
         asio::posix::stream_descriptor::wait_read,
         [this, weak = std::weak_ptr(jobs_.at(j.id))](boost::system::error_code ec) {
             const auto self = weak.lock();
             if (ec || !self || self->closed) return;
+            self->waiting = false;
             for (auto& e : self->worker->take_events()) on_event(*self, e);
             if (!self->closed && self->watched) watch(*self);
         });
@@ -240,8 +314,9 @@ void job_workers::watch(one_job& j) {
 void job_workers::on_event(one_job& j, worker_event& e) {
     if (auto* ready = std::get_if<worker_ready>(&e)) {
         ready_ = *ready;
-    } else if (std::holds_alternative<worker_job_opened>(e)) {
+    } else if (const auto* opened = std::get_if<worker_job_opened>(&e)) {
         j.opened = true;
+        j.memory_bytes = opened->memory_bytes;
         if (j.item) start_item(j);
     } else if (auto* refused = std::get_if<worker_job_refused>(&e)) {
         if (j.item) answer(j, fail(errc::compute_failed, refused->reason));
@@ -256,6 +331,7 @@ void job_workers::on_event(one_job& j, worker_event& e) {
             answer(j, fail(errc::compute_failed, failed->stopped ? "stopped" : failed->reason));
     } else if (auto* exited = std::get_if<worker_exited>(&e)) {
         j.opened = false;
+        cpu_of_the_dead_ += std::exchange(j.cpu, {});
         if (!j.item) return;
         // The lane in hand is lost and nothing else: the state is in shared memory. Begin it again.
         if (j.begun) {

@@ -41,6 +41,30 @@ public:
     void export_final(const export_model& what);
     /// Kills every worker.
     void shut_down();
+
+    // The release ladder's hands; every worker at once.
+
+    /// How many threads may compute from now on. While it is 0 no worker is started; what waits for
+    /// one begins later.
+    void allow_threads(unsigned threads);
+    void freeze();
+    void thaw();
+    /// Lets the system move out what parked workers hold in memory.
+    void hand_back_memory();
+    /// Kills the workers; jobs stay open, and begin again with a new worker when they are asked to.
+    void end_all();
+    /// What workers that start from now on are limited to.
+    void limit(unsigned threads, std::uint64_t memory_bytes);
+    struct use {
+        bool running = false;              ///< a worker process exists
+        bool busy = false;                 ///< an item is in hand
+        base::duration cpu{};              ///< used by all workers that there have been
+        std::uint64_t resident_bytes = 0;  ///< of those there are; 0 unless it was asked for
+        std::uint64_t memory_bytes = 0;    ///< that the largest open job needs
+    };
+    use usage(bool with_resident = false) const;
+    /// Of the worker processes there are.
+    std::vector<int> processes() const;
     /// What the last worker reported when it started: threads, kernels, protection, sandbox.
     const std::optional<worker_ready>& last_ready() const { return ready_; }
 
@@ -62,6 +86,8 @@ private:
     event_sink sink_;
     std::map<base::task_id, std::shared_ptr<one_job>> jobs_;
     std::optional<worker_ready> ready_;
+    unsigned allowed_ = UINT32_MAX;
+    base::duration cpu_of_the_dead_{};
 };
 
 }  // namespace tequio::node

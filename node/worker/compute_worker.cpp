@@ -12,9 +12,11 @@
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
+#include <ctime>
 #include <new>
 
 #include "base/ensure.hpp"
+#include "base/text.hpp"
 #include "node/worker/worker_main.hpp"
 
 namespace tequio::node {
@@ -117,6 +119,12 @@ compute_worker::~compute_worker() {
 thread_gate* compute_worker::gate() {
     base::ensure(!gate_map_.bytes().empty(), "a worker has been started");
     return reinterpret_cast<thread_gate*>(gate_map_.writable().data());
+}
+
+void compute_worker::limit(unsigned threads, std::uint64_t memory_bytes) {
+    base::ensure(threads >= 1 && threads <= worker_threads_max, "a worker has 1 to 4096 threads");
+    options_.threads = threads;
+    options_.memory_bytes = memory_bytes;
 }
 
 base::result<void> compute_worker::start() {
@@ -237,6 +245,27 @@ void compute_worker::close_job() {
 void compute_worker::allow_threads(unsigned threads) {
     allowed_ = threads;
     if (!gate_map_.bytes().empty()) gate()->allow(threads);
+}
+
+base::duration compute_worker::cpu_used() const {
+    clockid_t clock{};
+    timespec used{};
+    if (!running() || ::clock_getcpuclockid(process_, &clock) != 0 ||
+        ::clock_gettime(clock, &used) != 0) {
+        return {};
+    }
+    return std::chrono::seconds(used.tv_sec) + std::chrono::nanoseconds(used.tv_nsec);
+}
+
+std::uint64_t compute_worker::resident_bytes() const {
+    if (!running()) return 0;
+    const unique_fd file(
+        ::open(("/proc/" + std::to_string(process_) + "/statm").c_str(), O_RDONLY | O_CLOEXEC));
+    char text[128] = {};
+    if (!file || ::read(file.get(), text, sizeof text - 1) <= 0) return 0;
+    const auto fields = base::split(std::string_view(text), ' ');
+    const auto pages = fields.size() < 2 ? std::nullopt : base::parse_u64(fields[1]);
+    return pages.value_or(0) * static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
 }
 
 void compute_worker::hand_back_memory() {

@@ -71,6 +71,8 @@ public:
     compute_worker(const compute_worker&) = delete;
     compute_worker& operator=(const compute_worker&) = delete;
 
+    /// What the next `start` counts with instead of the options given.
+    void limit(unsigned threads, std::uint64_t memory_bytes);
     /// Starts the process, which first reports `worker_ready`. It inherits no memory, and no
     /// descriptor but stderr and its two ends. Ensures that none runs. Errors:
     /// `base::errc::io_failure`.
@@ -78,6 +80,11 @@ public:
     bool running() const { return process_ > 0; }
     /// Process id; for messages and tests.
     int process() const { return process_; }
+
+    /// Processor time that all threads of the process have used; 0 when none runs.
+    base::duration cpu_used() const;
+    /// Memory that the process holds now, shared pages included; 0 when none runs.
+    std::uint64_t resident_bytes() const;
 
     /// Poll this for reading; then call `take_events`. One descriptor for the object's whole life.
     int native_handle() const { return poll_.get(); }

@@ -28,8 +28,9 @@ node_start() {
     mkdir -p "$swarm/$name"
     [[ -f $settings ]] || printf '%s\n' "${swarm_settings-$swarm_settings_default}" >"$settings"
     [[ ! -s $swarm/$name.address ]] || listen=$(<"$swarm/$name.address")
+    # --always: the others' load, and this machine's owner, must not pause a test (gives_back.sh has pauses).
     # A session of its own, so that the node and its worker can be killed as one group.
-    TEQUIO_DATA_DIR=$swarm/$name XDG_CONFIG_HOME=$swarm/$name.config setsid "$tequio" node \
+    TEQUIO_DATA_DIR=$swarm/$name XDG_CONFIG_HOME=$swarm/$name.config setsid "$tequio" node --always \
         --listen "$listen" --config "$settings" "$@" >>"$swarm/$name.log" 2>&1 </dev/null &
     swarm_pid[$name]=$!
     disown $!

@@ -220,7 +220,10 @@ base::result<void> crew::core::on(const crew_command& e, effects& out) {
             paused_ = true;
             break;
         case crew_command::resume:
-            paused_ = draining_ = suspended_ = false;
+            draining_ = false;
+            [[fallthrough]];
+        case crew_command::go_on:
+            paused_ = suspended_ = false;
             resting_until_.reset();
             failures_ = 0;
             break;

@@ -362,6 +362,23 @@ BOOST_AUTO_TEST_CASE(a_suspended_lane_that_others_have_settled_is_stopped) {
     BOOST_TEST(!d.work().has_value());
 }
 
+BOOST_AUTO_TEST_CASE(a_draining_node_finishes_what_suspend_kept_and_takes_no_more) {
+    driven d(0);
+    d.prepare();
+    d.beat(2);
+    const auto item = d.work();
+    BOOST_REQUIRE(item.has_value());
+    (void)d.feed(crew_command::drain);
+    (void)d.feed(crew_command::suspend);
+    (void)d.feed(crew_command::go_on);
+    BOOST_TEST((d.work() == item));
+    const auto begun = d.effects<begin_work>().size();
+    d.lane_done("right");
+    d.beat(20);
+    BOOST_TEST(d.core.view().members.front().lanes_done == 1u);
+    BOOST_TEST(d.effects<begin_work>().size() == begun);
+}
+
 BOOST_AUTO_TEST_CASE(pause_ends_what_suspend_kept) {
     driven d(0);
     d.prepare();

@@ -1,0 +1,236 @@
+#include "node/io/governor_loop.hpp"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <ctime>
+#include <thread>
+
+#include "base/text.hpp"
+#include "node/core/errc.hpp"
+
+namespace tequio::node {
+namespace {
+
+/// Bytes a second while the machine is given back: enough to stay a peer (guess: 64 kbit/s).
+constexpr std::uint64_t trickle_bytes_per_second = 8'000;
+constexpr std::uint64_t worker_memory_least = std::uint64_t{64} << 20;
+
+base::time_point steady_now() {
+    return base::time_point(std::chrono::duration_cast<base::duration>(
+        std::chrono::steady_clock::now().time_since_epoch()));
+}
+
+/// Both clocks, and the local time that schedules are written in.
+governor::moment moment_now() {
+    const std::time_t wall = std::time(nullptr);
+    std::tm local{};
+    ::localtime_r(&wall, &local);
+    return {steady_now(), base::unix_time{wall}, static_cast<unsigned>((local.tm_wday + 6) % 7),
+            static_cast<unsigned>(local.tm_hour * 60 + local.tm_min)};
+}
+
+std::uint64_t physical_memory() {
+    return static_cast<std::uint64_t>(::sysconf(_SC_PHYS_PAGES)) *
+           static_cast<std::uint64_t>(::sysconf(_SC_PAGE_SIZE));
+}
+
+/// What a machine shows on which nothing ever happens.
+governor_signals nothing_happens() {
+    governor_signals out;
+    out.processors = std::max(1u, std::thread::hardware_concurrency());
+    out.memory_bytes = physical_memory();
+    out.idle_source = "none (--always)";
+    return out;
+}
+
+/// Memory short, or sleep at hand: what is held has to go now.
+bool is_urgent(const allowance& a) {
+    const auto holds = [&](reason_code code) {
+        return std::find(a.all.begin(), a.all.end(), code) != a.all.end();
+    };
+    return holds(reason_code::memory_pressure) || holds(reason_code::sleep);
+}
+
+}  // namespace
+
+governor_loop::governor_loop(boost::asio::io_context& io, job_workers& workers, options o, hooks h)
+    : timer_(io), workers_(workers), options_(std::move(o)), hooks_(std::move(h)) {
+    options_.config = effective(std::move(options_.config));
+    if (!options_.always) {
+        machine_probe::options p;
+        p.programs = options_.config.idle_programs;
+        probe_ = std::make_unique<machine_probe>(std::move(p));
+    }
+    const auto at = moment_now();
+    governor_.emplace(options_.config, protection_, at);
+    signals_ = gather(at.now, at.wall);
+    workers_.limit(threads_limit(), memory_limit());
+    workers_.allow_threads(0);
+}
+
+governor_loop::~governor_loop() = default;
+
+node_config governor_loop::effective(node_config config) const {
+    if (options_.threads != 0) config.threads = {0, options_.threads};
+    return config;
+}
+
+unsigned governor_loop::threads_limit() const {
+    return static_cast<unsigned>(options_.config.threads.of(signals_.processors, 1));
+}
+
+std::uint64_t governor_loop::memory_limit() const {
+    return options_.config.memory.of(signals_.memory_bytes, worker_memory_least);
+}
+
+governor_signals governor_loop::gather(base::time_point now, base::unix_time wall) {
+    governor_signals out;
+    if (probe_) {
+        auto facts = bus_;
+        facts.agent.reset();
+        if (agent_) {
+            facts.agent = session_input{agent_->source, agent_->idle, now - agent_at_,
+                                        agent_->locked, agent_->full_screen};
+        }
+        const auto processes = workers_.processes();
+        out = probe_->read(now, wall, facts, processes.empty() ? 0 : processes.front());
+    } else {
+        out = nothing_happens();
+    }
+    if (options_.test_input) {
+        out.idle_source = "test";
+        out.since_input.reset();
+        if (pretended_) out.since_input = now - *pretended_;
+    }
+    return out;
+}
+
+/// A job that needs more memory than is allowed now cannot go on, however many threads may.
+ladder_facts governor_loop::facts(const allowance& allowed, const job_workers::use& used) const {
+    ladder_facts out;
+    const bool fits = used.memory_bytes <= allowed.memory_bytes;
+    out.threads = fits ? allowed.threads : 0;
+    out.urgent = is_urgent(allowed);
+    out.running = used.running;
+    out.busy = used.busy;
+    out.cpu = used.cpu;
+    return out;
+}
+
+void governor_loop::look() {
+    const auto at = moment_now();
+    signals_ = gather(at.now, at.wall);
+    governor_->wish(at, hooks_.wish());
+    const auto& allowed = governor_->handle(at, signals_);
+    const auto used = workers_.usage();
+    const auto ladder_sees = facts(allowed, used);
+    std::vector<ladder_effect> effects;
+    ladder_.handle(at.now, ladder_sees, effects);
+    shown_ = allowed;
+    if (ladder_sees.threads != allowed.threads) {
+        shown_.threads = ladder_sees.threads;
+        shown_.reason = "the job at work needs " + base::human_size(used.memory_bytes) +
+                        " of memory, " + base::human_size(allowed.memory_bytes) +
+                        " are allowed now; " + allowed.reason;
+    }
+    for (const auto& e : effects) act(e);
+    limit_upload();
+    const auto& changes = governor_->history();
+    if (!changes.empty()) {
+        const auto& last = changes.back();
+        const bool known = said_ && said_->at == last.at && said_->code == last.code &&
+                           said_->threads == last.threads;
+        if (!known) {
+            said_ = last;
+            hooks_.say(std::string(reason_code_name(last.code)) + ": " + last.reason);
+        }
+    }
+    arm();
+}
+
+void governor_loop::arm() {
+    const auto now = steady_now();
+    const auto due = std::min(governor_->next_deadline(), ladder_.next_deadline());
+    timer_.expires_after(std::max<base::duration>(due - now, std::chrono::milliseconds(1)));
+    timer_.async_wait([this](boost::system::error_code ec) {
+        if (!ec) look();
+    });
+}
+
+void governor_loop::act(const ladder_effect& e) {
+    if (const auto* gate = std::get_if<set_gate>(&e)) {
+        workers_.allow_threads(gate->threads);
+    } else if (std::holds_alternative<freeze_workers>(e)) {
+        workers_.freeze();
+    } else if (std::holds_alternative<thaw_workers>(e)) {
+        workers_.thaw();
+    } else if (const auto* trickle = std::get_if<set_trickle>(&e)) {
+        trickle_ = trickle->on;
+    } else if (const auto* told = std::get_if<tell_crews>(&e)) {
+        hooks_.tell_crews(told->level);
+    } else if (std::holds_alternative<hand_back_memory>(e)) {
+        const auto held = workers_.usage(true).resident_bytes;
+        if (held > 0) hooks_.say("handing back memory: workers hold " + base::human_size(held));
+        workers_.hand_back_memory();
+    } else {
+        workers_.end_all();
+    }
+}
+
+void governor_loop::limit_upload() {
+    auto rate = shown_.upload_bytes_per_second;
+    if (trickle_)
+        rate = rate == 0 ? trickle_bytes_per_second : std::min(rate, trickle_bytes_per_second);
+    if (upload_set_ == rate) return;
+    upload_set_ = rate;
+    hooks_.limit_upload(rate);
+}
+
+void governor_loop::agent_said(const agent_report& report) {
+    agent_ = report;
+    agent_at_ = steady_now();
+    look();
+}
+
+void governor_loop::bus_said(const outside_facts& facts) {
+    bus_ = facts;
+    look();
+}
+
+base::result<void> governor_loop::pretend_input(base::duration idle) {
+    if (!options_.test_input) {
+        return fail(errc::refused,
+                    "input is pretended only to a daemon that was started for tests");
+    }
+    pretended_ = steady_now() - idle;
+    look();
+    return {};
+}
+
+void governor_loop::configure(const node_config& config) {
+    options_.config = effective(config);
+    governor_->configure(options_.config);
+    if (probe_) probe_->set_programs(options_.config.idle_programs);
+    workers_.limit(threads_limit(), memory_limit());
+    look();
+}
+
+void governor_loop::set_protection(bool holds) {
+    if (std::exchange(protection_, holds) == holds) return;
+    governor_->set_protection(holds);
+    look();
+}
+
+governor_view governor_loop::view() const {
+    governor_view out;
+    out.allowed = shown_;
+    out.level = ladder_.level();
+    out.threads_limit = threads_limit();
+    out.idle_source = signals_.idle_source;
+    out.workers = workers_.usage(true);
+    out.history = &governor_->history();
+    return out;
+}
+
+}  // namespace tequio::node

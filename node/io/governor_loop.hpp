@@ -1,0 +1,96 @@
+#pragma once
+
+/// The governor's shell: gathers what the probes, the session agent and the owner's commands say,
+/// has the governor decide and the release ladder carry it out on workers, network and crews.
+/// Decides nothing itself. Reads the machine 10 times a second while threads may compute and once a
+/// second while none do; what is pushed (a command, a report of the agent) counts at once.
+
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <functional>
+#include <memory>
+#include <optional>
+
+#include "node/governor/agent_report.hpp"
+#include "node/governor/governor.hpp"
+#include "node/governor/probes/machine_probe.hpp"
+#include "node/governor/release_ladder.hpp"
+#include "node/io/job_workers.hpp"
+
+namespace tequio::node {
+
+/// The governor as its owner sees it.
+struct governor_view {
+    allowance allowed;  ///< `threads` is what the workers' gate lets through
+    release_level level = release_level::working;
+    unsigned threads_limit = 0;  ///< `limits.idle.threads` here
+    std::string idle_source;
+    job_workers::use workers;
+    const std::vector<governor_change>* history = nullptr;
+};
+
+class governor_loop {
+public:
+    struct options {
+        node_config config;
+        unsigned threads = 0;  ///< beats the configuration; 0: by it
+        /// Nothing that happens on this machine counts: no input, no load, no battery. Commands,
+        /// the schedule and the limits of `limits.idle` do.
+        bool always = false;
+        /// `pretend_input` is allowed, and the only source of input.
+        bool test_input = false;
+    };
+    struct hooks {
+        std::function<owner_wish()> wish;
+        std::function<void(release_level)> tell_crews;
+        /// Bytes a second; 0: no limit of the governor's.
+        std::function<void(std::uint64_t)> limit_upload;
+        std::function<void(const std::string&)> say;  ///< a line for the log
+    };
+
+    /// `workers` must outlive this. Begins with the first `look`.
+    governor_loop(boost::asio::io_context& io, job_workers& workers, options o, hooks h);
+    ~governor_loop();
+
+    /// Reads and decides now, and again when it is due. After anything that was pushed.
+    void look();
+    void agent_said(const agent_report& report);
+    /// What the system bus knows; `facts.agent` is left out of account.
+    void bus_said(const outside_facts& facts);
+    /// The last input was `idle` ago, from now on. Errors: `errc::refused` unless started for it.
+    base::result<void> pretend_input(base::duration idle);
+    void configure(const node_config& config);
+    /// What the workers are verified to leave to others.
+    void set_protection(bool holds);
+    governor_view view() const;
+    unsigned threads_limit() const;
+    std::uint64_t memory_limit() const;
+
+private:
+    governor_signals gather(base::time_point now, base::unix_time wall);
+    ladder_facts facts(const allowance& allowed, const job_workers::use& used) const;
+    node_config effective(node_config config) const;
+    void act(const ladder_effect& e);
+    void limit_upload();
+    void arm();
+
+    boost::asio::steady_timer timer_;
+    job_workers& workers_;
+    options options_;
+    hooks hooks_;
+    std::unique_ptr<machine_probe> probe_;  ///< none when `always`
+    std::optional<governor> governor_;      ///< from the first look on
+    governor_signals signals_;              ///< the last ones
+    release_ladder ladder_;
+    allowance shown_;
+    bool protection_ = true;
+    std::optional<agent_report> agent_;
+    base::time_point agent_at_{};
+    outside_facts bus_;
+    std::optional<base::time_point> pretended_;
+    bool trickle_ = false;
+    std::optional<std::uint64_t> upload_set_;
+    std::optional<governor_change> said_;  ///< the last change that the log has
+};
+
+}  // namespace tequio::node
