@@ -151,7 +151,11 @@ void governor_loop::look() {
 
 void governor_loop::arm() {
     const auto now = steady_now();
-    const auto due = std::min(governor_->next_deadline(), ladder_.next_deadline());
+    auto due = std::min(governor_->next_deadline(), ladder_.next_deadline());
+    // An owner who leaves soon after coming is noticed soon; one who stays is looked at rarely.
+    const bool fresh =
+        ladder_.level() == release_level::parked || ladder_.level() == release_level::suspended;
+    if (fresh) due = std::min(due, now + std::chrono::milliseconds(250));
     timer_.expires_after(std::max<base::duration>(due - now, std::chrono::milliseconds(1)));
     timer_.async_wait([this](boost::system::error_code ec) {
         if (!ec) look();

@@ -124,6 +124,7 @@ void job_workers::close(const base::task_id& task) {
     auto& j = *it->second;
     j.closed = true;
     j.unwatch();
+    if (j.worker) cpu_of_the_dead_ += std::max(j.cpu, j.worker->cpu_used());
     j.worker.reset();
     if (j.item) answer(j, fail(errc::compute_failed, "the job was closed"));
     jobs_.erase(it);
