@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <boost/asio/post.hpp>
 #include <ctime>
 #include <thread>
 
@@ -55,7 +56,7 @@ bool is_urgent(const allowance& a) {
 }  // namespace
 
 governor_loop::governor_loop(boost::asio::io_context& io, job_workers& workers, options o, hooks h)
-    : timer_(io), workers_(workers), options_(std::move(o)), hooks_(std::move(h)) {
+    : io_(io), timer_(io), workers_(workers), options_(std::move(o)), hooks_(std::move(h)) {
     options_.config = effective(std::move(options_.config));
     if (!options_.always) {
         machine_probe::options p;
@@ -67,6 +68,7 @@ governor_loop::governor_loop(boost::asio::io_context& io, job_workers& workers, 
     signals_ = gather(at.now, at.wall);
     workers_.limit(threads_limit(), memory_limit());
     workers_.allow_threads(0);
+    if (!options_.always) watch_bus();
 }
 
 governor_loop::~governor_loop() = default;
@@ -87,14 +89,8 @@ std::uint64_t governor_loop::memory_limit() const {
 governor_signals governor_loop::gather(base::time_point now, base::unix_time wall) {
     governor_signals out;
     if (probe_) {
-        auto facts = bus_;
-        facts.agent.reset();
-        if (agent_) {
-            facts.agent = session_input{agent_->source, agent_->idle, now - agent_at_,
-                                        agent_->locked, agent_->full_screen};
-        }
         const auto processes = workers_.processes();
-        out = probe_->read(now, wall, facts, processes.empty() ? 0 : processes.front());
+        out = probe_->read(now, wall, outside(now), processes.empty() ? 0 : processes.front());
     } else {
         out = nothing_happens();
     }
@@ -197,9 +193,37 @@ void governor_loop::agent_said(const agent_report& report) {
     look();
 }
 
-void governor_loop::bus_said(const outside_facts& facts) {
-    bus_ = facts;
+/// The probe calls on a thread of its own; what it says is taken up on this one.
+void governor_loop::watch_bus() {
+    bus_probe::callbacks calls;
+    calls.changed = [this](const bus_facts& facts) {
+        boost::asio::post(io_, [this, facts] { bus_said(facts); });
+    };
+    calls.say = [this](const std::string& line) {
+        boost::asio::post(io_, [this, line] { hooks_.say(line); });
+    };
+    bus_ = std::make_unique<bus_probe>(std::move(calls));
+}
+
+void governor_loop::bus_said(const bus_facts& facts) {
+    bus_said_ = facts;
     look();
+    // The ladder has just ended the workers: nothing holds the machine up any more.
+    if (facts.preparing_for_sleep.value_or(false)) bus_->ready_to_sleep();
+}
+
+outside_facts governor_loop::outside(base::time_point now) const {
+    outside_facts out;
+    if (agent_) {
+        out.agent = session_input{agent_->source, agent_->idle, now - agent_at_, agent_->locked,
+                                  agent_->full_screen};
+    }
+    out.locked = bus_said_.locked;
+    out.idle_hint = bus_said_.idle_hint;
+    if (bus_said_.idle_since) out.idle_for = now - *bus_said_.idle_since;
+    out.metered = bus_said_.metered;
+    out.preparing_for_sleep = bus_said_.preparing_for_sleep.value_or(false);
+    return out;
 }
 
 base::result<void> governor_loop::pretend_input(base::duration idle) {

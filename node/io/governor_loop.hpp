@@ -13,6 +13,7 @@
 
 #include "node/governor/agent_report.hpp"
 #include "node/governor/governor.hpp"
+#include "node/governor/probes/bus_probe.hpp"
 #include "node/governor/probes/machine_probe.hpp"
 #include "node/governor/release_ladder.hpp"
 #include "node/io/job_workers.hpp"
@@ -55,8 +56,6 @@ public:
     /// Reads and decides now, and again when it is due. After anything that was pushed.
     void look();
     void agent_said(const agent_report& report);
-    /// What the system bus knows; `facts.agent` is left out of account.
-    void bus_said(const outside_facts& facts);
     /// The last input was `idle` ago, from now on. Errors: `errc::refused` unless started for it.
     base::result<void> pretend_input(base::duration idle);
     void configure(const node_config& config);
@@ -70,10 +69,14 @@ private:
     governor_signals gather(base::time_point now, base::unix_time wall);
     ladder_facts facts(const allowance& allowed, const job_workers::use& used) const;
     node_config effective(node_config config) const;
+    void watch_bus();
+    void bus_said(const bus_facts& facts);
+    outside_facts outside(base::time_point now) const;
     void act(const ladder_effect& e);
     void limit_upload();
     void arm();
 
+    boost::asio::io_context& io_;
     boost::asio::steady_timer timer_;
     job_workers& workers_;
     options options_;
@@ -83,14 +86,15 @@ private:
     governor_signals signals_;              ///< the last ones
     release_ladder ladder_;
     allowance shown_;
-    bool protection_ = true;
+    bool protection_ = false;  ///< until it is measured
     std::optional<agent_report> agent_;
     base::time_point agent_at_{};
-    outside_facts bus_;
+    bus_facts bus_said_;
     std::optional<base::time_point> pretended_;
     bool trickle_ = false;
     std::optional<std::uint64_t> upload_set_;
     std::optional<governor_change> said_;  ///< the last change that the log has
+    std::unique_ptr<bus_probe> bus_;       ///< none when `always`; last, for its thread calls back
 };
 
 }  // namespace tequio::node
