@@ -34,6 +34,9 @@ base::result<void> status(cli_context& context) {
                 json::serialize(s.at("peers")).c_str(), json::serialize(s.at("threads")).c_str(),
                 text_of(s, "swarm_name").empty() ? "none (loopback only)"
                                                  : text_of(s, "swarm_name").c_str());
+    if (const auto fault = text_of(s, "config_fault"); !fault.empty()) {
+        std::printf("the configuration stays as it was: %s\n", fault.c_str());
+    }
     for (const auto& item : s.at("jobs").as_array()) {
         const auto& job = item.as_object();
         std::printf("job %s %s: %s, round %s of %s\n", text_of(job, "task").substr(0, 12).c_str(),
@@ -100,7 +103,8 @@ void add_status_commands(cli_command& app, cli_context& context) {
         context.run([&] { return peers(context); });
     });
     auto span = std::make_shared<std::string>();
-    auto* pause_command = app.add_subcommand("pause", "take no work, stop what is in hand");
+    auto* pause_command =
+        app.add_subcommand("pause", "give the machine back now; what is in hand is kept");
     pause_command->add_option("--for", *span, "resume by itself after this long, like 2h");
     pause_command->callback(
         [&context, span] { context.run([&] { return pause(context, *span); }); });

@@ -170,7 +170,6 @@ base::result<void> daemon_loop::run() {
     manager_->ready();
     measure_protection();
     handle(node_tick{});
-    governor_->look();
     io_.run();
     signals_.cancel();
     hangup.cancel();
@@ -260,6 +259,7 @@ void daemon_loop::open_governor() {
     governor_loop::options o{options_.config, options_.threads, options_.always,
                              options_.test_input};
     governor_ = std::make_unique<governor_loop>(io_, *workers_, std::move(o), std::move(hooks));
+    governor_->look();
 }
 
 void daemon_loop::limit_upload() {

@@ -152,6 +152,8 @@ void governor_loop::arm() {
     const bool fresh =
         ladder_.level() == release_level::parked || ladder_.level() == release_level::suspended;
     if (fresh) due = std::min(due, now + std::chrono::milliseconds(250));
+    // Without a worker there is nothing to give back; its start takes longer than this.
+    if (!workers_.usage().running) due = std::max(due, now + std::chrono::milliseconds(200));
     timer_.expires_after(std::max<base::duration>(due - now, std::chrono::milliseconds(1)));
     timer_.async_wait([this](boost::system::error_code ec) {
         if (!ec) look();

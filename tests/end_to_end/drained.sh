@@ -25,7 +25,7 @@ working() {
 }
 
 make_job "$folder/short" rounds=6
-make_job "$folder/long" rounds=2 lanes=2 inner_steps=4000 width=64 layers=4
+make_job "$folder/long" rounds=2 lanes=2 inner_steps=40000 width=64 layers=4
 node_start one
 task=$(submit one "$folder/short")
 expected=$(replayed one "$task")

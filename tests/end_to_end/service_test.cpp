@@ -73,7 +73,8 @@ private:
 class daemon_process {
 public:
     explicit daemon_process(const manager& m, bool with_watchdog = true) {
-        std::vector<std::string> words{TEQUIO_PROGRAM, "node", "--data-dir", m.folder() + "/data"};
+        std::vector<std::string> words{TEQUIO_PROGRAM, "node", "--always", "--data-dir",
+                                       m.folder() + "/data"};
         std::vector<std::string> settings{"NOTIFY_SOCKET=" + m.path(), "HOME=" + m.folder(),
                                           "PATH=/usr/bin:/bin"};
         if (with_watchdog) settings.emplace_back("WATCHDOG_USEC=2000000");
