@@ -467,8 +467,9 @@ const allowance& governor::handle(moment at, const governor_signals& signals) {
 }
 
 void governor::wish(moment at, const owner_wish& wish) {
+    const bool same = state_->wished == wish;
     state_->wished = wish;
-    if (!state_->read) return;
+    if (same || !state_->read) return;
     const auto now = state_->at.now;
     // The readings' own clock stays: a wish is no reading.
     state_->at = at;

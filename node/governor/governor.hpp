@@ -106,6 +106,7 @@ struct owner_wish {
     bool paused = false;
     std::optional<base::unix_time> paused_until;  ///< the pause ends by itself then
     bool draining = false;
+    bool operator==(const owner_wish&) const = default;
 };
 
 /// The thresholds and times of the policy; the owner's limits are in `node_config`.
@@ -158,7 +159,8 @@ public:
     /// Takes one reading; `next_deadline` says when the next one is due at the latest. More of them
     /// do no harm: a push (input, sleep) should be followed by a reading at once.
     const allowance& handle(moment at, const governor_signals& signals);
-    /// The owner's command; counts at once, on the last reading.
+    /// The owner's command; counts at once, on the last reading. The same as before changes
+    /// nothing.
     void wish(moment at, const owner_wish& wish);
     /// A reloaded configuration; counts from the next reading.
     void configure(const node_config& config);

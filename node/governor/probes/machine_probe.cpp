@@ -80,7 +80,11 @@ governor_signals machine_probe::read(base::time_point now, base::unix_time wall,
     const auto due = [now](const std::optional<base::time_point>& last, base::duration every) {
         return !last || now - *last >= every;
     };
-    if (due(scanned_, scan_every)) scan_processes(now);
+    // A listing costs a microsecond a process or so; on crowded machines it comes less often.
+    const auto crowd = std::chrono::milliseconds(2 * processes_.count());
+    if (due(scanned_, std::clamp<base::duration>(crowd, scan_every, 5 * scan_every))) {
+        scan_processes(now);
+    }
     if (due(memory_read_, memory_every)) {
         memory_reading_ = memory_.read(now);
         memory_read_ = now;

@@ -4,7 +4,8 @@
 ///
 ///   every reading    processors, our threads' waiting
 ///   5 Hz             memory left, waiting for memory and disks
-///   1 Hz             Tequio processes and listed programs (also when the processors look busy)
+///   1 Hz             Tequio processes and listed programs (also when the processors look busy);
+///                    less often above 500 processes, 0.2 Hz at least
 ///   0.5 Hz           terminals, control groups' limits; power and temperature on a thread of its
 ///   own
 ///

@@ -1,6 +1,9 @@
 #include "node/governor/probes/process_scan.hpp"
 
+#include <dirent.h>
+
 #include <algorithm>
+#include <memory>
 
 #include "base/text.hpp"
 #include "node/governor/probes/kept_file.hpp"
@@ -9,6 +12,7 @@ namespace tequio::node {
 namespace {
 
 constexpr std::size_t name_max = 15;       // TASK_COMM_LEN less the zero
+constexpr unsigned look_again = 10;        // scans until an old process is read anew
 constexpr std::size_t known_max = 100000;  // processes looked at; beyond, the rest is not seen
 
 /// A worker, or a daemon: what else the program does, like a benchmark, is its owner's own work.
@@ -27,17 +31,18 @@ process_scan::process_scan(std::filesystem::path root, std::vector<std::string> 
 
 void process_scan::refresh() {
     ++scan_;
-    std::error_code ec;
-    for (std::filesystem::directory_iterator it(folder_, ec), end; !ec && it != end;
-         it.increment(ec)) {
-        const auto name = it->path().filename().string();
-        const auto pid = base::parse_u64(name);
+    // Not directory_iterator: a machine has thousands of these, and its paths cost more than they
+    // do.
+    const std::unique_ptr<DIR, int (*)(DIR*)> folder(::opendir(folder_.c_str()), ::closedir);
+    while (const auto* entry = folder ? ::readdir(folder.get()) : nullptr) {
+        const auto pid = base::parse_u64(entry->d_name);
         if (!pid || *pid == 0 || *pid > 1u << 30 || known_.size() >= known_max) continue;
         auto& p = known_[static_cast<int>(*pid)];
         // A new process still has its parent's name for a moment, so it is read twice.
-        if (p.scans < 2 || (*pid + scan_) % 10 == 0) {
-            p.name = read_small_file(it->path() / "comm");
-            p.ours = is_ours(it->path(), p.name);
+        if (p.scans < 2 || (*pid + scan_) % look_again == 0) {
+            const auto own = folder_ / entry->d_name;
+            p.name = read_small_file(own / "comm");
+            p.ours = is_ours(own, p.name);
         }
         p.scans = std::min(p.scans + 1, 2u);
         p.latest = scan_;

@@ -24,6 +24,8 @@ public:
     void refresh();
     /// Daemons (`tequio node`) and workers ("tequio-worker") on this machine, ascending.
     const std::vector<int>& ours() const { return ours_; }
+    /// Processes of the last scan.
+    std::size_t count() const { return known_.size(); }
     /// The first of `programs` that runs.
     const std::optional<std::string>& listed() const { return listed_; }
 
