@@ -35,10 +35,11 @@ std::string socket_path() {
     return folder && *folder ? std::string(folder) + "/" + name : "";
 }
 
-/// One connection. Objects of the protocol die with the display, so only the display is owned.
+/// One connection. The objects that it made are dropped before the display, which would leak them.
 class idle_session {
 public:
-    idle_session(wl_display* display, const source_events& tell) : display_(display), tell_(tell) {
+    idle_session(wl_display* display, const source_events& tell)
+        : display_(display), tell_(tell), registry_(wl_display_get_registry(display)) {
         static const wl_registry_listener listener = {
             [](void* self, wl_registry* registry, std::uint32_t name, const char* interface,
                std::uint32_t version) {
@@ -47,13 +48,26 @@ public:
             [](void* self, wl_registry*, std::uint32_t name) {
                 static_cast<idle_session*>(self)->vanished(name);
             }};
-        wl_registry_add_listener(wl_display_get_registry(display_), &listener, this);
+        wl_registry_add_listener(registry_, &listener, this);
         static const wl_callback_listener done = {
             [](void* self, wl_callback* callback, std::uint32_t) {
                 wl_callback_destroy(callback);
+                static_cast<idle_session*>(self)->named_by_ = nullptr;
                 static_cast<idle_session*>(self)->all_named();
             }};
-        wl_callback_add_listener(wl_display_sync(display_), &done, this);
+        named_by_ = wl_display_sync(display_);
+        wl_callback_add_listener(named_by_, &done, this);
+    }
+    idle_session(const idle_session&) = delete;
+    idle_session& operator=(const idle_session&) = delete;
+    ~idle_session() {
+        for (auto& s : seats_) {
+            unwatch(s);
+            wl_seat_destroy(s.object);
+        }
+        if (notifier_) ext_idle_notifier_v1_destroy(notifier_);
+        if (named_by_) wl_callback_destroy(named_by_);
+        wl_registry_destroy(registry_);
     }
 
     /// Handles events until the connection breaks; returns why it did, "" when told to stop.
@@ -172,6 +186,8 @@ private:
 
     wl_display* display_;
     const source_events& tell_;
+    wl_registry* registry_;
+    wl_callback* named_by_ = nullptr;
     ext_idle_notifier_v1* notifier_ = nullptr;
     std::uint32_t notifier_name_ = 0;
     std::list<seat> seats_;  ///< a list: listeners hold addresses
