@@ -31,8 +31,7 @@ public:
         for (;;) {
             TEQUIO_TRY(const auto idle, ask_idle());
             const bool active = idle < active_span;
-            tell_.input(source_kind::x11,
-                        active ? source_active() : source_idle_since(probe_now() - idle));
+            say(active ? source_active() : source_idle_since(probe_now() - idle));
             // Between uses no sooner than it can have become idle.
             const auto pause = active ? std::max(poll_in_use - idle, poll_idle) : poll_idle;
             TEQUIO_TRY(const bool go_on, watch_properties(probe_now() + pause));
@@ -41,6 +40,17 @@ public:
     }
 
 private:
+    /// Idleness that only goes on is no news: telling it 20 times a second would wake the agent's
+    /// loop as often. The server's clock and ours round differently, by a millisecond or two.
+    void say(const input_fact& fact) {
+        const bool same = told_ && told_->active == fact.active &&
+                          (fact.active || std::chrono::abs(fact.last_input - told_->last_input) <
+                                              milliseconds(20));
+        if (same) return;
+        told_ = fact;
+        tell_.input(source_kind::x11, fact);
+    }
+
     base::result<base::duration> ask_idle() {
         const auto cookie = xcb_screensaver_query_info(display_.get(), display_.root);
         xcb_flush(display_.get());
@@ -121,6 +131,7 @@ private:
     const source_events& tell_;
     const stop_signal& stop_;
     xcb_window_t window_ = XCB_WINDOW_NONE;  ///< the active one
+    std::optional<input_fact> told_;
 };
 
 std::string variable(const char* name) {
