@@ -345,7 +345,7 @@ BOOST_AUTO_TEST_CASE(a_lane_that_ends_while_suspended_counts_and_no_other_begins
 
 BOOST_AUTO_TEST_CASE(a_suspended_lane_that_others_have_settled_is_stopped) {
     driven d(0);
-    for (const std::uint8_t other : {1, 2}) {
+    for (const std::uint8_t other : {std::uint8_t{1}, std::uint8_t{2}}) {
         (void)d.feed(member_up{node(other), certificate_of(other)});
         (void)d.feed(from(other, status{}));
     }
