@@ -1,6 +1,7 @@
 // `tequio bench`: how fast this machine computes, beside its reference in the same run.
 
 #include "node/cli/bench_gemm.hpp"
+#include "node/cli/bench_interference.hpp"
 #include "node/cli/bench_train.hpp"
 #include "node/cli/commands.hpp"
 #include "node/cli/measure.hpp"
@@ -14,6 +15,47 @@ void add_training_options(cli_command& command, train_bench_options& o) {
     command.add_option("--threads", o.threads, "compute threads")->range(1, 1024);
     command.add_option("--batch", o.batch, "sequences a step")->range(1, 4096);
     command.add_option("--context", o.context, "tokens a sequence")->range(1, 65536);
+}
+
+void add_interference_options(cli_command& command, interference_options& o) {
+    command.add_option("--probe", o.probes,
+                       "wake-up | keystroke | frames | request | share | "
+                       "triad | chase | build | give-back | harvest | paused; may be repeated");
+    command
+        .add_option("--conditions", o.conditions,
+                    "A no node, B node forced on, C normal policy and its owner is there, D a "
+                    "rival at nice 10, E normal policy and nobody is there")
+        ->show_default();
+    command.add_option("--blocks", o.blocks, "how often each condition has its turn")
+        ->range(std::uint64_t{1}, std::uint64_t{1000})
+        ->show_default();
+    command
+        .add_option("--seconds", o.seconds,
+                    "length of a probe's turn; harvest and paused last 15 times that")
+        ->range(0.05, 600.0)
+        ->show_default();
+    command
+        .add_option("--triggers", o.triggers,
+                    "trials of giving back, after input and after contention each")
+        ->range(std::uint64_t{0}, std::uint64_t{10000})
+        ->show_default();
+    command.add_option("--build", o.build,
+                       "shell command of the probe build, which must do the same each time");
+    command.add_option("--seed", o.seed, "of the bootstrap intervals")->show_default();
+    command.add_flag("--quick", o.quick, "as short as it can be, to see that everything works");
+}
+
+void add_interference(cli_command& bench, cli_context& context) {
+    auto i = std::make_shared<interference_options>();
+    auto* command =
+        bench.add_subcommand("interference", "what is felt of a node, and how fast it lets go");
+    add_interference_options(*command, *i);
+    command->callback(
+        [&context, i] { context.run([&] { return bench_interference(context, *i); }); });
+    auto threads = std::make_shared<unsigned>(usable_threads());
+    auto* rival = bench.add_subcommand("rival", "")->hide();
+    rival->add_option("--threads", *threads, "")->range(1, 1024);
+    rival->callback([&context, threads] { context.run([&] { return run_rival(*threads); }); });
 }
 
 }  // namespace
@@ -36,8 +78,9 @@ void add_bench_command(cli_command& app, cli_context& context) {
     gemm->add_option("--threads", g->threads, "compute threads")->range(1, 1024);
     gemm->add_flag("--thin", g->thin, "products of few rows (1 to 16) instead of a step's");
     gemm->callback([&context, g] { context.run([&] { return bench_gemm(context, *g); }); });
-    for (const char* name : {"ledger", "net", "interference"}) {
-        refuse_command(*bench, context, name, "train, lane, gemm");
+    add_interference(*bench, context);
+    for (const char* name : {"ledger", "net"}) {
+        refuse_command(*bench, context, name, "train, lane, gemm, interference");
     }
 }
 

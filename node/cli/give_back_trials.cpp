@@ -1,0 +1,199 @@
+#include "node/cli/give_back_trials.hpp"
+
+#include <poll.h>
+
+#include <boost/json.hpp>
+#include <chrono>
+
+#include "node/cli/measure.hpp"
+
+namespace tequio::node {
+namespace {
+
+using clock = std::chrono::steady_clock;
+
+constexpr int sample_ms = 5;
+/// A trial that has not ended by then counts as not stopped: the hard limit is 1 s.
+constexpr double watched_seconds = 3;
+constexpr auto work_patience = std::chrono::seconds(30);
+
+double now_seconds() {
+    return std::chrono::duration<double>(clock::now().time_since_epoch()).count();
+}
+
+void wait_a_little(int ms) {
+    ::poll(nullptr, 0, ms);
+}
+
+base::error was_interrupted() {
+    return ends_with(exit_code::interrupted, "interrupted");
+}
+
+double used_by(const std::vector<pid_t>& workers) {
+    double sum = 0;
+    for (const auto worker : workers) sum += used_seconds(worker);
+    return sum;
+}
+
+/// Shell loops, one for each processor, which wait for a word to begin.
+class spinners {
+public:
+    static base::result<spinners> ready() {
+        spinners out;
+        for (unsigned i = 0; i < usable_threads(); ++i) {
+            TEQUIO_TRY(auto child,
+                       child_process::start({{"/bin/sh", "-c", "read word; while :; do :; done"},
+                                             {},
+                                             "/dev/null",
+                                             true,
+                                             0,
+                                             true}));
+            out.loops_.push_back(std::move(child));
+        }
+        return out;
+    }
+    void begin() {
+        for (auto& loop : loops_) loop.let_go();
+    }
+
+private:
+    std::vector<child_process> loops_;
+};
+
+/// The governor has taken all threads away.
+bool parked(const trial_node& node) {
+    const auto says = node.status();
+    if (!says) return false;
+    const auto* allowed = says->if_contains("allowed_threads");
+    return allowed != nullptr && allowed->is_number() && allowed->to_number<std::int64_t>() == 0;
+}
+
+/// One trial as it was seen.
+struct trial_result {
+    std::optional<double> stopped;  ///< seconds after the trigger
+    std::optional<double> parked;
+};
+
+/// Samples until the stop is known or the time is up.
+base::result<std::optional<double>> watch(const std::vector<pid_t>& workers, double start) {
+    std::vector<usage_sample> samples;
+    double last = used_by(workers);
+    while (now_seconds() < start + watched_seconds) {
+        if (interrupted()) return was_interrupted();
+        // An ended worker's count is gone; what it used is not given back.
+        last = std::max(last, used_by(workers));
+        samples.push_back({now_seconds(), last});
+        if (const auto stop = stop_moment(samples, start)) return std::optional(*stop - start);
+        wait_a_little(sample_ms);
+    }
+    return std::optional<double>();
+}
+
+base::result<trial_result> one_trial(const trial_node& node, const std::string& trigger) {
+    spinners loops;
+    if (trigger == "contention") {
+        TEQUIO_TRY(loops, spinners::ready());
+    }
+    TEQUIO_CHECK(node.wait_for_work(0.5 * usable_threads(), work_patience));
+    const auto workers = node.workers();
+    trial_result out;
+    const double start = now_seconds();
+    if (trigger == "contention") {
+        loops.begin();
+    } else {
+        TEQUIO_CHECK(node.input());
+    }
+    TEQUIO_TRY(out.stopped, watch(workers, start));
+    while (now_seconds() < start + watched_seconds) {
+        if (interrupted()) return was_interrupted();
+        if (parked(node)) {
+            out.parked = now_seconds() - start;
+            break;
+        }
+        wait_a_little(sample_ms);
+    }
+    return out;
+}
+
+}  // namespace
+
+base::result<give_back_times> measure_give_back(const cli_context& context, const trial_node& node,
+                                                const std::string& trigger, std::uint64_t count) {
+    give_back_times out;
+    out.trigger = trigger;
+    for (std::uint64_t i = 0; i < count; ++i) {
+        if (i % 10 == 0) {
+            context.say("giving back after " + trigger + ", trial " + std::to_string(i + 1) +
+                        " of " + std::to_string(count));
+        }
+        TEQUIO_TRY(const auto trial, one_trial(node, trigger));
+        if (trial.stopped) {
+            out.seconds.push_back(*trial.stopped);
+        } else {
+            ++out.not_stopped;
+        }
+        if (trial.parked) out.parked_seconds.push_back(*trial.parked);
+    }
+    return out;
+}
+
+base::result<harvest_result> measure_harvest(const trial_node& node, double seconds) {
+    TEQUIO_CHECK(node.wait_for_work(0.5 * usable_threads(), work_patience));
+    const auto machine = read_machine_times();
+    const auto workers = node.workers();
+    const double worker = used_by(workers), daemon = used_seconds(node.daemon());
+    const double start = now_seconds();
+    while (now_seconds() < start + seconds) {
+        if (interrupted()) return was_interrupted();
+        wait_a_little(50);
+    }
+    harvest_result out;
+    const auto spent = read_machine_times() - machine;
+    out.worker_seconds = used_by(workers) - worker;
+    out.seconds = now_seconds() - start;
+    // The daemon's own use and what lay idle are what the harvest misses; others' use is not.
+    const double ours = out.worker_seconds + used_seconds(node.daemon()) - daemon;
+    const double others = std::max(0.0, spent.busy - ours) + spent.steal;
+    out.available_seconds = std::max(out.worker_seconds, usable_threads() * out.seconds - others);
+    return out;
+}
+
+base::result<paused_result> measure_paused(const trial_node& node, double seconds) {
+    TEQUIO_CHECK(node.wait_for_work(0.5, work_patience));
+    const auto workers = node.workers();
+    const auto resident = [&] {
+        std::uint64_t sum = 0;
+        for (const auto worker : workers) sum += memory_of(worker).resident;
+        return sum;
+    };
+    paused_result out;
+    out.worker_resident_before = resident();
+    TEQUIO_CHECK(node.pause());
+    const double start = now_seconds();
+    std::optional<double> settled;
+    double daemon = 0, worker = 0;
+    while (now_seconds() < start + seconds) {
+        if (interrupted()) return was_interrupted();
+        if (!settled && now_seconds() > start + std::min(1.0, seconds / 2)) {
+            // What pausing itself cost is over.
+            settled = now_seconds();
+            daemon = used_seconds(node.daemon());
+            worker = used_by(workers);
+        }
+        if (!out.memory_released_seconds && 10 * resident() <= out.worker_resident_before) {
+            out.memory_released_seconds = now_seconds() - start;
+        }
+        wait_a_little(100);
+    }
+    const double end = now_seconds();
+    out.seconds = end - start;
+    out.daemon = memory_of(node.daemon());
+    out.worker_resident_after = resident();
+    if (settled) {
+        out.daemon_share = (used_seconds(node.daemon()) - daemon) / (end - *settled);
+        out.worker_share = std::max(0.0, used_by(workers) - worker) / (end - *settled);
+    }
+    return out;
+}
+
+}  // namespace tequio::node
