@@ -16,8 +16,8 @@ struct interference_options {
     std::vector<std::string> probes;  ///< names; empty: all
     std::string conditions = "ABCD";  ///< letters of `condition_name`
     std::uint64_t blocks = 4;         ///< each has every condition once; every other one backwards
-    double seconds = 0.7;             ///< of a probe's turn; harvest and pause last 15 times that
-    std::uint64_t triggers = 12;      ///< trials of giving back, for each kind of trigger
+    double seconds = 0.5;             ///< of a probe's turn; harvest and pause last 15 times that
+    std::uint64_t triggers = 10;      ///< trials of giving back, for each kind of trigger
     std::string build;                ///< shell command of the probe "build"
     std::uint64_t seed = 1;           ///< of the intervals
     bool quick = false;               ///< as short as it can be: to see that everything works

@@ -1,9 +1,9 @@
 #include "node/cli/interference_report.hpp"
 
 #include <algorithm>
+#include <array>
 #include <boost/json.hpp>
 #include <cstdio>
-#include <numeric>
 
 #include "base/text.hpp"
 
@@ -276,7 +276,6 @@ void print(const interference_report& r) {
 }
 
 json::object summary_json(const interference_report& r, const std::string& date) {
-    std::vector<double> all;
     give_back_times sum;
     for (const auto& g : r.give_back) {
         sum.seconds.insert(sum.seconds.end(), g.seconds.begin(), g.seconds.end());
