@@ -218,7 +218,7 @@ private:
     base::result<void> measure_node() {
         const double long_seconds = long_turns * options_.seconds;
         if (wants("give-back") && options_.triggers > 0) {
-            TEQUIO_CHECK(node_.start(trial_policy::trials));
+            TEQUIO_CHECK(node_.start(trial_policy::normal));
             for (const char* trigger : {"input", "contention"}) {
                 TEQUIO_TRY(auto times,
                            measure_give_back(context_, node_, trigger, options_.triggers));

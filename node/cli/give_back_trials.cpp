@@ -15,6 +15,8 @@ using clock = std::chrono::steady_clock;
 constexpr int sample_ms = 5;
 /// A trial that has not ended by then counts as not stopped: the hard limit is 1 s.
 constexpr double watched_seconds = 3;
+/// Of one processor: a trial begins when the worker uses as much.
+constexpr double working_share = 0.5;
 constexpr auto work_patience = std::chrono::seconds(30);
 
 double now_seconds() {
@@ -35,19 +37,24 @@ double used_by(const std::vector<pid_t>& workers) {
     return sum;
 }
 
+/// Processors that they use, over `ms`.
+double used_in(const std::vector<pid_t>& workers, int ms) {
+    const double before = used_by(workers), start = now_seconds();
+    wait_a_little(ms);
+    return (used_by(workers) - before) / (now_seconds() - start);
+}
+
 /// Shell loops, one for each processor, which wait for a word to begin.
 class spinners {
 public:
     static base::result<spinners> ready() {
         spinners out;
         for (unsigned i = 0; i < usable_threads(); ++i) {
-            TEQUIO_TRY(auto child,
-                       child_process::start({{"/bin/sh", "-c", "read word; while :; do :; done"},
-                                             {},
-                                             "/dev/null",
-                                             true,
-                                             0,
-                                             true}));
+            child_options how;
+            how.arguments = {"/bin/sh", "-c", "read word; while :; do :; done"};
+            how.own_session = true;
+            how.waits = true;
+            TEQUIO_TRY(auto child, child_process::start(how));
             out.loops_.push_back(std::move(child));
         }
         return out;
@@ -64,7 +71,7 @@ private:
 bool parked(const trial_node& node) {
     const auto says = node.status();
     if (!says) return false;
-    const auto* allowed = says->if_contains("allowed_threads");
+    const auto* allowed = says->if_contains("threads");
     return allowed != nullptr && allowed->is_number() && allowed->to_number<std::int64_t>() == 0;
 }
 
@@ -72,6 +79,7 @@ bool parked(const trial_node& node) {
 struct trial_result {
     std::optional<double> stopped;  ///< seconds after the trigger
     std::optional<double> parked;
+    double working = 0;  ///< processors that the worker used before it
 };
 
 /// Samples until the stop is known or the time is up.
@@ -94,9 +102,11 @@ base::result<trial_result> one_trial(const trial_node& node, const std::string& 
     if (trigger == "contention") {
         TEQUIO_TRY(loops, spinners::ready());
     }
-    TEQUIO_CHECK(node.wait_for_work(0.5 * usable_threads(), work_patience));
+    TEQUIO_CHECK(node.no_input());
+    TEQUIO_CHECK(node.wait_for_work(working_share, work_patience));
     const auto workers = node.workers();
     trial_result out;
+    out.working = used_in(workers, 50);
     const double start = now_seconds();
     if (trigger == "contention") {
         loops.begin();
@@ -132,6 +142,7 @@ base::result<give_back_times> measure_give_back(const cli_context& context, cons
         } else {
             ++out.not_stopped;
         }
+        out.working.push_back(trial.working);
         if (trial.parked) out.parked_seconds.push_back(*trial.parked);
     }
     return out;

@@ -87,6 +87,7 @@ json::object json_of(const give_back_times& g) {
         out["p99_ms"] = 1e3 * quantile(g.seconds, 0.99);
         out["max_ms"] = 1e3 * quantile(g.seconds, 1);
     }
+    if (!g.working.empty()) out["processors_before"] = quantile(g.working, 0.5);
     if (!g.parked_seconds.empty()) {
         out["parked_p50_ms"] = 1e3 * quantile(g.parked_seconds, 0.5);
         out["parked_p99_ms"] = 1e3 * quantile(g.parked_seconds, 0.99);

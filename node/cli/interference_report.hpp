@@ -47,6 +47,7 @@ struct give_back_times {
     std::vector<double> seconds;         ///< of the trials that stopped
     std::size_t not_stopped = 0;         ///< of those that did not within the time watched
     std::vector<double> parked_seconds;  ///< until the policy had taken all threads away
+    std::vector<double> working;         ///< processors in use before each trial
     std::size_t trials() const { return seconds.size() + not_stopped; }
     /// Part of all trials that stopped within that time.
     double within(double limit) const;

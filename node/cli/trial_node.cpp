@@ -60,17 +60,16 @@ copies = 1
 days = 1
 )";
 
-/// `keep_free`: a measurement is no reason to refuse a full disk.
+/// `keep_free`: a measurement is no reason to refuse a full disk. `after`: one input lasts for the
+/// longest build.
 constexpr std::string_view config_text = R"([limits]
 keep_free = "0 %"
 disk = "1GiB"
 [limits.idle]
 threads = "100 %"
+[idle]
+after = "1h"
 )";
-
-std::string config_of(trial_policy) {
-    return std::string(config_text);
-}
 
 /// Letters and spaces that no two of which tell the next one.
 std::string made_up_text() {
@@ -142,13 +141,15 @@ base::result<void> trial_node::start(trial_policy policy) {
     constexpr auto patience = std::chrono::seconds(20);
     stop();
     const auto config = folder_ / "node.toml";
-    TEQUIO_CHECK(write_file(config, base::as_bytes(config_of(policy))));
+    TEQUIO_CHECK(write_file(config, base::as_bytes(config_text)));
     const auto log = (folder_ / "log").string();
-    TEQUIO_TRY(daemon_, child_process::start({{own_program(), "node", "--listen", "127.0.0.1:0",
-                                               "--config", config.string()},
-                                              environment(),
-                                              log,
-                                              true}));
+    child_options how;
+    how.arguments = {own_program(), "node", "--listen", "127.0.0.1:0", "--config", config.string()};
+    if (policy == trial_policy::forced) how.arguments.emplace_back("--always");
+    how.environment = environment();
+    how.output = log;
+    how.own_session = true;
+    TEQUIO_TRY(daemon_, child_process::start(how));
     const auto end = clock::now() + patience;
     while (!api_client::connect(data())) {
         if (interrupted()) return was_interrupted();
@@ -167,10 +168,11 @@ base::result<void> trial_node::start(trial_policy policy) {
 base::result<void> trial_node::submit() const {
     constexpr auto patience = std::chrono::seconds(30);
     const auto log = (folder_ / "submit.log").string();
-    TEQUIO_TRY(auto child, child_process::start({{own_program(), "job", "submit",
-                                                  (folder_ / "job.toml").string(), "--quiet"},
-                                                 environment(),
-                                                 log}));
+    child_options how;
+    how.arguments = {own_program(), "job", "submit", (folder_ / "job.toml").string(), "--quiet"};
+    how.environment = environment();
+    how.output = log;
+    TEQUIO_TRY(auto child, child_process::start(how));
     const auto status = child.wait(patience);
     if (interrupted()) return was_interrupted();
     if (status == 0) return {};
@@ -217,9 +219,11 @@ base::result<void> trial_node::wait_for_work(double share, milliseconds patience
                               : std::string("it does not answer")));
 }
 
-base::result<void> trial_node::input() const {
+base::result<void> trial_node::last_input(milliseconds ago) const {
     TEQUIO_TRY(auto client, api_client::connect(data()));
-    TEQUIO_TRY(const auto answer, client.request("POST", "/api/v1/test/input"));
+    TEQUIO_TRY(const auto answer,
+               client.request("PUT", "/api/v1/test/idle",
+                              "{\"idle_ms\":" + std::to_string(ago.count()) + "}"));
     (void)answer;
     return {};
 }

@@ -19,8 +19,7 @@ namespace tequio::node {
 /// What the node's owner allows.
 enum class trial_policy {
     forced,  ///< all threads, whatever the machine is used for
-    normal,  ///< the defaults; its owner is where `input` says, and nowhere else
-    trials,  ///< the same, but one second without input is enough to go on
+    normal,  ///< the defaults, but the owner's input is what `input` and `no_input` say
 };
 
 /// One thread at a time.
@@ -46,8 +45,10 @@ public:
     /// Until the workers used `share` of one processor over 100 ms. Errors: `timed_out` with what
     /// the node says of itself, `interrupted`.
     base::result<void> wait_for_work(double share, std::chrono::milliseconds patience) const;
-    /// The owner presses a key now.
-    base::result<void> input() const;
+    /// The owner presses a key now; the node counts him as present for an hour.
+    base::result<void> input() const { return last_input(std::chrono::milliseconds(0)); }
+    /// He pressed the last one more than a day ago.
+    base::result<void> no_input() const { return last_input(std::chrono::hours(27)); }
     /// Pauses by command, as `tequio pause`.
     base::result<void> pause() const;
     base::result<boost::json::object> status() const;
@@ -59,6 +60,7 @@ private:
     std::vector<pid_t> children_of_daemon() const;
     base::result<void> write_files() const;
     base::result<void> submit() const;
+    base::result<void> last_input(std::chrono::milliseconds ago) const;
     std::filesystem::path data() const { return folder_ / "data"; }
     std::vector<std::pair<std::string, std::string>> environment() const;
 
