@@ -24,6 +24,8 @@ namespace json = boost::json;
 using clock = std::chrono::steady_clock;
 
 constexpr auto work_patience = std::chrono::seconds(30);
+/// Of one processor: the node is at work.
+constexpr double working_share = 0.25;
 /// What goes on after the owner came and before a probe begins: the targets count from there.
 constexpr int settle_ms = 300;
 constexpr double long_turns = 15;
@@ -60,7 +62,7 @@ public:
         switch (condition) {
             case 'B':
                 TEQUIO_CHECK(node_.start(trial_policy::forced));
-                return node_.wait_for_work(0.5, work_patience);
+                return node_.wait_for_work(working_share, work_patience);
             case 'C':
                 TEQUIO_CHECK(node_.start(trial_policy::normal));
                 return before_probe();
@@ -68,7 +70,7 @@ public:
                 return start_rival();
             case 'E':
                 TEQUIO_CHECK(node_.start(trial_policy::normal));
-                return node_.wait_for_work(0.5, work_patience);
+                return node_.wait_for_work(working_share, work_patience);
             default:
                 return {};
         }
@@ -152,7 +154,9 @@ public:
         report_.turn_seconds = options_.seconds;
         report_.seed = options_.seed;
         TEQUIO_CHECK(measure_probes());
-        TEQUIO_CHECK(measure_node());
+        try_part("give-back", measure_give_back_times());
+        try_part("harvest", measure_harvest_share());
+        try_part("paused", measure_paused_cost());
         const auto spent = read_machine_times() - times_;
         report_.steal_share = spent.total > 0 ? spent.steal / spent.total : 0;
         report_.seconds = std::chrono::duration<double>(clock::now() - start_).count();
@@ -215,29 +219,37 @@ private:
         return {};
     }
 
-    base::result<void> measure_node() {
-        const double long_seconds = long_turns * options_.seconds;
-        if (wants("give-back") && options_.triggers > 0) {
-            TEQUIO_CHECK(node_.start(trial_policy::normal));
-            for (const char* trigger : {"input", "contention"}) {
-                TEQUIO_TRY(auto times,
-                           measure_give_back(context_, node_, trigger, options_.triggers));
-                report_.give_back.push_back(std::move(times));
-            }
-            TEQUIO_CHECK(note_protection());
+    base::result<void> measure_give_back_times() {
+        if (!wants("give-back") || options_.triggers == 0) return {};
+        TEQUIO_CHECK(node_.start(trial_policy::normal));
+        for (const char* trigger : {"input", "contention"}) {
+            TEQUIO_TRY(auto times, measure_give_back(context_, node_, trigger, options_.triggers));
+            report_.give_back.push_back(std::move(times));
         }
-        if (wants("harvest")) {
-            TEQUIO_CHECK(node_.start(trial_policy::normal));
-            context_.say("harvest");
-            TEQUIO_TRY(report_.harvest, measure_harvest(node_, long_seconds));
-            TEQUIO_CHECK(note_protection());
-        }
-        if (wants("paused")) {
-            if (!wants("harvest")) TEQUIO_CHECK(node_.start(trial_policy::normal));
-            context_.say("paused");
-            TEQUIO_TRY(report_.paused, measure_paused(node_, long_seconds));
-        }
-        return {};
+        return note_protection();
+    }
+
+    base::result<void> measure_harvest_share() {
+        if (!wants("harvest")) return {};
+        TEQUIO_CHECK(node_.start(trial_policy::normal));
+        context_.say("harvest");
+        TEQUIO_TRY(report_.harvest, measure_harvest(node_, long_turns * options_.seconds));
+        return note_protection();
+    }
+
+    base::result<void> measure_paused_cost() {
+        if (!wants("paused")) return {};
+        TEQUIO_CHECK(node_.start(trial_policy::normal));
+        context_.say("paused");
+        TEQUIO_TRY(report_.paused, measure_paused(node_, long_turns * options_.seconds));
+        return note_protection();
+    }
+
+    /// One part that fails costs the others nothing: the report says which and why.
+    void try_part(const char* name, const base::result<void>& done) {
+        if (done || interrupted()) return;
+        report_.warnings.push_back(std::string(name) +
+                                   " was not measured: " + done.error().message());
     }
 
     void warn() {

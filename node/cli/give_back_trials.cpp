@@ -15,8 +15,9 @@ using clock = std::chrono::steady_clock;
 constexpr int sample_ms = 5;
 /// A trial that has not ended by then counts as not stopped: the hard limit is 1 s.
 constexpr double watched_seconds = 3;
-/// Of one processor: a trial begins when the worker uses as much.
-constexpr double working_share = 0.5;
+/// Of one processor: a measurement begins when the worker uses as much. Less than half, for other
+/// work of the idle class may share the machine with it.
+constexpr double working_share = 0.25;
 constexpr auto work_patience = std::chrono::seconds(30);
 
 double now_seconds() {
@@ -114,7 +115,9 @@ base::result<trial_result> one_trial(const trial_node& node, const std::string& 
         TEQUIO_CHECK(node.input());
     }
     TEQUIO_TRY(out.stopped, watch(workers, start));
-    while (now_seconds() < start + watched_seconds) {
+    // After input the gate closes first and the worker stops by it. Contention stops the worker by
+    // itself, through the scheduler; the gate follows.
+    while (trigger == "contention" && now_seconds() < start + watched_seconds) {
         if (interrupted()) return was_interrupted();
         if (parked(node)) {
             out.parked = now_seconds() - start;
@@ -149,7 +152,7 @@ base::result<give_back_times> measure_give_back(const cli_context& context, cons
 }
 
 base::result<harvest_result> measure_harvest(const trial_node& node, double seconds) {
-    TEQUIO_CHECK(node.wait_for_work(0.5 * usable_threads(), work_patience));
+    TEQUIO_CHECK(node.wait_for_work(working_share, work_patience));
     const auto machine = read_machine_times();
     const auto workers = node.workers();
     const double worker = used_by(workers), daemon = used_seconds(node.daemon());
@@ -170,7 +173,7 @@ base::result<harvest_result> measure_harvest(const trial_node& node, double seco
 }
 
 base::result<paused_result> measure_paused(const trial_node& node, double seconds) {
-    TEQUIO_CHECK(node.wait_for_work(0.5, work_patience));
+    TEQUIO_CHECK(node.wait_for_work(working_share, work_patience));
     const auto workers = node.workers();
     const auto resident = [&] {
         std::uint64_t sum = 0;

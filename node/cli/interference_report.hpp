@@ -43,11 +43,12 @@ std::vector<paired_comparison> compare(const probe_turns& turns, std::uint64_t s
 
 /// Times from an event until the worker's use of processors ended.
 struct give_back_times {
-    std::string trigger;                 ///< "input" or "contention"
-    std::vector<double> seconds;         ///< of the trials that stopped
-    std::size_t not_stopped = 0;         ///< of those that did not within the time watched
-    std::vector<double> parked_seconds;  ///< until the policy had taken all threads away
-    std::vector<double> working;         ///< processors in use before each trial
+    std::string trigger;          ///< "input" or "contention"
+    std::vector<double> seconds;  ///< of the trials that stopped
+    std::size_t not_stopped = 0;  ///< of those that did not within the time watched
+    std::vector<double>
+        parked_seconds;           ///< until the policy was seen to have taken all threads away
+    std::vector<double> working;  ///< processors in use before each trial
     std::size_t trials() const { return seconds.size() + not_stopped; }
     /// Part of all trials that stopped within that time.
     double within(double limit) const;
