@@ -1,7 +1,6 @@
 #include "node/cli/bench_interference.hpp"
 
 #include <poll.h>
-#include <sys/prctl.h>
 
 #include <algorithm>
 #include <boost/json.hpp>
@@ -302,8 +301,6 @@ std::vector<std::string> interference_probe_names() {
 base::result<void> bench_interference(cli_context& context, const interference_options& given) {
     TEQUIO_TRY(const auto options, checked(given));
     catch_interrupts();
-    // Nodes take no notice of processes called tequio; this one is to be felt like any other.
-    ::prctl(PR_SET_NAME, "measurement");
     TEQUIO_TRY(auto node, trial_node::create());
     interference_bench bench(context, options, std::move(node));
     auto measured = bench.run();

@@ -6,6 +6,7 @@
 #include "base/text.hpp"
 #include "node/cli/api_client.hpp"
 #include "node/cli/commands.hpp"
+#include "node/io/files.hpp"
 
 namespace tequio::node {
 namespace {
@@ -17,10 +18,42 @@ std::string text_of(const json::object& o, const char* key) {
     return value && value->is_string() ? std::string(value->as_string()) : std::string();
 }
 
+/// What `bench interference` measured last here; nothing if it never ran, or left no such file.
+std::optional<json::object> last_measurement(const cli_context& context) {
+    constexpr std::uint64_t size_max = 64 * 1024;
+    const auto text = read_file(context.data_dir / "interference.json", size_max);
+    if (!text) return std::nullopt;
+    boost::system::error_code ec;
+    auto value = json::parse(*text, ec);
+    if (ec || !value.is_object()) return std::nullopt;
+    return std::move(value.as_object());
+}
+
+/// How quickly the machine was given back: what happened, and what was measured on purpose.
+void print_give_back(const json::object& s) {
+    const auto* kept = s.if_contains("give_back");
+    if (kept != nullptr && kept->is_object()) {
+        std::printf("%s\n", text_of(kept->as_object(), "line").c_str());
+    }
+    const auto* measured = s.if_contains("interference");
+    if (measured == nullptr || !measured->is_object()) return;
+    const auto& m = measured->as_object();
+    const auto number = [&](const char* key) {
+        const auto* value = m.if_contains(key);
+        return value != nullptr && value->is_number() ? value->to_number<double>() : 0.0;
+    };
+    std::printf(
+        "measured %s: given back within %.0f ms (p50), %.0f ms (p99), %.0f ms at most, in "
+        "%.0f trials\n",
+        text_of(m, "date").c_str(), number("p50_ms"), number("p99_ms"), number("max_ms"),
+        number("trials"));
+}
+
 base::result<void> status(cli_context& context) {
     TEQUIO_TRY(auto daemon, api_client::connect(context.data_dir));
     TEQUIO_TRY(auto answer, daemon.request_json("GET", "/api/v1/status"));
     auto& s = answer.as_object();
+    if (auto measured = last_measurement(context)) s["interference"] = std::move(*measured);
     if (context.json) {
         context.print_json("status", std::move(s));
         return {};
@@ -44,6 +77,7 @@ base::result<void> status(cli_context& context) {
                     json::serialize(job.at("round")).c_str(),
                     json::serialize(job.at("rounds")).c_str());
     }
+    print_give_back(s);
     return {};
 }
 

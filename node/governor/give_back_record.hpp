@@ -27,6 +27,8 @@ struct give_back_summary {
 
 class give_back_record {
 public:
+    /// Where durable memory keeps it: `key_of` a day -> its `day_text`.
+    static constexpr std::string_view bucket = "give_back";
     /// Days that `summary` counts, today included.
     static constexpr std::int64_t days_counted = 7;
     /// Days kept at most; beyond, the one furthest from the newest event goes.

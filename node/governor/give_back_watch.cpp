@@ -12,12 +12,12 @@ constexpr int still_part = 50;
 
 std::optional<base::duration> give_back_watch::handle(base::time_point now,
                                                       const ladder_facts& facts) {
-    const bool was_working = std::exchange(working_, facts.threads > 0 && facts.busy);
+    const bool was_open = std::exchange(open_, facts.threads > 0);
     if (facts.threads > 0) {
         released_.reset();
         return std::nullopt;
     }
-    if (was_working) {
+    if (was_open && facts.busy) {
         released_ = span_start_ = now;
         cpu_at_start_ = facts.cpu;
     }

@@ -25,7 +25,7 @@ public:
 
 private:
     base::duration look_;
-    bool working_ = false;                      ///< threads computed at the last facts
+    bool open_ = false;                         ///< threads were allowed at the last facts
     std::optional<base::time_point> released_;  ///< a giving back whose end is not known
     base::time_point span_start_{};
     base::duration cpu_at_start_{};

@@ -126,6 +126,27 @@ void add_governor(json::object& out, const governor_view& v) {
     out["history"] = std::move(history);
 }
 
+/// How well the last days kept the promise.
+json::object give_back_json(const daemon_loop& daemon) {
+    const auto now = daemon.now().wall;
+    const auto s = daemon.given_back().summary(now);
+    const auto ms = [](base::duration d) {
+        return std::chrono::duration<double, std::milli>(d).count();
+    };
+    json::object out{{"line", daemon.given_back().line(now)},
+                     {"days", give_back_record::days_counted},
+                     {"count", s.count},
+                     {"within_120ms", s.within_120ms},
+                     {"within_250ms", s.within_250ms},
+                     {"above_1s", s.above_1s}};
+    if (s.count > 0) {
+        out["p50_ms"] = ms(s.p50);
+        out["p99_ms"] = ms(s.p99);
+        out["max_ms"] = ms(s.longest);
+    }
+    return out;
+}
+
 /// What the node does; while the machine is given back the governor says why.
 activity_view activity_of(daemon_loop& daemon, const governor_view& v) {
     auto activity = daemon.logic().activity();
@@ -174,6 +195,7 @@ json::object status_json(daemon_loop& daemon) {
     }
     if (const auto& ready = daemon.workers().last_ready()) out["sandbox"] = ready->sandbox;
     add_governor(out, share);
+    out["give_back"] = give_back_json(daemon);
     out["config_fault"] = daemon.config_fault();
     return out;
 }

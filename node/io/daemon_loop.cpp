@@ -71,6 +71,7 @@ base::result<void> daemon_loop::open_data() {
         found_.emplace(std::make_pair(std::move(item.bucket), std::move(item.key)),
                        std::move(item.value));
     }
+    load_given_back();
     auto log_key = std::make_shared<const base::signing_key>(
         base::signing_key::from_seed(identity_->key(p2p::key_role::log).seed()));
     auto certificate =
@@ -80,6 +81,17 @@ base::result<void> daemon_loop::open_data() {
                                    {identity_->node(), std::move(log_key), std::move(certificate)},
                                    wall_now()));
     return {};
+}
+
+void daemon_loop::load_given_back() {
+    const auto bucket = std::make_pair(std::string(give_back_record::bucket), std::string());
+    for (auto it = found_.lower_bound(bucket);
+         it != found_.end() && it->first.first == bucket.first; ++it) {
+        // A figure for its owner: what cannot be read is not worth refusing to start for.
+        if (const auto taken = given_back_.restore(it->first.second, it->second); !taken) {
+            spdlog::warn("{}", taken.error().message());
+        }
+    }
 }
 
 node_logic_config daemon_loop::logic_config() const {
@@ -256,10 +268,28 @@ void daemon_loop::open_governor() {
         limit_upload();
     };
     hooks.say = [](const std::string& line) { spdlog::info("{}", line); };
+    hooks.gave_back = [this](base::unix_time at, base::duration took) { gave_back(at, took); };
     governor_loop::options o{options_.config, options_.threads, options_.always,
                              options_.test_input};
     governor_ = std::make_unique<governor_loop>(io_, *workers_, std::move(o), std::move(hooks));
     governor_->look();
+}
+
+void daemon_loop::gave_back(base::unix_time at, base::duration took) {
+    given_back_.add(at, took);
+    constexpr std::int64_t days_kept = 2 * give_back_record::days_counted;
+    const base::unix_time long_ago{at.seconds - days_kept * 86400};
+    std::vector<store_change> changes{
+        {std::string(give_back_record::bucket), give_back_record::key_of(at),
+         given_back_.day_text(at)},
+        {std::string(give_back_record::bucket), give_back_record::key_of(long_ago), std::nullopt}};
+    // No promise to anybody: nothing has to wait until it is on disk.
+    storage_->run([this, changes = std::move(changes)]() -> storage_thread::continuation {
+        auto done = memory_->apply(changes);
+        return [this, done = std::move(done)] {
+            if (!done) fail(done.error());
+        };
+    });
 }
 
 void daemon_loop::limit_upload() {

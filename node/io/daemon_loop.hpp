@@ -11,6 +11,7 @@
 
 #include "ledger/store.hpp"
 #include "node/core/node_logic.hpp"
+#include "node/governor/give_back_record.hpp"
 #include "node/io/api_server.hpp"
 #include "node/io/blob_store.hpp"
 #include "node/io/daemon.hpp"
@@ -48,6 +49,8 @@ public:
     const std::optional<protection_report>& protection() const { return protection_; }
     governor_loop& share() { return *governor_; }
     const governor_loop& share() const { return *governor_; }
+    /// How quickly the machine was given back, over the last days.
+    const give_back_record& given_back() const { return given_back_; }
     /// What is wrong with the configuration that was read last; empty when it is in force.
     const std::string& config_fault() const { return config_fault_; }
     /// Reads the configuration again. A bad one changes nothing. Errors: what is wrong with it.
@@ -81,6 +84,8 @@ private:
     void arm_timer();
     void open_governor();
     std::string status_line() const;  ///< for a service manager
+    void gave_back(base::unix_time at, base::duration took);
+    void load_given_back();
     void limit_upload();
     void await_reload(boost::asio::signal_set& hangup);
     void log(const log_line& line);
@@ -129,6 +134,7 @@ private:
     std::unique_ptr<boost::asio::posix::stream_descriptor> probe_watch_;
     std::optional<protection_report> protection_;
     std::unique_ptr<governor_loop> governor_;
+    give_back_record given_back_;
     std::string config_fault_;
     std::unique_ptr<api_server> api_;
     std::unique_ptr<boost::asio::steady_timer> timer_;

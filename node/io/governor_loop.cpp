@@ -123,6 +123,7 @@ void governor_loop::look() {
     const auto ladder_sees = facts(allowed, used);
     std::vector<ladder_effect> effects;
     ladder_.handle(at.now, ladder_sees, effects);
+    if (const auto took = watch_.handle(at.now, ladder_sees)) hooks_.gave_back(at.wall, *took);
     shown_ = allowed;
     if (ladder_sees.threads != allowed.threads) {
         shown_.threads = ladder_sees.threads;
@@ -147,7 +148,8 @@ void governor_loop::look() {
 
 void governor_loop::arm() {
     const auto now = steady_now();
-    auto due = std::min(governor_->next_deadline(), ladder_.next_deadline());
+    auto due =
+        std::min({governor_->next_deadline(), ladder_.next_deadline(), watch_.next_deadline()});
     // An owner who leaves soon after coming is noticed soon; one who stays is looked at rarely.
     const bool fresh =
         ladder_.level() == release_level::parked || ladder_.level() == release_level::suspended;

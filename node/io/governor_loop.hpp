@@ -12,6 +12,7 @@
 #include <optional>
 
 #include "node/governor/agent_report.hpp"
+#include "node/governor/give_back_watch.hpp"
 #include "node/governor/governor.hpp"
 #include "node/governor/probes/bus_probe.hpp"
 #include "node/governor/probes/machine_probe.hpp"
@@ -47,6 +48,9 @@ public:
         /// Bytes a second; 0: no limit of the governor's.
         std::function<void(std::uint64_t)> limit_upload;
         std::function<void(const std::string&)> say;  ///< a line for the log
+        /// The machine was given back while an item was computed; it took so long until the workers
+        /// stood still (`give_back_watch`).
+        std::function<void(base::unix_time, base::duration)> gave_back;
     };
 
     /// `workers` must outlive this. Begins with the first `look`.
@@ -85,6 +89,7 @@ private:
     std::optional<governor> governor_;      ///< from the first look on
     governor_signals signals_;              ///< the last ones
     release_ladder ladder_;
+    give_back_watch watch_;
     allowance shown_;
     bool protection_ = false;  ///< until it is measured
     std::optional<agent_report> agent_;

@@ -44,3 +44,28 @@ wait "$started" || status=$?
 ((status == 130)) || die "an interrupted measurement ended with $status"
 [[ -z $(left) ]] || die "files are left: $(left)"
 [[ -z $(node_processes) ]] || die "a node is left"
+
+# A node counts how it gives back, shows it beside what was measured, and still knows it after a restart.
+unset TEQUIO_DATA_DIR
+export TEQUIO_TEST_IDLE=1
+input() { perl "$tests/support/give_back.pl" put "$folder/one/api.sock" /api/v1/test/idle "{\"idle_ms\":$1}" >/dev/null; }
+given_back() { [[ $(node one status --json | grep -o '"give_back":{[^}]*}' | json_number count) == "$1" ]]; }
+works() { [[ $(node one status --json | json_text state) == working ]]; }
+make_job "$folder/job" rounds=3 lanes=2 layers=4 heads=4 width=128 context=64 batch=8 micro_batch=8 inner_steps=400
+node_start one
+ends 0 node one status
+says 'last 7 days: nothing had to be given back'
+submit one "$folder/job" >/dev/null
+for ((i = 1; i <= 2; ++i)); do
+    wait_for 30 "the node to work" works
+    input 0
+    wait_for 10 "giving back number $i to be counted" given_back "$i"
+    input 100000000
+done
+cp "$folder/data/interference.json" "$folder/one/"
+node_stop one
+node_start one
+ends 0 node one status
+says 'last 7 days: given back within 120 ms in ' ' % of 2 times' 'measured 2' 'in 2 trials'
+ends 0 node one status --json
+says '"give_back":{"line":"last 7 days' '"interference":{"date":"'
