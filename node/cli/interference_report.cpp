@@ -265,6 +265,7 @@ void print(const interference_report& r) {
         "%llu\n",
         r.protection.c_str(), static_cast<unsigned long long>(r.blocks), r.conditions.c_str(),
         static_cast<unsigned long long>(r.seed));
+    std::printf("the run took %.0f s\n", r.seconds);
     for (const auto& warning : r.warnings) std::printf("warning: %s\n", warning.c_str());
     for (const auto& p : r.probes) print_probe(p, r.seed);
     for (const auto& g : r.give_back) print_give_back(g);
