@@ -142,6 +142,21 @@ std::optional<int> child_process::wait(std::chrono::milliseconds patience) {
     return std::nullopt;
 }
 
+void child_process::end(std::chrono::milliseconds patience) {
+    if (id_ <= 0) return;
+    ::kill(id_, SIGTERM);
+    const auto end = std::chrono::steady_clock::now() + patience;
+    siginfo_t ended{};
+    while (std::chrono::steady_clock::now() < end) {
+        // Left as it is for kill_group to wait for.
+        const int done =
+            ::waitid(P_PID, static_cast<id_t>(id_), &ended, WEXITED | WNOHANG | WNOWAIT);
+        if (done != 0 || ended.si_pid == id_) break;
+        ::poll(nullptr, 0, 5);
+    }
+    kill_group();
+}
+
 void child_process::kill_group() {
     if (id_ > 0) {
         ::kill(-id_, SIGKILL);

@@ -42,6 +42,8 @@ public:
     /// The exit status (128 + signal for one killed) once it has ended; nothing if that did not
     /// happen within `patience` or an interrupt arrived (`interrupted`).
     std::optional<int> wait(std::chrono::milliseconds patience);
+    /// SIGTERM, and `kill_group` once it has ended or `patience` has; interrupts change nothing.
+    void end(std::chrono::milliseconds patience);
     /// SIGKILL for the whole group; returns once the program is gone.
     void kill_group();
 

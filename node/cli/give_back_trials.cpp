@@ -153,6 +153,10 @@ base::result<give_back_times> measure_give_back(const cli_context& context, cons
 
 base::result<harvest_result> measure_harvest(const trial_node& node, double seconds) {
     TEQUIO_CHECK(node.wait_for_work(working_share, work_patience));
+    // Starting is no part of what lies idle for hours. A machine that is busy anyway is measured as
+    // it is: the policy leaves it to others.
+    constexpr auto growth_patience = std::chrono::seconds(15);
+    (void)node.wait_for_all_threads(growth_patience);
     const auto machine = read_machine_times();
     const auto workers = node.workers();
     const double worker = used_by(workers), daemon = used_seconds(node.daemon());

@@ -3,6 +3,7 @@
 #include <poll.h>
 #include <stdlib.h>
 
+#include <boost/json.hpp>
 #include <cerrno>
 #include <system_error>
 
@@ -183,7 +184,8 @@ base::result<void> trial_node::submit() const {
 
 void trial_node::stop() {
     const auto workers = children_of_daemon();
-    daemon_.kill_group();
+    constexpr auto patience = std::chrono::seconds(5);
+    daemon_.end(patience);
     // Their end follows the daemon's, at their own low priority.
     const auto end = clock::now() + std::chrono::seconds(5);
     for (const auto worker : workers) {
@@ -217,6 +219,20 @@ base::result<void> trial_node::wait_for_work(double share, milliseconds patience
                          (says && says->contains("reason") && says->at("reason").is_string()
                               ? std::string(says->at("reason").as_string())
                               : std::string("it does not answer")));
+}
+
+bool trial_node::wait_for_all_threads(milliseconds patience) const {
+    const auto end = clock::now() + patience;
+    while (clock::now() < end && !interrupted()) {
+        const auto says = status();
+        if (!says) return false;
+        const auto* now = says->if_contains("threads");
+        const auto* limit = says->if_contains("threads_limit");
+        if (now == nullptr || limit == nullptr) return false;
+        if (*now == *limit) return true;
+        wait_a_little(100);
+    }
+    return false;
 }
 
 base::result<void> trial_node::last_input(milliseconds ago) const {

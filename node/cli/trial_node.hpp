@@ -34,7 +34,7 @@ public:
     /// Starts the daemon, hands it the job at the first time, and returns when it answers. One that
     /// runs is ended first.
     base::result<void> start(trial_policy policy);
-    /// Ends it as a power cut would: nothing that it had signed is lost by that.
+    /// Ends it, politely at first: it takes its control group with it.
     void stop();
     bool running() const { return daemon_.id() > 0; }
     pid_t daemon() const { return daemon_.id(); }
@@ -45,6 +45,8 @@ public:
     /// Until the workers used `share` of one processor over 100 ms. Errors: `timed_out` with what
     /// the node says of itself, `interrupted`.
     base::result<void> wait_for_work(double share, std::chrono::milliseconds patience) const;
+    /// Until the policy lets all threads compute. False when it does not within `patience`.
+    bool wait_for_all_threads(std::chrono::milliseconds patience) const;
     /// The owner presses a key now; the node counts him as present for an hour.
     base::result<void> input() const { return last_input(std::chrono::milliseconds(0)); }
     /// He pressed the last one more than a day ago.

@@ -110,6 +110,19 @@ BOOST_AUTO_TEST_CASE(a_program_is_waited_for_and_its_status_told) {
     BOOST_TEST(!busy.wait(20ms).has_value());
 }
 
+BOOST_AUTO_TEST_CASE(a_program_is_asked_to_end_before_it_is_made_to) {
+    const auto start = std::chrono::steady_clock::now();
+    shell("trap 'exit 0' TERM; while :; do :; done").end(20s);
+    BOOST_TEST((std::chrono::steady_clock::now() - start < 20s));
+    pid_t deaf = 0;
+    {
+        auto child = shell("trap '' TERM; while :; do :; done");
+        deaf = child.id();
+        child.end(50ms);
+    }
+    BOOST_TEST(node::has_ended(deaf));
+}
+
 BOOST_AUTO_TEST_CASE(no_process_of_a_group_outlives_its_object) {
     pid_t inner = 0;
     pid_t outer = 0;
