@@ -41,7 +41,6 @@ public:
         }
         return taken.count() > 0 ? sum / static_cast<double>(taken.count()) : 0;
     }
-    double newest() const { return readings_.empty() ? 0 : readings_.front().value; }
 
 private:
     struct reading {
@@ -329,10 +328,8 @@ void governor::state::find_use_reasons() {
 
 void governor::state::find_cpu() {
     const unsigned watched = std::max({1u, signals.processors, signals.processors_watched});
-    const auto fast = sane(signals.run_delay) >= tuning.run_delay_high
-                          ? foreground.newest()
-                          : foreground.over(std::chrono::milliseconds(100));
-    const auto taken = std::max(threads_taken(fast, tuning.burst_slack),
+    const auto burst = foreground.over(tuning.burst_window);
+    const auto taken = std::max(threads_taken(burst, tuning.burst_slack),
                                 threads_taken(foreground.over(seconds(1)), tuning.steady_slack));
     const unsigned cap = watched - std::min(watched, taken);
     if (cap < idle_threads()) {
