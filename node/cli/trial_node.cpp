@@ -21,8 +21,8 @@ using std::chrono::milliseconds;
 
 constexpr std::uint64_t text_bytes = 200'000;
 
-/// A lane takes seconds, a micro-batch some 50 ms: like small jobs of people, and no lane ends
-/// while a turn is measured on most machines.
+/// A lane takes some ten seconds, a micro-batch a tenth of one: like small jobs of people. A much
+/// smaller model's threads would wait for one another, and its harvest be that of a toy.
 constexpr std::string_view job_text = R"([job]
 name = "interference"
 purpose = "a measurement of this machine"
@@ -32,8 +32,8 @@ readers = "swarm"
 [model]
 family = "gpt2"
 layers = 4
-heads = 4
-width = 128
+heads = 6
+width = 384
 context = 128
 [data]
 files = ["text"]

@@ -27,9 +27,9 @@ HWY_INLINE void transpose_squares(const float* HWY_RESTRICT source, std::size_t 
     std::size_t p = 0;
     for (; p + lanes <= k; p += lanes) {
         const float* HWY_RESTRICT at = source + p;
+        if (p % line == 0) {
 #pragma GCC unroll 16
-        for (std::size_t r = 0; p % line == 0 && r < lanes; ++r) {
-            __builtin_prefetch(at + (r + lanes) * stride);
+            for (std::size_t r = 0; r < lanes; ++r) __builtin_prefetch(at + (r + lanes) * stride);
         }
         vector turned[lanes];
         load_turned([=](std::size_t i) { return at + i * stride; }, turned);
