@@ -9,35 +9,24 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
-#include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <memory>
 
 #include "base/text.hpp"
 #include "node/cli/measure.hpp"
+#include "node/worker/control_group.hpp"
 
 namespace tequio::node {
 namespace {
 
 struct closer {
-    void operator()(std::FILE* file) const { std::fclose(file); }
     void operator()(DIR* folder) const { ::closedir(folder); }
 };
 
-/// A kernel file of at most a few pages; empty if there is none.
+/// Empty if there is no such file.
 std::string kernel_text(const std::string& path) {
-    const std::unique_ptr<std::FILE, closer> file(std::fopen(path.c_str(), "re"));
-    std::string out;
-    if (!file) return out;
-    std::array<char, 4096> part;
-    constexpr std::size_t size_max = 256 * 1024;
-    while (out.size() < size_max) {
-        const auto n = std::fread(part.data(), 1, part.size(), file.get());
-        if (n == 0) break;
-        out.append(part.data(), n);
-    }
-    return out;
+    return read_kernel_file(path).value_or("");
 }
 
 /// The names in a folder that are numbers, in order.

@@ -17,6 +17,7 @@
 
 #include "base/ensure.hpp"
 #include "base/text.hpp"
+#include "node/worker/control_group.hpp"
 #include "node/worker/worker_main.hpp"
 
 namespace tequio::node {
@@ -259,11 +260,8 @@ base::duration compute_worker::cpu_used() const {
 
 std::uint64_t compute_worker::resident_bytes() const {
     if (!running()) return 0;
-    const unique_fd file(
-        ::open(("/proc/" + std::to_string(process_) + "/statm").c_str(), O_RDONLY | O_CLOEXEC));
-    char text[128] = {};
-    if (!file || ::read(file.get(), text, sizeof text - 1) <= 0) return 0;
-    const auto fields = base::split(std::string_view(text), ' ');
+    const auto text = read_kernel_file("/proc/" + std::to_string(process_) + "/statm").value_or("");
+    const auto fields = base::split(text, ' ');
     const auto pages = fields.size() < 2 ? std::nullopt : base::parse_u64(fields[1]);
     return pages.value_or(0) * static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
 }
