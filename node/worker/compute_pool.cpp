@@ -48,10 +48,10 @@ compute_pool::~compute_pool() {
     stopping_.store(true);
     opened_.fetch_add(1);
     futex_wake(opened_, INT_MAX, futex_scope::process);
-    // A helper may look at the gate just before `stopping_` was set and go to sleep just after:
-    // the gate's number belongs to the daemon and cannot be changed here, so wake until all left.
+    // A helper may sleep on either word, and have looked at `stopping_` just before: knock until
+    // all left.
     while (const auto left = helpers_left_.load()) {
-        if (gate_ != nullptr) gate_->wake_all();
+        if (gate_ != nullptr) gate_->knock();
         futex_wait(helpers_left_, left, futex_scope::process, 1);
     }
     for (auto& helper : helpers_) helper.join();
@@ -84,16 +84,17 @@ void compute_pool::run(std::size_t tasks, training::task_ref body) {
 }
 
 /// The caller of `run` at a gate that lets nobody through.
-void compute_pool::park(std::uint32_t allowed) {
-    if (!look_) return gate_->wait_for_change(allowed);
-    look_();
-    // A message that came between the look and the sleep is seen a quarter of a second later.
-    if (!abandoned()) gate_->wait_for_change(allowed, 250);
+void compute_pool::park() {
+    // Before the look: whoever sends a message and then knocks has changed the word.
+    const auto word = gate_->word();
+    if (thread_gate::threads_in(word) > 0) return;
+    if (look_) look_();
+    if (!abandoned()) gate_->wait_for_change(word);
 }
 
 void compute_pool::stop_at_gate() {
     if (gate_ == nullptr) return;
-    while (!abandoned() && gate_->allowed() == 0) park(0);
+    while (!abandoned() && gate_->allowed() == 0) park();
 }
 
 /// Takes tasks until none is left or the gate takes this thread away. The caller (index 0) waits
@@ -106,10 +107,9 @@ void compute_pool::do_tasks(unsigned index) {
             break;
         }
         if (gate_ != nullptr) {
-            const auto allowed = gate_->allowed();
-            if (index >= allowed) {
+            if (!gate_->open_for(index)) {
                 if (index > 0) break;
-                park(allowed);
+                park();
                 continue;
             }
         }
@@ -150,9 +150,9 @@ void compute_pool::help(unsigned index) {
     training::prepare_compute_thread();
     while (!stopping_.load(std::memory_order_acquire)) {
         if (gate_ != nullptr) {
-            const auto allowed = gate_->allowed();
-            if (index >= allowed) {
-                gate_->wait_for_change(allowed);
+            const auto word = gate_->word();
+            if (index >= thread_gate::threads_in(word)) {
+                gate_->wait_for_change(word);
                 continue;
             }
         }

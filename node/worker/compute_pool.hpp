@@ -43,8 +43,8 @@ public:
     /// Stops here as `run` would, for work between sections: sleeps while the gate allows no
     /// thread. For the thread that calls `run`.
     void stop_at_gate();
-    /// Called by the thread that calls `run`, whenever it is parked and wakes: when it parks, when
-    /// somebody calls the gate's `wake_all`, and every quarter of a second. It may `abandon`.
+    /// Called by the thread that calls `run`: when it parks, and whenever somebody knocks at the
+    /// gate meanwhile. It may `abandon`.
     void while_parked(std::function<void()> look) { look_ = std::move(look); }
     /// Drops the tasks that are left of this section and of every later one, parked or not, so that
     /// the item in hand comes to its end at once: what it comes to is void. Until
@@ -71,7 +71,7 @@ private:
     void sleep_until_work();
     void wait_for_helpers();
     void check_environment();
-    void park(std::uint32_t allowed);
+    void park();
 
     const unsigned threads_;
     thread_gate* const gate_;

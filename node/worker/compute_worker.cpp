@@ -204,7 +204,7 @@ void compute_worker::flush() {
         // Closed or failed: the process is ending, and `worker_exited` will say so.
         unsent_.pop_front();
         // A worker that stands at the gate wakes to look for messages.
-        gate()->wake_all();
+        gate()->knock();
     }
     if (link_.closed()) return;
     watch(link_.fd(), EPOLLIN | (unsent_.empty() ? 0u : static_cast<unsigned>(EPOLLOUT)), false);

@@ -4,6 +4,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <climits>
 #include <ctime>
 
@@ -24,16 +25,20 @@ void futex_wake(std::atomic<std::uint32_t>& word, int count, futex_scope scope) 
 }
 
 void thread_gate::allow(std::uint32_t threads) {
-    allowed_.store(threads, std::memory_order_release);
-    wake_all();
+    const auto number = std::min(threads, threads_max);
+    auto seen = word();
+    // Knocks of others are kept.
+    while (!word_.compare_exchange_weak(seen, (seen & ~threads_max) | number)) continue;
+    futex_wake(word_, INT_MAX, futex_scope::shared);
 }
 
 void thread_gate::wait_for_change(std::uint32_t seen, int timeout_ms) {
-    futex_wait(allowed_, seen, futex_scope::shared, timeout_ms);
+    futex_wait(word_, seen, futex_scope::shared, timeout_ms);
 }
 
-void thread_gate::wake_all() {
-    futex_wake(allowed_, INT_MAX, futex_scope::shared);
+void thread_gate::knock() {
+    word_.fetch_add(threads_max + 1);
+    futex_wake(word_, INT_MAX, futex_scope::shared);
 }
 
 }  // namespace tequio::node

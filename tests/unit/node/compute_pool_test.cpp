@@ -169,6 +169,55 @@ BOOST_AUTO_TEST_CASE(shrinking_gate_takes_threads_away_inside_a_section) {
     for (const unsigned helper : {1u, 2u, 3u}) BOOST_TEST(started_later[helper].load() <= 1);
 }
 
+BOOST_AUTO_TEST_CASE(a_knock_after_the_look_is_not_slept_through) {
+    thread_gate gate;
+    gate.allow(0);
+    compute_pool pool(2, &gate);
+    int looks = 0;
+    pool.while_parked([&] {
+        // What came after this look was told before the sleep began.
+        if (++looks == 1) gate.knock();
+        if (looks == 2) pool.abandon();
+    });
+    pool.run(2, [](std::size_t, unsigned) {});
+    BOOST_TEST(looks == 2);
+}
+
+BOOST_AUTO_TEST_CASE(parked_threads_sleep_until_somebody_knocks) {
+    thread_gate gate;
+    gate.allow(0);
+    std::atomic<int> looks{0};
+    std::atomic<bool> end{false};
+    std::thread computing([&] {
+        compute_pool pool(3, &gate);
+        pool.while_parked([&] {
+            looks.fetch_add(1);
+            if (end.load()) pool.abandon();
+        });
+        pool.run(8, [](std::size_t, unsigned) {});
+    });
+    ::poll(nullptr, 0, 700);  // the length of the measurement
+    BOOST_TEST(looks.load() <= 1);
+    end.store(true);
+    gate.knock();
+    computing.join();
+    BOOST_TEST(looks.load() >= 1);
+}
+
+BOOST_AUTO_TEST_CASE(knocks_change_no_number) {
+    thread_gate gate;
+    BOOST_TEST(gate.allowed() == thread_gate::threads_max);
+    for (int i = 0; i < 70000; ++i) gate.knock();  // more often than can be counted
+    BOOST_TEST(gate.allowed() == thread_gate::threads_max);
+    gate.allow(3);
+    const auto before = gate.word();
+    gate.knock();
+    BOOST_TEST(gate.allowed() == 3u);
+    BOOST_TEST(gate.word() != before);
+    gate.allow(UINT32_MAX);
+    BOOST_TEST(gate.allowed() == thread_gate::threads_max);
+}
+
 BOOST_AUTO_TEST_CASE(destroyed_while_its_threads_are_parked) {
     for (int i = 0; i < 50; ++i) {
         thread_gate gate;
