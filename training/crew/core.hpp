@@ -80,6 +80,8 @@ private:
     base::result<void> on(const crew_command& e, effects& out);
     base::result<void> on(const crew_tick& e, effects& out);
     void beat(effects& out);
+    /// Nobody is there, and this node does nothing.
+    bool dormant() const;
     /// Does whatever the state now allows, until nothing changes.
     void advance(effects& out);
 

@@ -13,6 +13,10 @@ using namespace crew_protocol;
 
 namespace {
 
+/// Hints without a reader cost a paused machine wake-ups: one in so many beats is kept, for what
+/// goes by time.
+constexpr int dormant_beats = 10;
+
 /// A task may ask for more than a crew of this version can be: it gets the most there is.
 crew_config bounded(crew_config c) {
     c.settle = std::clamp<std::uint64_t>(c.settle, 1, crew_settle_max);
@@ -165,6 +169,7 @@ base::result<void> crew::core::handle(base::time_point now, const crew_event& ev
     now_ = now;
     if (!started_) start(now, out);
     auto verdict = std::visit([&](const auto& e) { return on(e, out); }, event);
+    if (!dormant()) next_beat_ = std::min(next_beat_, now_ + config_.timings.beat);
     if (next_beat_ <= now_) beat(out);
     advance(out);
     return verdict;
@@ -250,8 +255,12 @@ base::result<void> crew::core::on(const crew_tick&, effects&) {
     return {};
 }
 
+bool crew::core::dormant() const {
+    return (paused_ || suspended_) && roster_.all().empty();
+}
+
 void crew::core::beat(effects& out) {
-    next_beat_ = now_ + config_.timings.beat;
+    next_beat_ = now_ + config_.timings.beat * (dormant() ? dormant_beats : 1);
     ++beats_;
     roster_.beat(now_);
     const auto lead_round = std::min(chain_.length(), shape_.rounds + 1);

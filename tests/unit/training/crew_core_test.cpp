@@ -379,6 +379,26 @@ BOOST_AUTO_TEST_CASE(a_draining_node_finishes_what_suspend_kept_and_takes_no_mor
     BOOST_TEST(d.effects<begin_work>().size() == begun);
 }
 
+BOOST_AUTO_TEST_CASE(alone_and_suspended_its_beats_are_rare) {
+    driven d(0);
+    const auto next = [&] { return d.core.next_deadline() - d.now; };
+    d.prepare();
+    d.beat(2);
+    BOOST_TEST((next() <= 500ms));
+    (void)d.feed(crew_command::suspend);
+    d.now = d.core.next_deadline();
+    (void)d.feed(crew_tick{});
+    BOOST_TEST((next() == 5s));
+    // Somebody comes, or the machine comes back: hints go out as ever.
+    (void)d.feed(member_up{node(1), certificate_of(1)}, 1s);
+    BOOST_TEST((next() == 500ms));
+    (void)d.feed(member_down{node(1)});
+    d.beat(700);  // it is forgotten
+    BOOST_TEST((next() > 500ms));
+    (void)d.feed(crew_command::resume);
+    BOOST_TEST((next() <= 500ms));
+}
+
 BOOST_AUTO_TEST_CASE(pause_ends_what_suspend_kept) {
     driven d(0);
     d.prepare();
