@@ -232,7 +232,13 @@ private:
         if (!wants("harvest")) return {};
         TEQUIO_CHECK(node_.start(trial_policy::normal));
         context_.say("harvest");
-        TEQUIO_TRY(report_.harvest, measure_harvest(node_, long_turns * options_.seconds));
+        TEQUIO_TRY(const auto harvest, measure_harvest(node_, long_turns * options_.seconds));
+        // Each of their bursts takes threads for a second or three, which no account of theirs has.
+        if (harvest.others_seconds > 0.01 * usable_threads() * harvest.seconds) {
+            report_.warnings.emplace_back(
+                "others used the machine during the harvest, and the policy gave way to them");
+        }
+        report_.harvest = harvest;
         return note_protection();
     }
 

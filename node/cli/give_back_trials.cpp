@@ -24,6 +24,10 @@ double now_seconds() {
     return std::chrono::duration<double>(clock::now().time_since_epoch()).count();
 }
 
+double seconds_of(clock::duration span) {
+    return std::chrono::duration<double>(span).count();
+}
+
 void wait_a_little(int ms) {
     ::poll(nullptr, 0, ms);
 }
@@ -153,10 +157,16 @@ base::result<give_back_times> measure_give_back(const cli_context& context, cons
 
 base::result<harvest_result> measure_harvest(const trial_node& node, double seconds) {
     TEQUIO_CHECK(node.wait_for_work(working_share, work_patience));
-    // Starting is no part of what lies idle for hours. A machine that is busy anyway is measured as
-    // it is: the policy leaves it to others.
-    constexpr auto growth_patience = std::chrono::seconds(15);
-    (void)node.wait_for_all_threads(growth_patience);
+    // This command and the submission of its job are somebody's use of the machine: the policy
+    // gives way to them, sees them a moment late, and takes some seconds to come back. That is no
+    // part of what lies idle for hours, so it is told on its own. A machine that is busy anyway is
+    // measured as it is: the policy leaves it to others.
+    constexpr auto steady = std::chrono::seconds(3), growth_patience = std::chrono::seconds(30);
+    harvest_result out;
+    const double waited_from = now_seconds();
+    if (node.wait_for_all_threads(steady, growth_patience)) {
+        out.full_after_seconds = now_seconds() - waited_from - seconds_of(steady);
+    }
     const auto machine = read_machine_times();
     const auto workers = node.workers();
     const double worker = used_by(workers), daemon = used_seconds(node.daemon());
@@ -165,14 +175,14 @@ base::result<harvest_result> measure_harvest(const trial_node& node, double seco
         if (interrupted()) return was_interrupted();
         wait_a_little(50);
     }
-    harvest_result out;
     const auto spent = read_machine_times() - machine;
     out.worker_seconds = used_by(workers) - worker;
     out.seconds = now_seconds() - start;
     // The daemon's own use and what lay idle are what the harvest misses; others' use is not.
     const double ours = out.worker_seconds + used_seconds(node.daemon()) - daemon;
-    const double others = std::max(0.0, spent.busy - ours) + spent.steal;
-    out.available_seconds = std::max(out.worker_seconds, usable_threads() * out.seconds - others);
+    out.others_seconds = std::max(0.0, spent.busy - ours);
+    const double left = usable_threads() * out.seconds - out.others_seconds - spent.steal;
+    out.available_seconds = std::max(out.worker_seconds, left);
     return out;
 }
 

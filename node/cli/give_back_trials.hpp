@@ -18,7 +18,7 @@ namespace tequio::node {
 base::result<give_back_times> measure_give_back(const cli_context& context, const trial_node& node,
                                                 const std::string& trigger, std::uint64_t count);
 
-/// Over `seconds` of work of a node that runs and has begun to.
+/// Over `seconds` of a node that runs, has begun to work and has come into its stride.
 base::result<harvest_result> measure_harvest(const trial_node& node, double seconds);
 
 /// Pauses a node that works and watches it for `seconds`.

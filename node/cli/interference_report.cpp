@@ -101,7 +101,10 @@ json::object json_of(const harvest_result& h) {
     return {{"seconds", h.seconds},
             {"worker_cpu_seconds", h.worker_seconds},
             {"available_cpu_seconds", h.available_seconds},
-            {"share", h.share()}};
+            {"others_cpu_seconds", h.others_seconds},
+            {"share", h.share()},
+            {"full_after_seconds",
+             h.full_after_seconds ? json::value(*h.full_after_seconds) : json::value(nullptr)}};
 }
 
 json::object json_of(const paused_result& p) {
@@ -270,9 +273,17 @@ void print(const interference_report& r) {
     for (const auto& p : r.probes) print_probe(p, r.seed);
     for (const auto& g : r.give_back) print_give_back(g);
     if (r.harvest) {
-        std::printf("\nharvest: %.1f of %.1f processor seconds that lay idle, %.1f %%\n",
-                    r.harvest->worker_seconds, r.harvest->available_seconds,
-                    100 * r.harvest->share());
+        std::printf(
+            "\nharvest: %.1f of %.1f processor seconds that lay idle, %.1f %%; others used %.1f\n",
+            r.harvest->worker_seconds, r.harvest->available_seconds, 100 * r.harvest->share(),
+            r.harvest->others_seconds);
+        if (r.harvest->full_after_seconds) {
+            std::printf("  all threads were at work %.1f s after the start\n",
+                        *r.harvest->full_after_seconds);
+        } else {
+            std::printf(
+                "  the policy never allowed all threads for long: others used processors\n");
+        }
     }
     if (r.paused) print_paused(*r.paused);
 }

@@ -59,6 +59,10 @@ struct harvest_result {
     double seconds = 0;
     double worker_seconds = 0;     ///< of processors
     double available_seconds = 0;  ///< all processors less what others used and the host took
+    double others_seconds = 0;     ///< used by others, this command included
+    /// From its first work until all threads were allowed for good, before the measurement;
+    /// nothing: they never were.
+    std::optional<double> full_after_seconds;
     double share() const { return available_seconds > 0 ? worker_seconds / available_seconds : 0; }
 };
 

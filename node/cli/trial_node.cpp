@@ -5,6 +5,7 @@
 
 #include <boost/json.hpp>
 #include <cerrno>
+#include <optional>
 #include <system_error>
 
 #include "node/cli/api_client.hpp"
@@ -21,8 +22,7 @@ using std::chrono::milliseconds;
 
 constexpr std::uint64_t text_bytes = 200'000;
 
-/// A lane takes some ten seconds, a micro-batch a tenth of one: like small jobs of people. A much
-/// smaller model's threads would wait for one another, and its harvest be that of a toy.
+/// A lane takes some ten seconds, a micro-batch a tenth of one: like small jobs of people.
 constexpr std::string_view job_text = R"([job]
 name = "interference"
 purpose = "a measurement of this machine"
@@ -94,7 +94,7 @@ base::error was_interrupted() {
 }  // namespace
 
 training::bench_preset trial_node::work() {
-    training::bench_preset out{"interference", {"gpt2", 4, 4, 128, 128, 256}, 8};
+    training::bench_preset out{"interference", {"gpt2", 4, 6, 384, 128, 256}, 8};
     training::fill_model_defaults(out.model);
     return out;
 }
@@ -221,16 +221,19 @@ base::result<void> trial_node::wait_for_work(double share, milliseconds patience
                               : std::string("it does not answer")));
 }
 
-bool trial_node::wait_for_all_threads(milliseconds patience) const {
+bool trial_node::wait_for_all_threads(milliseconds steady, milliseconds patience) const {
     const auto end = clock::now() + patience;
+    std::optional<clock::time_point> all_since;
     while (clock::now() < end && !interrupted()) {
         const auto says = status();
         if (!says) return false;
         const auto* now = says->if_contains("threads");
         const auto* limit = says->if_contains("threads_limit");
         if (now == nullptr || limit == nullptr) return false;
-        if (*now == *limit) return true;
-        wait_a_little(100);
+        if (*now != *limit) all_since.reset();
+        if (*now == *limit && !all_since) all_since = clock::now();
+        if (all_since && clock::now() - *all_since >= steady) return true;
+        wait_a_little(200);
     }
     return false;
 }

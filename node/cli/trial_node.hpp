@@ -45,8 +45,10 @@ public:
     /// Until the workers used `share` of one processor over 100 ms. Errors: `timed_out` with what
     /// the node says of itself, `interrupted`.
     base::result<void> wait_for_work(double share, std::chrono::milliseconds patience) const;
-    /// Until the policy lets all threads compute. False when it does not within `patience`.
-    bool wait_for_all_threads(std::chrono::milliseconds patience) const;
+    /// Until the policy has let all threads compute for `steady`. False when it has not within
+    /// `patience`.
+    bool wait_for_all_threads(std::chrono::milliseconds steady,
+                              std::chrono::milliseconds patience) const;
     /// The owner presses a key now; the node counts him as present for an hour.
     base::result<void> input() const { return last_input(std::chrono::milliseconds(0)); }
     /// He pressed the last one more than a day ago.
