@@ -64,7 +64,6 @@ struct governor_signals {
     bool screen_locked = false;  ///< then `full_screen` says nothing about the owner
     std::optional<bool> full_screen;
     double foreground_cpu = 0;  ///< processors' worth that others used since the last reading
-    double run_delay = 0;       ///< share of time our runnable threads waited, 0..1
     std::optional<std::uint64_t> memory_available_bytes;
     double memory_stall = 0;  ///< share of time somebody waited for memory (PSI "some")
     double io_stall = 0;      ///< the same for disks

@@ -16,6 +16,8 @@ namespace {
 /// Bytes a second while the machine is given back: enough to stay a peer (guess: 64 kbit/s).
 constexpr std::uint64_t trickle_bytes_per_second = 8'000;
 constexpr std::uint64_t worker_memory_least = std::uint64_t{64} << 20;
+/// While the owner's pause holds and nothing is held any more: readings only keep `status` true.
+constexpr auto paused_look = std::chrono::seconds(10);
 
 base::time_point steady_now() {
     return base::time_point(std::chrono::duration_cast<base::duration>(
@@ -143,19 +145,25 @@ void governor_loop::look() {
             hooks_.say(std::string(reason_code_name(last.code)) + ": " + last.reason);
         }
     }
-    arm();
+    arm(at.wall);
 }
 
-void governor_loop::arm() {
+void governor_loop::arm(base::unix_time wall) {
     const auto now = steady_now();
     auto due =
         std::min({governor_->next_deadline(), ladder_.next_deadline(), watch_.next_deadline()});
     // An owner who leaves soon after coming is noticed soon; one who stays is looked at rarely.
+    const bool paused = shown_.code == reason_code::paused_by_owner;  // its end is told
     const bool fresh =
         ladder_.level() == release_level::parked || ladder_.level() == release_level::suspended;
-    if (fresh) due = std::min(due, now + std::chrono::milliseconds(250));
+    if (fresh && !paused) due = std::min(due, now + std::chrono::milliseconds(250));
     // Without a worker there is nothing to give back; its start takes longer than this.
     if (!workers_.usage().running) due = std::max(due, now + std::chrono::milliseconds(200));
+    if (paused && ladder_.level() == release_level::ended) {
+        base::duration left = paused_look;
+        if (shown_.until) left = std::chrono::seconds(shown_.until->seconds - wall.seconds);
+        due = now + std::clamp<base::duration>(left, std::chrono::seconds(1), paused_look);
+    }
     timer_.expires_after(std::max<base::duration>(due - now, std::chrono::milliseconds(1)));
     timer_.async_wait([this](boost::system::error_code ec) {
         if (!ec) look();
@@ -227,6 +235,7 @@ outside_facts governor_loop::outside(base::time_point now) const {
     if (bus_said_.idle_since) out.idle_for = now - *bus_said_.idle_since;
     out.metered = bus_said_.metered;
     out.preparing_for_sleep = bus_said_.preparing_for_sleep.value_or(false);
+    out.released = shown_.threads == 0 || workers_.processes().empty();
     return out;
 }
 

@@ -2,8 +2,9 @@
 
 /// The governor's shell: gathers what the probes, the session agent and the owner's commands say,
 /// has the governor decide and the release ladder carry it out on workers, network and crews.
-/// Decides nothing itself. Reads the machine 10 times a second while threads may compute and once a
-/// second while none do; what is pushed (a command, a report of the agent) counts at once.
+/// Decides nothing itself. Reads the machine 20 times a second while threads may compute, once a
+/// second while none do, every ten seconds in a long pause; what is pushed (a command, a report of
+/// the agent) counts at once.
 
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/steady_timer.hpp>
@@ -78,7 +79,7 @@ private:
     outside_facts outside(base::time_point now) const;
     void act(const ladder_effect& e);
     void limit_upload();
-    void arm();
+    void arm(base::unix_time wall);
 
     boost::asio::io_context& io_;
     boost::asio::steady_timer timer_;

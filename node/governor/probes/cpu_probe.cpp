@@ -132,13 +132,13 @@ cpu_probe::reading cpu_probe::read(base::time_point now, process_scan& scan,
     const bool both = busy && busy_before_;
     const double all = both ? std::max(0.0, *busy - *busy_before_) : 0;
     const double used = foreground_ticks(all, now, span, scan, close);
-    last_.run_delay = run_delay(now, span, worker);
     last_.foreground = both && span > base::duration::zero()
                            ? std::max(0.0, used) / (seconds_of(span) * ticks_per_second_)
                            : 0;
     const bool alone = std::all_of(scan.ours().begin(), scan.ours().end(), [&](int pid) {
         return std::find(close.begin(), close.end(), pid) != close.end();
     });
+    last_.run_delay = busy ? 0 : run_delay(now, span, worker);
     if (!busy && alone) last_.foreground = last_.run_delay * static_cast<double>(watched_.count);
     busy_before_ = busy;
     before_ = now;

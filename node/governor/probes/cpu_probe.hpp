@@ -33,7 +33,7 @@ class cpu_probe {
 public:
     struct reading {
         double foreground = 0;  ///< processors' worth
-        double run_delay = 0;   ///< 0..1
+        double run_delay = 0;   ///< 0..1; looked at only where /proc/stat is hidden
     };
     cpu_probe(std::filesystem::path root, watched_processors watched);
 

@@ -15,6 +15,9 @@ namespace {
 constexpr auto memory_every = std::chrono::milliseconds(200);
 constexpr auto scan_every = std::chrono::seconds(1);
 constexpr auto slow_every = std::chrono::seconds(2);
+/// While nothing can be given back. The end of a listed program is awaited: it is seen sooner.
+constexpr auto released_every = std::chrono::seconds(5);
+constexpr auto released_scan_every = std::chrono::seconds(2);
 
 /// The affinity mask, for machines of up to 8,192 processors.
 watched_processors affinity() {
@@ -82,14 +85,17 @@ governor_signals machine_probe::read(base::time_point now, base::unix_time wall,
     };
     // A listing costs a microsecond a process or so; on crowded machines it comes less often.
     const auto crowd = std::chrono::milliseconds(2 * processes_.count());
-    if (due(scanned_, std::clamp<base::duration>(crowd, scan_every, 5 * scan_every))) {
+    const auto often = !facts.released               ? scan_every
+                       : processes_.lists_programs() ? released_scan_every
+                                                     : released_every;
+    if (due(scanned_, std::clamp<base::duration>(crowd, often, 5 * scan_every))) {
         scan_processes(now);
     }
     if (due(memory_read_, memory_every)) {
         memory_reading_ = memory_.read(now);
         memory_read_ = now;
     }
-    if (due(slow_read_, slow_every)) {
+    if (due(slow_read_, facts.released ? released_every : slow_every)) {
         limits_ = read_group_limits(root_);
         tty_idle_ = read_tty_idle(root_, wall);
         slow_read_ = now;
@@ -105,7 +111,6 @@ governor_signals machine_probe::read(base::time_point now, base::unix_time wall,
     if (worker != 0) close.push_back(worker);
     const auto cpu = cpu_.read(now, processes_, close, worker);
     out.foreground_cpu = cpu.foreground;
-    out.run_delay = cpu.run_delay;
 
     const auto quota = limits_.processors.value_or(affine_);
     out.processors = std::clamp(static_cast<unsigned>(std::min(quota, 1e6)), 1u, affine_);

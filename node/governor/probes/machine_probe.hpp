@@ -38,6 +38,8 @@ struct outside_facts {
     std::optional<base::duration> idle_for;  ///< now less `bus_facts::idle_since`
     std::optional<bool> metered;
     bool preparing_for_sleep = false;
+    /// No thread computes now: what costs most is looked at less often.
+    bool released = false;
 };
 
 class machine_probe {
@@ -60,6 +62,8 @@ public:
     /// Cost: about 20 us, some 100 us more once a second (README.md says what was measured).
     governor_signals read(base::time_point now, base::unix_time wall, const outside_facts& facts,
                           int worker);
+    /// How often all processes were looked through since the programs were set.
+    unsigned scans() const { return processes_.scans(); }
     /// A reloaded `idle.programs`.
     void set_programs(std::vector<std::string> programs);
 

@@ -26,6 +26,9 @@ public:
     const std::vector<int>& ours() const { return ours_; }
     /// Processes of the last scan.
     std::size_t count() const { return known_.size(); }
+    /// Made so far.
+    unsigned scans() const { return scan_; }
+    bool lists_programs() const { return !programs_.empty(); }
     /// The first of `programs` that runs.
     const std::optional<std::string>& listed() const { return listed_; }
 

@@ -35,7 +35,6 @@ void vary(base::rng& rng, governor_signals& s) {
     if (sometimes(10)) {
         s.foreground_cpu = static_cast<double>(rng.below(60)) / 10 * (sometimes(3) ? 1 : 0.05);
     }
-    if (sometimes(10)) s.run_delay = static_cast<double>(rng.below(100)) / 100;
     if (sometimes(200)) s.on_battery = sometimes(2);
     if (sometimes(100)) s.celsius = 70.0 + static_cast<double>(rng.below(25));
     if (sometimes(300)) s.memory_available_bytes = std::uint64_t{rng.below(8192)} << 20;

@@ -121,6 +121,34 @@ BOOST_AUTO_TEST_CASE(all_probes_make_one_reading) {
     BOOST_TEST(!s.listed_program.has_value());
 }
 
+BOOST_AUTO_TEST_CASE(while_nothing_computes_processes_are_looked_through_less_often) {
+    struct pace_case {
+        std::vector<std::string> programs;
+        bool released;
+        int scans;  ///< in ten seconds, after the first one
+    };
+    const pace_case cases[] = {
+        {{}, false, 10}, {{}, true, 2}, {{"mpv"}, false, 10}, {{"mpv"}, true, 5}};
+    for (const auto& c : cases) {
+        made_up_machine m;
+        auto o = options_of(m);
+        o.programs = c.programs;
+        machine_probe probe(std::move(o));
+        outside_facts facts;
+        facts.released = c.released;
+        base::time_point now{1h};
+        probe.read(now, {1'700'000'000}, facts, 0);
+        const auto before = probe.scans();
+        for (int i = 0; i < 10; ++i) probe.read(now += 1s, {1'700'000'000}, facts, 0);
+        BOOST_TEST(probe.scans() - before == static_cast<unsigned>(c.scans));
+        // Whoever may compute again looks around at once.
+        facts.released = false;
+        const auto later = probe.scans();
+        probe.read(now += 1s, {1'700'000'000}, facts, 0);
+        BOOST_TEST(probe.scans() == later + 1);
+    }
+}
+
 BOOST_AUTO_TEST_CASE(an_empty_machine_gives_a_reading_too) {
     made_up_machine m;
     machine_probe probe(options_of(m));

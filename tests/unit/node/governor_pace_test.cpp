@@ -64,14 +64,6 @@ BOOST_AUTO_TEST_CASE(bursts_and_hum_take_nothing) {
     BOOST_TEST(b.run(200ms).threads == 1u);
 }
 
-BOOST_AUTO_TEST_CASE(waiting_alone_is_not_contention) {
-    // Two nodes on one machine make each other's threads wait.
-    governor_bench b;
-    b.signals.run_delay = 0.6;
-    BOOST_TEST(b.run(10s).threads == 4u);
-    BOOST_TEST((b.subject.current().code == reason_code::idle));
-}
-
 BOOST_AUTO_TEST_CASE(input_holds_for_idle_after_and_then_all_comes_back) {
     governor_bench b;
     b.run(1s);

@@ -119,7 +119,6 @@ BOOST_AUTO_TEST_CASE(our_threads_waiting_is_a_share_of_what_they_wanted) {
     base::time_point now{1h};
     process_scan scan(m.root, {});
     cpu_probe probe(m.root, {4, {}});
-    m.stat(0, 0, 0);
     m.put("proc/11/task/11/schedstat", "1000000000 500 7\n");
     m.put("proc/11/task/12/schedstat", "1000000000 500 7\n");
     BOOST_TEST(probe.read(now, scan, {11}, 11).run_delay == 0);
