@@ -144,6 +144,8 @@ struct governor::state {
     /// The latest sight of something that left no more threads than there were; the latest of
     /// others' use among them; the latest shrink.
     std::optional<time_point> disturbed, contended, shrunk;
+    time_point used_from;     ///< the begin of others' latest use of our processors
+    bool used_often = false;  ///< there was another shortly before it
     std::vector<governor_change> changes;
 
     // Of this reading, strongest first.
@@ -169,6 +171,8 @@ struct governor::state {
     void find_use_reasons();
     void find_cpu();
     void find_network_reasons();
+    void follow_use();
+    duration contention_hold() const;
     void set_threads();
     void publish();
     void decide();
@@ -333,6 +337,7 @@ void governor::state::find_cpu() {
                                 threads_taken(foreground.over(seconds(1)), tuning.steady_slack));
     const unsigned cap = watched - std::min(watched, taken);
     if (cap < idle_threads()) {
+        follow_use();
         mark(cpu, true,
              "others use " + std::to_string(std::min(watched, taken)) + " of " +
                  std::to_string(watched) + (watched == 1 ? " processor" : " processors"));
@@ -358,6 +363,20 @@ void governor::state::find_reasons() {
     }
 }
 
+/// Others use processors: whether it is a moment's use shows when it ends.
+void governor::state::follow_use() {
+    if (!cpu.seen || at.now - *cpu.seen >= tuning.hold_brief) {
+        used_often = cpu.seen && at.now - *cpu.seen < tuning.brief_apart;
+        used_from = at.now;
+    }
+}
+
+/// How long growth waits after others' use.
+duration governor::state::contention_hold() const {
+    const bool brief = cpu.seen && !used_often && *cpu.seen - used_from <= tuning.brief;
+    return brief ? tuning.hold_brief : tuning.hold;
+}
+
 void governor::state::set_threads() {
     const unsigned limit = idle_threads();
     wanted = limit;
@@ -381,8 +400,9 @@ void governor::state::set_threads() {
         return;
     }
     const auto quiet = at.now - *disturbed;
-    if (contended && at.now - *contended < tuning.hold) return;
-    const auto beyond = std::max(duration::zero(), quiet - tuning.hold);
+    const auto hold = contention_hold();
+    if (contended && at.now - *contended < hold) return;
+    const auto beyond = std::max(duration::zero(), quiet - hold);
     const auto steps = 1 + static_cast<std::uint64_t>(beyond / tuning.grow_every);
     if (steps <= grown) return;
     const auto more = std::min<std::uint64_t>(steps - grown, wanted - threads);

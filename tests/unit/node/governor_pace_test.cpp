@@ -36,6 +36,52 @@ BOOST_AUTO_TEST_CASE(contention_takes_single_threads_and_gives_them_back_one_by_
     for (std::size_t i = 1; i < grew.size(); ++i) BOOST_TEST((grew[i] - grew[i - 1] >= 2400ms));
 }
 
+BOOST_AUTO_TEST_CASE(after_a_command_that_ran_for_a_moment_growth_waits_a_second) {
+    governor_bench b;
+    b.signals.processors = 2;
+    b.run(1s);
+    const auto moment = [&] {
+        b.signals.foreground_cpu = 1;
+        BOOST_TEST(b.run(150ms).threads == 1u);
+        b.signals.foreground_cpu = 0;
+    };
+    moment();
+    // Seen for the last time while the mean over 200 ms is still above the slack.
+    BOOST_TEST(b.run(900ms).threads == 1u);
+    BOOST_TEST(b.run(300ms).threads == 2u);
+    // Again before five seconds have passed: somebody is at work.
+    b.run(2s);
+    moment();
+    BOOST_TEST(b.run(2900ms).threads == 1u);
+    BOOST_TEST(b.run(300ms).threads == 2u);
+    // After a quiet time it is a moment again.
+    b.run(6s);
+    moment();
+    BOOST_TEST(b.run(1300ms).threads == 2u);
+    // What goes on is none.
+    b.run(6s);
+    b.signals.foreground_cpu = 1;
+    BOOST_TEST(b.run(800ms).threads == 1u);
+    b.signals.foreground_cpu = 0;
+    BOOST_TEST(b.run(3s).threads == 1u);
+    BOOST_TEST(b.run(1s).threads == 2u);
+}
+
+BOOST_AUTO_TEST_CASE(moments_over_and_over_cause_rare_turns) {
+    governor_bench b;
+    b.signals.processors = 2;
+    b.run(1s);
+    int turns = 0;
+    unsigned before = b.subject.current().threads;
+    for (int i = 0; i < 20 * 60; ++i) {
+        b.signals.foreground_cpu = i % 30 < 4 ? 1 : 0;  // 200 ms of work every 1.5 s
+        const auto threads = b.step(50ms).threads;
+        turns += threads > before ? 1 : 0;
+        before = threads;
+    }
+    BOOST_TEST(turns <= 1);
+}
+
 BOOST_AUTO_TEST_CASE(two_processors_share_with_one_busy_program) {
     governor_bench b;
     b.signals.processors = 2;
