@@ -18,13 +18,15 @@ using std::chrono::milliseconds;
 
 constexpr milliseconds pause_min{250}, pause_max{5000};
 constexpr std::chrono::seconds exchange_limit{3};
+/// So often the sockets before the one in use are tried again.
+constexpr std::chrono::seconds earlier_pause{30};
 constexpr std::uint64_t answer_max_bytes = 16 * 1024;
 
 }  // namespace
 
 struct report_sender::impl : std::enable_shared_from_this<report_sender::impl> {
-    impl(asio::io_context& io, std::filesystem::path path, callbacks c)
-        : socket(std::move(path)), calls(std::move(c)), stream(io), timer(io) {}
+    impl(asio::io_context& io, std::vector<std::filesystem::path> paths, callbacks c)
+        : sockets(std::move(paths)), calls(std::move(c)), stream(io), timer(io) {}
 
     void send(std::string body) {
         busy = true;
@@ -34,13 +36,33 @@ struct report_sender::impl : std::enable_shared_from_this<report_sender::impl> {
         request.keep_alive(true);
         request.body() = std::move(body);
         request.prepare_payload();
-        stream.expires_after(exchange_limit);
+        if (at > 0 && std::chrono::steady_clock::now() >= again_at) close();
         fresh = !stream.socket().is_open();
+        stream.expires_after(exchange_limit);
         if (!fresh) return write();
-        if (socket.native().size() > 100) return failed("longer than a Unix socket's name may be");
-        stream.async_connect(local::endpoint(socket.native()),
-                             [self = shared_from_this()](beast::error_code ec) {
-                                 if (ec) return self->failed(ec.message());
+        again_at = std::chrono::steady_clock::now() + earlier_pause;
+        troubles.clear();
+        connect(0);
+    }
+
+    /// The first socket from number `from` on that lets itself be opened.
+    void connect(std::size_t from) {
+        if (from == sockets.size()) return failed(troubles);
+        at = from;
+        const auto next = [self = shared_from_this(), from](const std::string& why) {
+            if (self->gone) return;
+            self->troubles +=
+                (self->troubles.empty() ? "" : "; ") + self->sockets[from].native() + ": " + why;
+            self->close();
+            self->connect(from + 1);
+        };
+        if (sockets[from].native().size() > 100) {
+            return next("longer than a Unix socket's name may be");
+        }
+        stream.expires_after(exchange_limit);
+        stream.async_connect(local::endpoint(sockets[from].native()),
+                             [self = shared_from_this(), next](beast::error_code ec) {
+                                 if (ec) return next(ec.message());
                                  self->write();
                              });
     }
@@ -67,10 +89,13 @@ struct report_sender::impl : std::enable_shared_from_this<report_sender::impl> {
         const auto& answer = parser->get();
         if (!answer.keep_alive()) close();
         if (answer.result_int() != 200) {
-            return failed("it answered " + std::to_string(answer.result_int()) +
+            return failed(where() + "it answered " + std::to_string(answer.result_int()) +
                           (answer.result_int() == 404 ? ": too old for an agent" : ""));
         }
-        if (trouble) tell("the daemon hears the agent");
+        if (trouble || (heard_at && heard_at != at)) {
+            tell("the daemon hears the agent (" + sockets[at].native() + ")");
+        }
+        heard_at = at;
         trouble = false;
         pause = pause_min;
         finished(true);
@@ -82,15 +107,16 @@ struct report_sender::impl : std::enable_shared_from_this<report_sender::impl> {
         close();
         if (gone) return;
         if (!fresh && ec != beast::error::timeout) return send(std::move(request.body()));
-        failed(ec.message());
+        failed(where() + ec.message());
     }
+
+    std::string where() const { return sockets[at].native() + ": "; }
 
     void failed(const std::string& why) {
         close();
         if (gone) return;
         if (!trouble) {
-            tell("the daemon does not hear the agent (" + socket.native() + ": " + why +
-                 "); trying again");
+            tell("the daemon does not hear the agent (" + why + "); trying again");
         }
         trouble = true;
         timer.expires_after(pause);
@@ -113,7 +139,11 @@ struct report_sender::impl : std::enable_shared_from_this<report_sender::impl> {
         if (!gone) calls.say(line);
     }
 
-    std::filesystem::path socket;
+    std::vector<std::filesystem::path> sockets;
+    std::size_t at = 0;                                ///< the one that is connected to
+    std::optional<std::size_t> heard_at;               ///< the one that took a report last
+    std::chrono::steady_clock::time_point again_at{};  ///< then the earlier ones are tried
+    std::string troubles;                              ///< of the sockets that could not be opened
     callbacks calls;
     beast::basic_stream<local> stream;
     asio::steady_timer timer;
@@ -126,8 +156,9 @@ struct report_sender::impl : std::enable_shared_from_this<report_sender::impl> {
     bool trouble = false;  ///< said already
 };
 
-report_sender::report_sender(asio::io_context& io, std::filesystem::path socket, callbacks calls)
-    : impl_(std::make_shared<impl>(io, std::move(socket), std::move(calls))) {}
+report_sender::report_sender(asio::io_context& io, std::vector<std::filesystem::path> sockets,
+                             callbacks calls)
+    : impl_(std::make_shared<impl>(io, std::move(sockets), std::move(calls))) {}
 
 report_sender::~report_sender() {
     impl_->gone = true;

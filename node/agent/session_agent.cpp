@@ -26,7 +26,7 @@ class agent_loop {
 public:
     explicit agent_loop(const session_agent_options& options)
         : options_(options),
-          sender_(io_, options.socket, {[this](bool taken) { sent(taken); }, options.say}),
+          sender_(io_, options.sockets, {[this](bool taken) { sent(taken); }, options.say}),
           timer_(io_),
           choice_timer_(io_),
           signals_(io_, SIGINT, SIGTERM) {}

@@ -6,13 +6,15 @@
 #include <filesystem>
 #include <functional>
 #include <string>
+#include <vector>
 
 #include "base/result.hpp"
 
 namespace tequio::node {
 
 struct session_agent_options {
-    std::filesystem::path socket;  ///< the daemon's API
+    std::vector<std::filesystem::path>
+        sockets;  ///< daemons' sockets, the first that answers counts
     /// Called with the name of the source that counts now ("none" without) and the same with the
     /// reasons against better ones; at the start and whenever the first changes.
     std::function<void(const std::string& source, const std::string& detail)> source_changed;

@@ -10,7 +10,7 @@ namespace tequio::node {
 
 void add_node_command(cli_command& app, cli_context& context) {
     struct options {
-        std::string listen, api, config;
+        std::string listen, api, config, agent_socket;
         std::vector<std::string> peers;
         unsigned threads = 0;
         bool always = false;
@@ -20,6 +20,9 @@ void add_node_command(cli_command& app, cli_context& context) {
     command->add_option("--listen", o->listen, "HOST:PORT to accept links at; port 0 picks one");
     command->add_option("--peer", o->peers, "HOST:PORT of a node to begin with; may be repeated");
     command->add_option("--api", o->api, "HOST:PORT for the API over TCP");
+    command->add_option("--agent-socket", o->agent_socket,
+                        "PATH of a Unix socket at which session agents of all users of this "
+                        "machine are heard, and nothing else; for a machine's own node");
     command->add_option("--config", o->config, "another configuration file than the default one");
     command->add_option("--threads", o->threads, "compute threads, instead of limits.idle.threads")
         ->range(1, 1024);
@@ -43,6 +46,7 @@ void add_node_command(cli_command& app, cli_context& context) {
                                             : std::optional<std::filesystem::path>(o->config)));
             if (!o->listen.empty()) options.listen = o->listen;
             options.peers = o->peers;
+            options.agent_socket = o->agent_socket;
             options.threads = o->threads;
             options.always = o->always;
             const char* test_input = std::getenv("TEQUIO_TEST_IDLE");

@@ -1,11 +1,15 @@
 // The API's routes under /api/v1/: JSON views of the node, and the commands of its owner. Who can
-// open the socket is the owner, so nothing here asks for more.
+// open the socket is the owner, so nothing here asks for more. Others have a door of their own,
+// with one route: the report of their session's agent.
+
+#include <unistd.h>
 
 #include <algorithm>
 #include <boost/json.hpp>
 
 #include "base/text.hpp"
 #include "node/core/errc.hpp"
+#include "node/governor/probes/seats.hpp"
 #include "node/io/daemon_loop.hpp"
 #include "training/errc.hpp"
 #include "training/exactness.hpp"
@@ -358,11 +362,13 @@ void pause(daemon_loop& daemon, const api_request& request, respond_with respond
     daemon.share().look();
 }
 
-/// The session agent's report, as often as it likes.
+/// A session agent's report, as often as it likes.
 api_response agent_said(daemon_loop& daemon, const api_request& request) {
     const auto report = parse_agent_report(request.body);
     if (!report) return refused(report.error());
-    daemon.share().agent_said(*report);
+    const auto user = request.from.user;
+    const bool owner = user == 0 || user == ::geteuid();
+    daemon.share().agent_said({user, request.from.process, owner || sits_at_a_seat(user)}, *report);
     return ok({{"ok", true}});
 }
 
@@ -486,6 +492,16 @@ api_response simple_route(daemon_loop& daemon, const api_request& request,
 }
 
 }  // namespace
+
+void answer_agent(daemon_loop& daemon, const api_request& request,
+                  const std::function<void(api_response)>& respond) {
+    if (request.method == "PUT" && request.target == "/api/v1/agent") {
+        return respond(agent_said(daemon, request));
+    }
+    respond(refused(403,
+                    "this socket takes reports of session agents (PUT /api/v1/agent) and "
+                    "nothing else; the node's owner has another"));
+}
 
 void answer_api(daemon_loop& daemon, api_request request,
                 std::function<void(api_response)> respond) {

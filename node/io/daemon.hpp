@@ -19,6 +19,8 @@ struct daemon_options {
     std::optional<std::string> listen;  ///< beats the configuration
     std::vector<std::string> peers;     ///< besides the configuration's
     unsigned threads = 0;               ///< beats the configuration; 0: by it
+    /// Where session agents of all users are heard besides the API; empty: nowhere.
+    std::filesystem::path agent_socket;
     bool quiet = false;
     bool always = false;  ///< works whatever happens on this machine (`governor_loop::options`)
     /// `PUT /api/v1/test/idle` says when the last input was. For tests.

@@ -24,6 +24,20 @@ constexpr auto shutdown_grace = std::chrono::seconds(2);
 constexpr auto terminate_patience = std::chrono::seconds(7);
 constexpr auto interrupt_patience = std::chrono::seconds(2);
 
+/// Any user of the machine may knock here. An agent keeps one connection, reports 20 times a second
+/// at most, and is heard from every 5 s; the rest are guesses with room to spare.
+const api_limits agent_door_limits{
+    .mode = 0666,
+    .locked = false,
+    .connections_max = 64,
+    .connections_of_user_max = 4,
+    .head_bytes_max = 2048,
+    .body_bytes_max = agent_report_max_bytes,
+    .patience = std::chrono::seconds(15),
+    .requests_of_user = 25,
+    .accept_pause = std::chrono::milliseconds(10),
+};
+
 base::unix_time wall_now() {
     return {std::chrono::duration_cast<std::chrono::seconds>(
                 std::chrono::system_clock::now().time_since_epoch())
@@ -135,6 +149,15 @@ base::result<void> daemon_loop::open_api() {
                          [this](api_request request, std::function<void(api_response)> respond) {
                              answer_api(*this, std::move(request), std::move(respond));
                          }));
+    if (options_.agent_socket.empty()) return {};
+    TEQUIO_TRY(agent_door_, api_server::listen(
+                                io_, options_.agent_socket,
+                                [this](const api_request& request,
+                                       const std::function<void(api_response)>& respond) {
+                                    answer_agent(*this, request, respond);
+                                },
+                                agent_door_limits));
+    spdlog::info("session agents of all users are heard at {}", options_.agent_socket.string());
     return {};
 }
 
@@ -189,6 +212,7 @@ base::result<void> daemon_loop::run() {
     if (probe_watch_) probe_watch_->release();
 
     api_.reset();
+    agent_door_.reset();
     governor_.reset();
     workers_->shut_down();
     // Finishes what was handed in: receipts and facts are durable when this returns.
@@ -335,6 +359,7 @@ void daemon_loop::stop(const std::string& why) {
     drain_timer_.cancel();
     spdlog::info("stopping: {}", why);
     api_->close();
+    if (agent_door_) agent_door_->close();
     workers_->shut_down();
     transport_->shut_down();
     // Peers are told why; whoever does not listen is not waited for.

@@ -137,6 +137,7 @@ private:
     give_back_record given_back_;
     std::string config_fault_;
     std::unique_ptr<api_server> api_;
+    std::unique_ptr<api_server> agent_door_;  ///< if there is one
     std::unique_ptr<boost::asio::steady_timer> timer_;
     boost::asio::signal_set signals_{io_};
     boost::asio::steady_timer drain_timer_{io_};
@@ -157,5 +158,8 @@ private:
 /// Answers one API request; routes in node/io/api.cpp.
 void answer_api(daemon_loop& daemon, api_request request,
                 std::function<void(api_response)> respond);
+/// The same on the door for agents of other users: takes their reports and nothing else.
+void answer_agent(daemon_loop& daemon, const api_request& request,
+                  const std::function<void(api_response)>& respond);
 
 }  // namespace tequio::node

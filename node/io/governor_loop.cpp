@@ -199,9 +199,8 @@ void governor_loop::limit_upload() {
     hooks_.limit_upload(rate);
 }
 
-void governor_loop::agent_said(const agent_report& report) {
-    agent_ = report;
-    agent_at_ = steady_now();
+void governor_loop::agent_said(const report_origin& from, const agent_report& report) {
+    agents_.take(steady_now(), from, report);
     look();
 }
 
@@ -226,10 +225,7 @@ void governor_loop::bus_said(const bus_facts& facts) {
 
 outside_facts governor_loop::outside(base::time_point now) const {
     outside_facts out;
-    if (agent_) {
-        out.agent = session_input{agent_->source, agent_->idle, now - agent_at_, agent_->locked,
-                                  agent_->full_screen};
-    }
+    out.agents = agents_.fresh(now);
     out.locked = bus_said_.locked;
     out.idle_hint = bus_said_.idle_hint;
     if (bus_said_.idle_since) out.idle_for = now - *bus_said_.idle_since;

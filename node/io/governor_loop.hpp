@@ -12,12 +12,12 @@
 #include <memory>
 #include <optional>
 
-#include "node/governor/agent_report.hpp"
 #include "node/governor/give_back_watch.hpp"
 #include "node/governor/governor.hpp"
 #include "node/governor/probes/bus_probe.hpp"
 #include "node/governor/probes/machine_probe.hpp"
 #include "node/governor/release_ladder.hpp"
+#include "node/governor/session_reports.hpp"
 #include "node/io/job_workers.hpp"
 
 namespace tequio::node {
@@ -60,7 +60,8 @@ public:
 
     /// Reads and decides now, and again when it is due. After anything that was pushed.
     void look();
-    void agent_said(const agent_report& report);
+    /// A session agent's report; `from` is the kernel's word and is not doubted.
+    void agent_said(const report_origin& from, const agent_report& report);
     /// The last input was `idle` ago, from now on. Errors: `errc::refused` unless started for it.
     base::result<void> pretend_input(base::duration idle);
     void configure(const node_config& config);
@@ -93,8 +94,7 @@ private:
     give_back_watch watch_;
     allowance shown_;
     bool protection_ = false;  ///< until it is measured
-    std::optional<agent_report> agent_;
-    base::time_point agent_at_{};
+    session_reports agents_;
     bus_facts bus_said_;
     std::optional<base::time_point> pretended_;
     bool trickle_ = false;

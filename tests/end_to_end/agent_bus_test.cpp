@@ -163,6 +163,26 @@ BOOST_AUTO_TEST_CASE(waits_for_a_daemon_and_survives_its_restart) {
     BOOST_TEST(agent.cpu_time().count() < 500);
 }
 
+// A user's own daemon first, then the machine's; and back when the own one is there again.
+BOOST_AUTO_TEST_CASE(the_first_socket_that_can_be_opened_is_told) {
+    tests::fake_services services(bus->address(), gnome);
+    const auto own = folder.path() / "own.sock", machine = folder.path() / "machine.sock";
+    tests::fake_daemon system(machine);
+    tests::child_process agent(
+        {TEQUIO_PROGRAM, "agent", "--socket", own.string(), "--socket", machine.string()},
+        environment(), folder.path() / "agent.log");
+    const auto any = [](const auto&) { return true; };
+    std::size_t next = 0;
+    BOOST_TEST(system.wait(next, 10s, any).has_value(), agent.output());
+    BOOST_TEST(agent.output().find("does not hear") == std::string::npos);
+    tests::fake_daemon users(own);
+    std::size_t first = 0;
+    BOOST_TEST(users.wait(first, 40s, any).has_value(), agent.output());
+    const auto told = system.count();
+    BOOST_TEST(!becomes(6s, [&] { return system.count() > told; }));
+    BOOST_TEST(agent.end(2s) == 0);
+}
+
 BOOST_AUTO_TEST_CASE(a_daemon_that_never_answers_does_not_hold_its_end) {
     tests::fake_services services(bus->address(), gnome);
     const auto socket = folder.path() / "silent.sock";

@@ -15,7 +15,7 @@ for file in tequio.service tequio.slice; do cp "$units/$file" "$folder/system/$f
 cp "$units/user_tequio.service" "$folder/user/tequio.service"
 for file in tequio.slice tequio-agent.service; do cp "$units/$file" "$folder/user/$file"; done
 sed -i "s|^ExecStart=tequio |ExecStart=$program |" "$folder"/*/*.service
-grep -q "^ExecStart=$program node$" "$folder/system/tequio.service"
+grep -q "^ExecStart=$program node --agent-socket %t/tequio/agent.sock$" "$folder/system/tequio.service"
 
 # Unknown keys and values are warnings, which do not change the exit status; here they do.
 verified() {

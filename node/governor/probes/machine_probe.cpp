@@ -129,7 +129,7 @@ governor_signals machine_probe::read(base::time_point now, base::unix_time wall,
 
     hint_works_ = hint_works_ || facts.idle_hint.value_or(false);
     const auto belief = believe(
-        {facts.agent, facts.locked, facts.idle_hint, facts.idle_for, hint_works_, tty_idle_});
+        {facts.agents, facts.locked, facts.idle_hint, facts.idle_for, hint_works_, tty_idle_});
     out.since_input = belief.since_input;
     out.idle_source = belief.source;
     out.screen_locked = belief.locked;

@@ -30,9 +30,9 @@
 
 namespace tequio::node {
 
-/// What others told: the session agent by the API, logind and NetworkManager by the bus probe.
+/// What others told: the session agents by the API, logind and NetworkManager by the bus probe.
 struct outside_facts {
-    std::optional<session_input> agent;
+    std::vector<session_input> agents;
     std::optional<bool> locked;              ///< `bus_facts::locked`
     std::optional<bool> idle_hint;           ///< `bus_facts::idle_hint`
     std::optional<base::duration> idle_for;  ///< now less `bus_facts::idle_since`

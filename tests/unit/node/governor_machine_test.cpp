@@ -14,7 +14,7 @@ namespace {
 using namespace std::chrono_literals;
 
 session_input agent(base::duration idle, base::duration heard_ago) {
-    return {"wayland", idle, heard_ago, false, {}};
+    return {"wayland", idle, heard_ago, false, {}, true};
 }
 
 BOOST_AUTO_TEST_SUITE(governor_machine_suite)
@@ -26,17 +26,17 @@ BOOST_AUTO_TEST_CASE(the_best_source_is_believed_and_named) {
         std::optional<base::duration> since_input;
         const char* source;
     };
-    idle_evidence agent_fresh{agent(3s, 2s), {}, true, 1h, true, 1h};
-    idle_evidence agent_stale{agent(3s, 11s), {}, true, 1h, true, 2h};
+    idle_evidence agent_fresh{{agent(3s, 2s)}, {}, true, 1h, true, 1h};
+    idle_evidence agent_stale{{agent(3s, 11s)}, {}, true, 1h, true, 2h};
     const source_case cases[] = {
         {"nothing", {}, {}, "cpu-only"},
         {"an agent that is heard", agent_fresh, 5s, "wayland"},
-        {"an agent at the last moment", {agent(0s, 10s), {}, {}, {}, false, {}}, 10s, "wayland"},
+        {"an agent at the last moment", {{agent(0s, 10s)}, {}, {}, {}, false, {}}, 10s, "wayland"},
         {"an agent that is gone", agent_stale, 1h, "logind"},
         {"a desktop that sets the hint", {{}, {}, false, {}, true, 1h}, 0s, "logind"},
         {"a desktop that never sets it", {{}, {}, false, {}, false, {}}, {}, "cpu-only"},
         {"the same with terminals", {{}, {}, false, {}, false, 90s}, 90s, "tty"},
-        {"SSH beside an idle desktop", {agent(1h, 1s), {}, {}, {}, false, 4s}, 4s, "tty"},
+        {"SSH beside an idle desktop", {{agent(1h, 1s)}, {}, {}, {}, false, 4s}, 4s, "tty"},
         {"SSH beside an idle hint", {{}, {}, true, 1h, true, 4s}, 4s, "tty"},
         {"terminals alone", {{}, {}, {}, {}, false, 7min}, 7min, "tty"},
         {"a hint without its time", {{}, {}, true, {}, true, {}}, 0s, "logind"},
@@ -53,12 +53,12 @@ BOOST_AUTO_TEST_CASE(the_best_source_is_believed_and_named) {
 
 BOOST_AUTO_TEST_CASE(lock_and_full_screen_come_from_whoever_knows) {
     idle_evidence e;
-    e.agent = agent(0s, 0s);
-    e.agent->locked = true;
-    e.agent->full_screen = true;
+    e.agents = {agent(0s, 0s)};
+    e.agents[0].locked = true;
+    e.agents[0].full_screen = true;
     BOOST_TEST(believe(e).locked);
     BOOST_TEST(believe(e).full_screen.value());
-    e.agent->heard_ago = 1min;
+    e.agents[0].heard_ago = 1min;
     BOOST_TEST(!believe(e).locked);
     BOOST_TEST(!believe(e).full_screen.has_value());
     e.locked = true;
