@@ -70,6 +70,9 @@ base::result<void> status(cli_context& context) {
     if (const auto fault = text_of(s, "config_fault"); !fault.empty()) {
         std::printf("the configuration stays as it was: %s\n", fault.c_str());
     }
+    if (const auto keys = text_of(s, "needs_restart"); !keys.empty()) {
+        std::printf("needs a restart: %s\n", keys.c_str());
+    }
     for (const auto& item : s.at("jobs").as_array()) {
         const auto& job = item.as_object();
         std::printf("job %s %s: %s, round %s of %s\n", text_of(job, "task").substr(0, 12).c_str(),

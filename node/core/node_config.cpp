@@ -11,6 +11,7 @@
 
 #include "base/text.hpp"
 #include "node/core/errc.hpp"
+#include "p2p/address.hpp"
 
 namespace tequio::node {
 namespace {
@@ -290,11 +291,25 @@ void read_accept(reader& in, node_config& config) {
     in.integer("accept.hours_per_job", config.hours_per_job, 1, 24 * 366);
 }
 
+constexpr const char* address_form = "HOST:PORT, like \"example.org:47100\" or \"[::1]:47100\"";
+
 void read_network(reader& in, node_config& config) {
-    std::string listen;
-    in.text("network.listen", listen, {});
-    if (!listen.empty()) config.listen = listen;
+    in.key("network.listen", [&](const toml::node& node) -> std::string {
+        const auto value = node.value_exact<std::string>();
+        if (!value || !p2p::parse_address(*value)) return address_form;
+        config.listen = *value;
+        return "";
+    });
     in.strings("network.peers", config.peers);
+    in.key("network.peers", [&](const toml::node&) -> std::string {
+        const auto bad =
+            std::find_if(config.peers.begin(), config.peers.end(), [](const auto& text) {
+                const auto parsed = p2p::parse_address(text);
+                return !parsed || parsed->port == 0;
+            });
+        if (bad == config.peers.end()) return "";
+        return std::string(address_form) + " each (\"" + *bad + "\" is not)";
+    });
     in.key("network.upload_limit", [&](const toml::node& node) -> std::string {
         const auto value = node.value_exact<std::string>();
         const auto rate = value ? base::parse_rate(*value) : base::fail(errc::bad_config, "");

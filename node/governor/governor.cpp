@@ -147,6 +147,7 @@ struct governor::state {
     time_point used_from;     ///< the begin of others' latest use of our processors
     bool used_often = false;  ///< there was another shortly before it
     std::vector<governor_change> changes;
+    std::uint64_t changes_ever = 0;
 
     // Of this reading, strongest first.
     std::vector<holding> found;
@@ -450,6 +451,7 @@ void governor::state::keep(const allowance& before) {
     if (same) return;
     if (changes.size() == governor_history_max) changes.erase(changes.begin());
     changes.push_back({at.wall, a.code, a.threads, a.reason});
+    ++changes_ever;
 }
 
 void governor::state::decide() {
@@ -514,6 +516,9 @@ const allowance& governor::current() const {
 }
 const std::vector<governor_change>& governor::history() const {
     return state_->changes;
+}
+std::uint64_t governor::history_count() const {
+    return state_->changes_ever;
 }
 
 void governor::check() const {

@@ -176,7 +176,10 @@ public:
 
     base::time_point next_deadline() const;
     const allowance& current() const;
+    /// The changes since this governor began (history_record.hpp keeps them over restarts).
     const std::vector<governor_change>& history() const;
+    /// How many changes there ever were, those that were dropped included.
+    std::uint64_t history_count() const;
     /// Aborts when an invariant is broken. For tests.
     void check() const;
 

@@ -111,11 +111,11 @@ json::object history_json(const governor_change& change) {
 }
 
 /// What the governor has to say, besides the state that it may decide.
-void add_governor(json::object& out, const governor_view& v) {
+void add_governor(json::object& out, const governor_view& v, const history_record& history) {
     json::array codes;
     for (const auto code : v.allowed.all) codes.emplace_back(reason_code_name(code));
-    json::array history;
-    for (const auto& change : *v.history) history.push_back(history_json(change));
+    json::array changes;
+    for (const auto& change : history.changes()) changes.push_back(history_json(change));
     out["threads"] = v.allowed.threads;
     out["threads_limit"] = v.threads_limit;
     out["memory_limit"] = v.allowed.memory_bytes;
@@ -127,7 +127,7 @@ void add_governor(json::object& out, const governor_view& v) {
     out["reason_codes"] = std::move(codes);
     out["worker_cpu_seconds"] = std::chrono::duration<double>(v.workers.cpu).count();
     out["worker_resident_bytes"] = v.workers.resident_bytes;
-    out["history"] = std::move(history);
+    out["history"] = std::move(changes);
 }
 
 /// How well the last days kept the promise.
@@ -198,9 +198,10 @@ json::object status_json(daemon_loop& daemon) {
         out["protection_reason"] = found->how;
     }
     if (const auto& ready = daemon.workers().last_ready()) out["sandbox"] = ready->sandbox;
-    add_governor(out, share);
+    add_governor(out, share, daemon.history());
     out["give_back"] = give_back_json(daemon);
     out["config_fault"] = daemon.config_fault();
+    out["needs_restart"] = daemon.needs_restart();
     return out;
 }
 
@@ -478,7 +479,8 @@ api_response simple_route(daemon_loop& daemon, const api_request& request,
     } else if (request.method == "POST") {
         if (what == "reload" && path.size() == 1) {
             const auto done = daemon.reload();
-            return done ? ok({{"ok", true}}) : refused(done.error());
+            return done ? ok({{"ok", true}, {"needs_restart", daemon.needs_restart()}})
+                        : refused(done.error());
         }
         const auto body =
             what == "swarm" ? body_of(request) : base::result<json::object>(json::object{});

@@ -36,9 +36,9 @@ base::result<void> write_at(int fd, base::byte_view bytes, std::uint64_t offset,
 }  // namespace
 
 base::result<std::unique_ptr<blob_store>> blob_store::open(std::filesystem::path folder,
-                                                           std::uint64_t limit_bytes) {
+                                                           const disk_bounds& bounds) {
     TEQUIO_CHECK(make_private_folder(folder));
-    std::unique_ptr<blob_store> store(new blob_store(std::move(folder), limit_bytes));
+    std::unique_ptr<blob_store> store(new blob_store(std::move(folder), bounds));
     std::error_code ec;
     for (const auto& group : std::filesystem::directory_iterator(store->folder_, ec)) {
         for (const auto& file : std::filesystem::directory_iterator(group.path(), ec)) {
@@ -68,11 +68,26 @@ std::filesystem::path blob_store::part_of(const base::blob_ref& ref) const {
 }
 
 base::result<void> blob_store::reserve(std::uint64_t bytes) {
-    if (bytes > limit_ || used_ > limit_ - bytes) {
+    const auto limit = bounds_.limit_bytes;
+    if (bytes > limit || used_ > limit - bytes) {
         return base::fail(base::errc::too_large,
-                          "limits.disk is " + base::human_size(limit_) + ", " +
+                          "limits.disk is " + base::human_size(limit) + ", " +
                               base::human_size(used_) + " are used and " + base::human_size(bytes) +
                               " more are asked for; raise limits.disk or run `tequio store prune`");
+    }
+    // Others fill the file system too, so it is asked each time.
+    std::error_code ec;
+    const auto space = std::filesystem::space(folder_, ec);
+    const auto keep =
+        static_cast<std::uint64_t>(bounds_.keep_free * static_cast<double>(space.capacity));
+    if (!ec && bounds_.keep_free > 0 &&
+        (bytes > space.available || space.available - bytes < keep)) {
+        return base::fail(base::errc::too_large,
+                          "limits.keep_free is " + base::shortest(bounds_.keep_free * 100) +
+                              " % of " + base::human_size(space.capacity) + ", " +
+                              base::human_size(space.available) + " are free and " +
+                              base::human_size(bytes) +
+                              " more are asked for; lower limits.keep_free or make room");
     }
     return {};
 }

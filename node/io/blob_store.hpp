@@ -15,12 +15,21 @@
 
 namespace tequio::node {
 
+/// What may be added: blobs of `limit_bytes` in sum, and none that would leave less than the share
+/// `keep_free` (0..1) of the file system free.
+struct disk_bounds {
+    std::uint64_t limit_bytes = 0;
+    double keep_free = 0;
+};
+
 class blob_store {
 public:
-    /// Opens or makes the folder and lists what is there. Blobs above `limit_bytes` in sum are
+    /// Opens or makes the folder and lists what is there. What does not fit into `bounds` is
     /// refused with `errc::too_large`.
     static base::result<std::unique_ptr<blob_store>> open(std::filesystem::path folder,
-                                                          std::uint64_t limit_bytes);
+                                                          const disk_bounds& bounds);
+    /// Other bounds from now on; nothing is removed for them.
+    void set_bounds(const disk_bounds& bounds) { bounds_ = bounds; }
 
     bool has(const base::blob_ref& ref) const { return whole_.contains(ref); }
     std::uint64_t used_bytes() const { return used_; }
@@ -48,8 +57,8 @@ private:
         std::vector<bool> present;
         std::uint64_t missing = 0;
     };
-    blob_store(std::filesystem::path folder, std::uint64_t limit_bytes)
-        : folder_(std::move(folder)), limit_(limit_bytes) {}
+    blob_store(std::filesystem::path folder, const disk_bounds& bounds)
+        : folder_(std::move(folder)), bounds_(bounds) {}
     std::filesystem::path path_of(const base::blob_ref& ref) const;
     std::filesystem::path part_of(const base::blob_ref& ref) const;
     base::result<void> reserve(std::uint64_t bytes);
@@ -57,7 +66,7 @@ private:
     base::result<const std::vector<base::digest>*> leaves_of(const base::blob_ref& ref);
 
     std::filesystem::path folder_;
-    std::uint64_t limit_ = 0;
+    disk_bounds bounds_;
     std::uint64_t used_ = 0;
     std::set<base::blob_ref> whole_;
     std::map<base::blob_ref, arriving> arriving_;

@@ -54,17 +54,6 @@ std::uint64_t physical_memory() {
            static_cast<std::uint64_t>(::sysconf(_SC_PAGE_SIZE));
 }
 
-/// What the blob store may use: limits.disk, less when limits.keep_free asks for it.
-std::uint64_t disk_limit(const daemon_options& options) {
-    std::error_code ec;
-    const auto space = std::filesystem::space(options.data_dir, ec);
-    if (ec) return options.config.disk_bytes;
-    const auto keep = static_cast<std::uint64_t>(options.config.disk_keep_free *
-                                                 static_cast<double>(space.capacity));
-    const auto free = space.available > keep ? space.available - keep : 0;
-    return std::min(options.config.disk_bytes, free);
-}
-
 }  // namespace
 
 moment daemon_loop::now() const {
@@ -78,14 +67,14 @@ base::result<void> daemon_loop::open_data() {
     identity_.emplace(std::move(identity));
     TEQUIO_TRY(auto swarms, p2p::load_memberships(options_.data_dir));
     if (!swarms.empty()) swarm_ = std::move(swarms.front());
-    TEQUIO_TRY(blobs_, blob_store::open(options_.data_dir / "blobs", disk_limit(options_)));
+    TEQUIO_TRY(blobs_, blob_store::open(options_.data_dir / "blobs", disk()));
     TEQUIO_TRY(memory_, key_value_store::open(options_.data_dir / "node.db"));
     TEQUIO_TRY(auto items, memory_->load_all());
     for (auto& item : items) {
         found_.emplace(std::make_pair(std::move(item.bucket), std::move(item.key)),
                        std::move(item.value));
     }
-    load_given_back();
+    load_records();
     auto log_key = std::make_shared<const base::signing_key>(
         base::signing_key::from_seed(identity_->key(p2p::key_role::log).seed()));
     auto certificate =
@@ -97,15 +86,19 @@ base::result<void> daemon_loop::open_data() {
     return {};
 }
 
-void daemon_loop::load_given_back() {
-    const auto bucket = std::make_pair(std::string(give_back_record::bucket), std::string());
-    for (auto it = found_.lower_bound(bucket);
-         it != found_.end() && it->first.first == bucket.first; ++it) {
-        // A figure for its owner: what cannot be read is not worth refusing to start for.
-        if (const auto taken = given_back_.restore(it->first.second, it->second); !taken) {
-            spdlog::warn("{}", taken.error().message());
+void daemon_loop::load_records() {
+    const auto take = [this](auto& record) {
+        const auto bucket = std::make_pair(std::string(record.bucket), std::string());
+        for (auto it = found_.lower_bound(bucket);
+             it != found_.end() && it->first.first == bucket.first; ++it) {
+            // For its owner to read: what cannot be read is not worth refusing to start for.
+            if (const auto taken = record.restore(it->first.second, it->second); !taken) {
+                spdlog::warn("{}", taken.error().message());
+            }
         }
-    }
+    };
+    take(given_back_);
+    take(history_);
 }
 
 node_logic_config daemon_loop::logic_config() const {
@@ -133,13 +126,17 @@ base::result<void> daemon_loop::open_links() {
     if (!where) where = swarm_ ? "[::]:" + std::to_string(default_port) : "127.0.0.1:0";
     TEQUIO_TRY(const auto address, p2p::parse_address(*where));
     TEQUIO_TRY(listening_, transport_->listen(address));
-    for (const auto* list : {&options_.config.peers, &options_.peers}) {
-        for (const auto& text : *list) {
-            TEQUIO_TRY(const auto peer, p2p::parse_address(text));
-            handle(p2p::network_event(p2p::add_address{peer}));
-        }
-    }
+    TEQUIO_CHECK(meet(options_.config.peers));
+    TEQUIO_CHECK(meet(options_.peers));
     handle(p2p::network_event(p2p::set_own_addresses{{listening_}}));
+    return {};
+}
+
+base::result<void> daemon_loop::meet(const std::vector<std::string>& peers) {
+    for (const auto& text : peers) {
+        TEQUIO_TRY(const auto peer, p2p::parse_address(text));
+        handle(p2p::network_event(p2p::add_address{peer}));
+    }
     return {};
 }
 
@@ -292,6 +289,7 @@ void daemon_loop::open_governor() {
         limit_upload();
     };
     hooks.say = [](const std::string& line) { spdlog::info("{}", line); };
+    hooks.changed = [this](const governor_change& change) { changed(change); };
     hooks.gave_back = [this](base::unix_time at, base::duration took) { gave_back(at, took); };
     governor_loop::options o{options_.config, options_.threads, options_.always,
                              options_.test_input};
@@ -303,11 +301,18 @@ void daemon_loop::gave_back(base::unix_time at, base::duration took) {
     given_back_.add(at, took);
     constexpr std::int64_t days_kept = 2 * give_back_record::days_counted;
     const base::unix_time long_ago{at.seconds - days_kept * 86400};
-    std::vector<store_change> changes{
-        {std::string(give_back_record::bucket), give_back_record::key_of(at),
-         given_back_.day_text(at)},
-        {std::string(give_back_record::bucket), give_back_record::key_of(long_ago), std::nullopt}};
-    // No promise to anybody: nothing has to wait until it is on disk.
+    note_down({{std::string(give_back_record::bucket), give_back_record::key_of(at),
+                given_back_.day_text(at)},
+               {std::string(give_back_record::bucket), give_back_record::key_of(long_ago),
+                std::nullopt}});
+}
+
+void daemon_loop::changed(const governor_change& change) {
+    auto [key, text] = history_.add(change);
+    note_down({{std::string(history_record::bucket), std::move(key), std::move(text)}});
+}
+
+void daemon_loop::note_down(std::vector<store_change> changes) {
     storage_->run([this, changes = std::move(changes)]() -> storage_thread::continuation {
         auto done = memory_->apply(changes);
         return [this, done = std::move(done)] {
@@ -342,15 +347,33 @@ base::result<void> daemon_loop::reload() {
         return config.error();
     }
     config_fault_.clear();
-    options_.config = std::move(*config);
+    configure(std::move(*config));
+    spdlog::info("the configuration was read again{}",
+                 needs_restart_.empty() ? "" : "; needs a restart: " + needs_restart_);
+    return {};
+}
+
+void daemon_loop::configure(node_config config) {
+    // What is in force stays in force: joining a swarm asks for it too.
+    auto listen = options_.config.listen;
+    needs_restart_.clear();
+    if (!options_.listen && config.listen != listen) {
+        needs_restart_ = "network.listen (" + listening_.text() + " until then)";
+    }
+    options_.config = std::move(config);
+    options_.config.listen = std::move(listen);
     if (!options_.quiet) spdlog::set_level(spdlog::level::from_str(options_.config.log_level));
     logic_->set_policy(logic_config());
     limit_upload();
     governor_->configure(options_.config);
-    spdlog::info(
-        "the configuration was read again; network.listen, network.peers and limits.disk "
-        "count from the next start");
-    return {};
+    group_.bound(governor_->memory_limit() + worker_overhead_bytes(governor_->threads_limit()));
+    storage_->run([this, bounds = disk()]() -> storage_thread::continuation {
+        blobs_->set_bounds(bounds);
+        return {};
+    });
+    // Those that are not named any more stay known, like all that were ever heard of.
+    if (const auto met = meet(options_.config.peers); !met)
+        spdlog::error("{}", met.error().message());
 }
 
 void daemon_loop::stop(const std::string& why) {

@@ -12,6 +12,7 @@
 #include "ledger/store.hpp"
 #include "node/core/node_logic.hpp"
 #include "node/governor/give_back_record.hpp"
+#include "node/governor/history_record.hpp"
 #include "node/io/api_server.hpp"
 #include "node/io/blob_store.hpp"
 #include "node/io/daemon.hpp"
@@ -51,8 +52,13 @@ public:
     const governor_loop& share() const { return *governor_; }
     /// How quickly the machine was given back, over the last days.
     const give_back_record& given_back() const { return given_back_; }
+    /// What the governor did, restarts of the daemon included.
+    const history_record& history() const { return history_; }
     /// What is wrong with the configuration that was read last; empty when it is in force.
     const std::string& config_fault() const { return config_fault_; }
+    /// Keys of it that count from the next start on, because they cannot change while the node
+    /// runs, as "network.listen (127.0.0.1:47100 until then)"; empty when all of it is in force.
+    const std::string& needs_restart() const { return needs_restart_; }
     /// Reads the configuration again. A bad one changes nothing. Errors: what is wrong with it.
     base::result<void> reload();
     bool exact() const { return exact_; }
@@ -85,9 +91,17 @@ private:
     void open_governor();
     std::string status_line() const;  ///< for a service manager
     void gave_back(base::unix_time at, base::duration took);
-    void load_given_back();
+    void changed(const governor_change& change);
+    /// Stores what nobody was promised: nothing has to wait until it is on disk.
+    void note_down(std::vector<store_change> changes);
+    void load_records();
     void limit_upload();
     void await_reload(boost::asio::signal_set& hangup);
+    void configure(node_config config);
+    disk_bounds disk() const {
+        return {options_.config.disk_bytes, options_.config.disk_keep_free};
+    }
+    base::result<void> meet(const std::vector<std::string>& peers);
     void log(const log_line& line);
     void fail(const base::error& e);
 
@@ -135,7 +149,8 @@ private:
     std::optional<protection_report> protection_;
     std::unique_ptr<governor_loop> governor_;
     give_back_record given_back_;
-    std::string config_fault_;
+    history_record history_;
+    std::string config_fault_, needs_restart_;
     std::unique_ptr<api_server> api_;
     std::unique_ptr<api_server> agent_door_;  ///< if there is one
     std::unique_ptr<boost::asio::steady_timer> timer_;

@@ -135,17 +135,19 @@ void governor_loop::look() {
     }
     for (const auto& e : effects) act(e);
     limit_upload();
-    const auto& changes = governor_->history();
-    if (!changes.empty()) {
-        const auto& last = changes.back();
-        const bool known = said_ && said_->at == last.at && said_->code == last.code &&
-                           said_->threads == last.threads;
-        if (!known) {
-            said_ = last;
-            hooks_.say(std::string(reason_code_name(last.code)) + ": " + last.reason);
-        }
-    }
+    tell_changes();
     arm(at.wall);
+}
+
+void governor_loop::tell_changes() {
+    const auto& changes = governor_->history();
+    const auto count = governor_->history_count();
+    const auto fresh = std::min<std::uint64_t>(count - changes_told_, changes.size());
+    changes_told_ = count;
+    for (auto i = changes.size() - fresh; i < changes.size(); ++i) {
+        hooks_.say(std::string(reason_code_name(changes[i].code)) + ": " + changes[i].reason);
+        hooks_.changed(changes[i]);
+    }
 }
 
 void governor_loop::arm(base::unix_time wall) {
@@ -266,7 +268,6 @@ governor_view governor_loop::view() const {
     out.threads_limit = threads_limit();
     out.idle_source = signals_.idle_source;
     out.workers = workers_.usage(true);
-    out.history = &governor_->history();
     return out;
 }
 

@@ -29,7 +29,6 @@ struct governor_view {
     unsigned threads_limit = 0;  ///< `limits.idle.threads` here
     std::string idle_source;
     job_workers::use workers;
-    const std::vector<governor_change>* history = nullptr;
 };
 
 class governor_loop {
@@ -48,7 +47,8 @@ public:
         std::function<void(release_level)> tell_crews;
         /// Bytes a second; 0: no limit of the governor's.
         std::function<void(std::uint64_t)> limit_upload;
-        std::function<void(const std::string&)> say;  ///< a line for the log
+        std::function<void(const std::string&)> say;          ///< a line for the log
+        std::function<void(const governor_change&)> changed;  ///< for the history
         /// The machine was given back while an item was computed; it took so long until the workers
         /// stood still (`give_back_watch`).
         std::function<void(base::unix_time, base::duration)> gave_back;
@@ -80,6 +80,7 @@ private:
     outside_facts outside(base::time_point now) const;
     void act(const ladder_effect& e);
     void limit_upload();
+    void tell_changes();
     void arm(base::unix_time wall);
 
     boost::asio::io_context& io_;
@@ -99,8 +100,8 @@ private:
     std::optional<base::time_point> pretended_;
     bool trickle_ = false;
     std::optional<std::uint64_t> upload_set_;
-    std::optional<governor_change> said_;  ///< the last change that the log has
-    std::unique_ptr<bus_probe> bus_;       ///< none when `always`; last, for its thread calls back
+    std::uint64_t changes_told_ = 0;
+    std::unique_ptr<bus_probe> bus_;  ///< none when `always`; last, for its thread calls back
 };
 
 }  // namespace tequio::node

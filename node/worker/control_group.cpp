@@ -212,6 +212,11 @@ bool worker_group::make_version_2(const cpu_group& own, std::uint64_t memory_byt
     return true;
 }
 
+void worker_group::bound(std::uint64_t memory_bytes) {
+    // Opened, not made: without the memory controller there is no such file.
+    if (!folder_.empty()) write_kernel_file(folder_ + "/memory.high", std::to_string(memory_bytes));
+}
+
 worker_group::~worker_group() {
     if (folder_.empty()) return;
     // A killed process leaves its group a moment later.

@@ -55,6 +55,8 @@ public:
     /// For `lower_own_priority`; also holds cpu.stat and, in version 2, cgroup.freeze.
     const std::string& folder() const { return folder_; }
     const std::string& how() const { return how_; }
+    /// Another bound than `make` was given, where there is one; not 0.
+    void bound(std::uint64_t memory_bytes);
 
 private:
     bool make_version_1(const cpu_group& own);

@@ -33,6 +33,13 @@ refused 'idle.after = "soon"' idle.after soon 2min
 refused 'idle.after = "10ms"' idle.after 10ms "1 s"
 refused 'power.max_temperature = "500C"' power.max_temperature 500C 110C
 refused 'network.metered = "1kbit/s"' network.metered 1kbit/s 64kbit/s
+refused 'limits.idle.threads = 0' limits.idle.threads "found 0" "1 to 1024"
+refused 'limits.idle.threads = 1.5' limits.idle.threads 1.5 "1 to 1024"
+refused 'limits.keep_free = "101 %"' limits.keep_free "101 %" "95 %"
+refused 'accept.jobs_per_submitter = -1' accept.jobs_per_submitter -1 "whole number"
+refused 'network.listen = "nowhere"' network.listen nowhere HOST:PORT
+refused 'network.peers = ["localhost:47100", "nowhere"]' network.peers nowhere HOST:PORT
+refused 'network.peers = ["localhost:0"]' network.peers localhost:0 HOST:PORT
 [[ ! -e $folder/data/api.sock ]] || die "a daemon began with a bad configuration"
 
 rm "$file"

@@ -35,7 +35,7 @@ base::blob_piece piece_of(const base::byte_vector& bytes, std::uint64_t index) {
 }
 
 std::unique_ptr<blob_store> open_store(const scratch& s, std::uint64_t limit = 1 << 30) {
-    return blob_store::open(s.path / "blobs", limit).value();
+    return blob_store::open(s.path / "blobs", {limit, 0}).value();
 }
 
 BOOST_AUTO_TEST_SUITE(storage_suite)
@@ -105,6 +105,30 @@ BOOST_AUTO_TEST_CASE(the_disk_limit_is_kept) {
     BOOST_TEST(refused.error().message().find("limits.disk") != std::string::npos);
     const auto big = some_bytes(300'000);
     BOOST_TEST(!store->put_piece(base::blob_ref_of(big), piece_of(big, 0)).has_value());
+}
+
+BOOST_AUTO_TEST_CASE(other_disk_limits_count_at_once_and_remove_nothing) {
+    const scratch s;
+    auto store = open_store(s, 1000);
+    const auto first = store->put(some_bytes(900)).value();
+    store->set_bounds({500, 0});
+    BOOST_TEST(store->has(first));
+    BOOST_TEST(!store->put(some_bytes(1)).has_value());
+    store->set_bounds({1001, 0});
+    BOOST_TEST(store->put(some_bytes(101)).has_value());
+    BOOST_TEST(store->used_bytes() == 1001u);
+}
+
+BOOST_AUTO_TEST_CASE(room_that_stays_free_is_asked_for_at_each_blob) {
+    const scratch s;
+    auto store = open_store(s);
+    store->set_bounds({1 << 30, 1.0});
+    const auto refused = store->put(some_bytes(10));
+    BOOST_REQUIRE(!refused.has_value());
+    BOOST_TEST(refused.error().is(base::errc::too_large));
+    BOOST_TEST(refused.error().message().find("limits.keep_free is 100 %") != std::string::npos);
+    store->set_bounds({1 << 30, 1e-9});
+    BOOST_TEST(store->put(some_bytes(10)).has_value());
 }
 
 BOOST_AUTO_TEST_CASE(memory_keeps_all_of_a_batch_and_orders_it) {
