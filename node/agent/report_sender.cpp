@@ -6,6 +6,7 @@
 #include <boost/beast/http.hpp>
 
 #include "base/ensure.hpp"
+#include "node/governor/probes/waiting.hpp"
 
 namespace tequio::node {
 namespace {
@@ -36,11 +37,11 @@ struct report_sender::impl : std::enable_shared_from_this<report_sender::impl> {
         request.keep_alive(true);
         request.body() = std::move(body);
         request.prepare_payload();
-        if (at > 0 && std::chrono::steady_clock::now() >= again_at) close();
+        if (at > 0 && probe_now() >= again_at) close();
         fresh = !stream.socket().is_open();
         stream.expires_after(exchange_limit);
         if (!fresh) return write();
-        again_at = std::chrono::steady_clock::now() + earlier_pause;
+        again_at = probe_now() + earlier_pause;
         troubles.clear();
         connect(0);
     }
@@ -140,10 +141,10 @@ struct report_sender::impl : std::enable_shared_from_this<report_sender::impl> {
     }
 
     std::vector<std::filesystem::path> sockets;
-    std::size_t at = 0;                                ///< the one that is connected to
-    std::optional<std::size_t> heard_at;               ///< the one that took a report last
-    std::chrono::steady_clock::time_point again_at{};  ///< then the earlier ones are tried
-    std::string troubles;                              ///< of the sockets that could not be opened
+    std::size_t at = 0;                   ///< the one that is connected to
+    std::optional<std::size_t> heard_at;  ///< the one that took a report last
+    base::time_point again_at{};          ///< then the earlier ones are tried
+    std::string troubles;                 ///< of the sockets that could not be opened
     callbacks calls;
     beast::basic_stream<local> stream;
     asio::steady_timer timer;
