@@ -29,6 +29,7 @@ start() {
     "${to[@]}" env TEQUIO_DATA_DIR="$folder/data" XDG_CONFIG_HOME="$folder/none" HOME="$folder" \
         "$tequio" node --agent-socket "$door" >>"$folder/daemon.log" 2>&1 </dev/null &
     daemon=$!
+    swarm_pid[door]=$daemon swarm_names=(door) # ended with the test, however that ends
     wait_for 20 "the door" test -S "$door"
     wait_for 20 "the daemon to answer" answers
 }
