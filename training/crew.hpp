@@ -87,6 +87,9 @@ struct work_failed {
     work_item item;
     std::string reason;
 };
+/// The worker holds no state any more: the memory was wanted. Whatever is in hand is stopped; from
+/// the next item on everything is made again as after a restart, from S(0) by the stored means.
+struct states_lost {};
 /// For people only: steps finished of the item in hand.
 struct work_progress {
     std::uint64_t steps = 0;
@@ -117,8 +120,9 @@ enum class crew_command {
 /// Time has passed; due by `next_deadline`.
 struct crew_tick {};
 
-using crew_event = std::variant<crew_message, member_up, member_down, work_done, work_failed,
-                                work_progress, blob_ready, blob_failed, crew_command, crew_tick>;
+using crew_event =
+    std::variant<crew_message, member_up, member_down, work_done, work_failed, states_lost,
+                 work_progress, blob_ready, blob_failed, crew_command, crew_tick>;
 
 // Effects: what the shell must do, in order (rule 3).
 

@@ -74,6 +74,7 @@ private:
     base::result<void> on(const member_down& e, effects& out);
     base::result<void> on(const work_done& e, effects& out);
     base::result<void> on(const work_failed& e, effects& out);
+    base::result<void> on(const states_lost& e, effects& out);
     base::result<void> on(const work_progress& e, effects& out);
     base::result<void> on(const blob_ready& e, effects& out);
     base::result<void> on(const blob_failed& e, effects& out);

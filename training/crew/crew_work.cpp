@@ -234,6 +234,18 @@ base::result<void> crew::core::on(const work_failed& e, effects& out) {
     return {};
 }
 
+/// As after a restart: the chronicle, the claims and the blobs are known, no state is held.
+base::result<void> crew::core::on(const states_lost&, effects& out) {
+    stop(out);
+    own_.end();
+    audit_.end();
+    prepared_ = false;
+    applied_ = 0;
+    state_mismatch_.reset();
+    out.push_back(crew_progress{});
+    return {};
+}
+
 void crew::core::work_trouble(const std::string& reason) {
     const auto& t = config_.timings;
     const auto doublings = std::min(failures_, 10u);

@@ -411,6 +411,31 @@ BOOST_AUTO_TEST_CASE(pause_ends_what_suspend_kept) {
     BOOST_TEST(d.work().has_value());
 }
 
+BOOST_AUTO_TEST_CASE(lost_states_are_made_again_from_the_first_one_and_claims_stand) {
+    driven d(0);
+    d.prepare();
+    d.beat(2);
+    d.lane_done("right");
+    const auto in_hand = d.work();
+    BOOST_REQUIRE(in_hand.has_value());
+    BOOST_TEST((in_hand->kind != work_kind::prepare));
+    (void)d.feed(crew_command::pause);
+    (void)d.feed(states_lost{});
+    d.beat(20);
+    BOOST_TEST(!d.work().has_value());
+    (void)d.feed(crew_command::resume);
+    BOOST_REQUIRE(d.work().has_value());
+    BOOST_TEST((d.work()->kind == work_kind::prepare));
+    d.prepare();
+    d.beat(2);  // alone, it takes the lead again at the next beat
+    BOOST_TEST((d.work() == in_hand));
+    BOOST_TEST(d.core.view().members.front().lanes_done == 1u);
+    // In the middle of an item, and told by nobody else.
+    (void)d.feed(states_lost{});
+    BOOST_REQUIRE(d.work().has_value());
+    BOOST_TEST((d.work()->kind == work_kind::prepare));
+}
+
 BOOST_AUTO_TEST_CASE(numbers_of_a_task_beyond_the_caps_are_lowered) {
     auto config = config_of(0);
     config.settle = 1000;
