@@ -292,6 +292,13 @@ void node_logic::state::export_again(held_job& j) {
     out_->push_back(export_model{j.id, j.crew->view(true)});
 }
 
+void node_logic::state::begin_rebuilding(held_job& j) {
+    j.rebuilding = true;
+    j.rebuild_started = j.rebuild_done = false;
+    j.rebuild_round.reset();
+    rebuild_next(j);
+}
+
 void node_logic::state::rebuild_next(held_job& j) {
     const auto view = j.crew->view(true);
     const auto rounds = j.task->work.train.rounds;

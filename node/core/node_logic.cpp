@@ -258,6 +258,15 @@ void node_logic::state::on(compute_answer& e) {
     }
 }
 
+void node_logic::state::on(compute_states_lost& e) {
+    auto* j = job_of(e.task);
+    if (!j || !j->crew) return;
+    tell_crew(*j, training::states_lost{});
+    // The final model was on its way to the same end; a step in hand fails and is tried again.
+    const bool in_hand = computing_ && computing_->task == e.task;
+    if (j->rebuilding && !j->rebuild_done && !in_hand) begin_rebuilding(*j);
+}
+
 void node_logic::state::on(compute_progress& e) {
     if (auto* j = job_of(e.task); j && j->crew) {
         tell_crew(*j, training::work_progress{e.steps, e.steps_total});
@@ -273,12 +282,7 @@ void node_logic::state::on(model_exported& e) {
     if (!j) return;
     if (e.files.empty()) {
         // The worker holds another state, as after a restart: walk from S(0) over the stored means.
-        if (!j->rebuilding) {
-            j->rebuilding = true;
-            j->rebuild_started = j->rebuild_done = false;
-            j->rebuild_round.reset();
-            return rebuild_next(*j);
-        }
+        if (!j->rebuilding) return begin_rebuilding(*j);
         return export_failed(*j, "the final model cannot be written: " + e.failure);
     }
     j->exporting = j->rebuilding = false;

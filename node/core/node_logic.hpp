@@ -60,6 +60,10 @@ struct compute_answer {
     training::work_item item;
     base::result<training::work_outcome> outcome;
 };
+/// The states of this job were let go of (`release_states`): no worker holds them any more.
+struct compute_states_lost {
+    base::task_id task;
+};
 struct compute_progress {
     base::task_id task;
     std::uint64_t steps = 0;
@@ -83,9 +87,9 @@ struct machine_released {
 };
 struct node_tick {};
 
-using node_event =
-    std::variant<p2p::network_event, blob_looked_up, blob_confirmed, blob_lost, compute_answer,
-                 compute_progress, ledger_written, model_exported, machine_released, node_tick>;
+using node_event = std::variant<p2p::network_event, blob_looked_up, blob_confirmed, blob_lost,
+                                compute_answer, compute_states_lost, compute_progress,
+                                ledger_written, model_exported, machine_released, node_tick>;
 
 // Effects: what the shell must do (the rules above). p2p's own effects that touch the world pass
 // through as they are.

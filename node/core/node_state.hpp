@@ -34,6 +34,7 @@ public:
     void on(blob_confirmed& e);
     void on(blob_lost& e);
     void on(compute_answer& e);
+    void on(compute_states_lost& e);
     void on(compute_progress& e);
     void on(ledger_written& e);
     void on(model_exported& e);
@@ -101,6 +102,7 @@ public:
     void crew_finished(held_job& j, const training::job_finished& finished);
     void export_failed(held_job& j, const std::string& what);
     void export_again(held_job& j);
+    void begin_rebuilding(held_job& j);
     void rebuild_next(held_job& j);
     void begin_waiting_work();
     void blob_is_gone(const base::blob_ref& ref, const std::string& reason);

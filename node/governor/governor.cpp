@@ -420,6 +420,7 @@ void governor::state::publish() {
     });
     a.memory_bytes = (a.in_use ? config.in_use_memory : config.memory).of(signals.memory_bytes, 0);
     if (!a.in_use) a.memory_bytes = std::max(a.memory_bytes, worker_memory_least);
+    a.parked_memory_bytes = config.in_use_memory.of(signals.memory_bytes, 0);
     a.all.clear();
     a.upload_bytes_per_second = 0;
     const auto cap_upload = [&](std::uint64_t rate) {

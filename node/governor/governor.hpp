@@ -78,6 +78,8 @@ struct governor_signals {
 struct allowance {
     unsigned threads = 0;            ///< compute threads; 0: release (release_ladder.hpp)
     std::uint64_t memory_bytes = 0;  ///< for the worker
+    /// May stay held while no thread may compute: `limits.in_use.memory`, whatever the reason.
+    std::uint64_t parked_memory_bytes = 0;
     std::uint64_t upload_bytes_per_second = 0;  ///< 0: no limit of the governor's own
     bool in_use = false;                        ///< the limits of `limits.in_use` count
     reason_code code = reason_code::idle;       ///< the highest-ranking reason

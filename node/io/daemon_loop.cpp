@@ -284,6 +284,7 @@ void daemon_loop::open_governor() {
     governor_loop::hooks hooks;
     hooks.wish = [this] { return logic_->owner(); };
     hooks.tell_crews = [this](release_level level) { handle(machine_released{level}); };
+    hooks.when_sent = [this](std::function<void()> then) { carry_out({}, std::move(then)); };
     hooks.limit_upload = [this](std::uint64_t rate) {
         governed_upload_ = rate;
         limit_upload();

@@ -47,14 +47,6 @@ governor_signals nothing_happens() {
     return out;
 }
 
-/// Memory short, or sleep at hand: what is held has to go now.
-bool is_urgent(const allowance& a) {
-    const auto holds = [&](reason_code code) {
-        return std::find(a.all.begin(), a.all.end(), code) != a.all.end();
-    };
-    return holds(reason_code::memory_pressure) || holds(reason_code::sleep);
-}
-
 }  // namespace
 
 governor_loop::governor_loop(boost::asio::io_context& io, job_workers& workers, options o, hooks h)
@@ -104,15 +96,12 @@ governor_signals governor_loop::gather(base::time_point now, base::unix_time wal
     return out;
 }
 
-/// A job that needs more memory than is allowed now cannot go on, however many threads may.
-ladder_facts governor_loop::facts(const allowance& allowed, const job_workers::use& used) const {
+ladder_facts governor_loop::workers_now(const job_workers::use& used) const {
     ladder_facts out;
-    const bool fits = used.memory_bytes <= allowed.memory_bytes;
-    out.threads = fits ? allowed.threads : 0;
-    out.urgent = is_urgent(allowed);
     out.running = used.running;
     out.busy = used.busy;
     out.cpu = used.cpu;
+    out.held_bytes = [this] { return workers_.held_bytes(); };
     return out;
 }
 
@@ -122,7 +111,7 @@ void governor_loop::look() {
     governor_->wish(at, hooks_.wish());
     const auto& allowed = governor_->handle(at, signals_);
     const auto used = workers_.usage();
-    const auto ladder_sees = facts(allowed, used);
+    const auto ladder_sees = ladder_facts_of(allowed, workers_now(used), used.memory_bytes);
     std::vector<ladder_effect> effects;
     ladder_.handle(at.now, ladder_sees, effects);
     if (const auto took = watch_.handle(at.now, ladder_sees)) hooks_.gave_back(at.wall, *took);
@@ -187,9 +176,22 @@ void governor_loop::act(const ladder_effect& e) {
         const auto held = workers_.usage(true).resident_bytes;
         if (held > 0) hooks_.say("handing back memory: workers hold " + base::human_size(held));
         workers_.hand_back_memory();
-    } else {
-        workers_.end_all();
+    } else if (const auto* ended = std::get_if<end_workers>(&e)) {
+        end_workers_for(ended->why);
+    } else if (workers_.release_states()) {
+        hooks_.say("the states of jobs are let go of, to be made again from their means");
     }
+}
+
+void governor_loop::end_workers_for(end_cause why) {
+    if (why == end_cause::over_limit) {
+        hooks_.say("the worker ends: " + base::human_size(workers_.held_bytes()) +
+                   " are held, limits.in_use.memory leaves " +
+                   base::human_size(shown_.parked_memory_bytes));
+    } else if (why == end_cause::memory_short) {
+        hooks_.say("the worker ends: others need its memory");
+    }
+    workers_.end_all();
 }
 
 void governor_loop::limit_upload() {
@@ -221,8 +223,11 @@ void governor_loop::watch_bus() {
 void governor_loop::bus_said(const bus_facts& facts) {
     bus_said_ = facts;
     look();
-    // The ladder has just ended the workers: nothing holds the machine up any more.
-    if (facts.preparing_for_sleep.value_or(false)) bus_->ready_to_sleep();
+    if (!facts.preparing_for_sleep.value_or(false)) return;
+    // The ladder has just frozen or ended the workers. Only the word to the other nodes, behind
+    // what has to be on disk before it, still holds the machine up: without it they would wait
+    // until this one has been silent for a while.
+    hooks_.when_sent([this] { bus_->ready_to_sleep(); });
 }
 
 outside_facts governor_loop::outside(base::time_point now) const {

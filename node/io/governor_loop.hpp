@@ -45,6 +45,8 @@ public:
     struct hooks {
         std::function<owner_wish()> wish;
         std::function<void(release_level)> tell_crews;
+        /// Calls back once what the crews said to it has been sent, now or soon.
+        std::function<void(std::function<void()>)> when_sent;
         /// Bytes a second; 0: no limit of the governor's.
         std::function<void(std::uint64_t)> limit_upload;
         std::function<void(const std::string&)> say;          ///< a line for the log
@@ -73,12 +75,13 @@ public:
 
 private:
     governor_signals gather(base::time_point now, base::unix_time wall);
-    ladder_facts facts(const allowance& allowed, const job_workers::use& used) const;
+    ladder_facts workers_now(const job_workers::use& used) const;
     node_config effective(node_config config) const;
     void watch_bus();
     void bus_said(const bus_facts& facts);
     outside_facts outside(base::time_point now) const;
     void act(const ladder_effect& e);
+    void end_workers_for(end_cause why);
     void limit_upload();
     void tell_changes();
     void arm(base::unix_time wall);

@@ -80,11 +80,12 @@ struct job_workers::one_job {
     std::unique_ptr<asio::posix::stream_descriptor> watched;
     bool waiting = false;  ///< for `watched` to become readable
     bool opened = false;
+    bool ending = false;  ///< the worker was killed, and is not reaped yet
     bool closed = false;
     int starts_in_a_row = 0;
     std::optional<training::work_item> item;  ///< in hand, or waiting for the worker to be ready
     bool begun = false;
-    std::uint64_t memory_bytes = 0;  ///< that the open job needs
+    std::uint64_t memory_bytes = 0;  ///< that the job needs, as its worker said
     base::duration cpu{};            ///< of the running worker, as last seen
 
     void unwatch() {
@@ -164,15 +165,46 @@ void job_workers::thaw() {
 
 void job_workers::hand_back_memory() {
     for (auto& [id, j] : jobs_) {
-        if (j->worker) j->worker->hand_back_memory();
+        if (!j->worker) continue;
+        if (j->begun) {
+            j->worker->hand_back_memory();
+        } else {
+            end(*j);
+        }
     }
 }
 
-void job_workers::end_all() {
-    for (auto& [id, j] : jobs_) {
-        if (j->worker) j->worker->kill();
-        j->starts_in_a_row = 0;  // it did not end by itself
+void job_workers::end(one_job& j) {
+    if (j.worker && j.worker->running()) {
+        j.worker->kill();
+        j.ending = true;
     }
+    j.starts_in_a_row = 0;  // it did not end by itself
+}
+
+void job_workers::end_all() {
+    for (auto& [id, j] : jobs_) end(*j);
+}
+
+bool job_workers::release_states() {
+    bool some = false;
+    for (auto& [id, j] : jobs_) {
+        // A worker that lives knows them by their memory, and would go on with that.
+        if (j->worker && j->worker->running() && !j->ending) continue;
+        if (!std::exchange(j->state, nullptr)) continue;
+        report(compute_states_lost{id});
+        some = true;
+    }
+    return some;
+}
+
+std::uint64_t job_workers::held_bytes() const {
+    std::uint64_t sum = 0;
+    for (const auto& [id, j] : jobs_) {
+        if (j->worker) sum += j->worker->private_bytes();
+        if (j->state) sum += j->state->resident_bytes();
+    }
+    return sum;
 }
 
 void job_workers::limit(unsigned threads, std::uint64_t memory_bytes) {
@@ -185,13 +217,14 @@ job_workers::use job_workers::usage(bool with_resident) const {
     out.cpu = cpu_of_the_dead_;
     for (const auto& [id, j] : jobs_) {
         if (j->item) out.busy = true;
+        // Of one that has ended too, or it would be started to be ended again.
+        out.memory_bytes = std::max(out.memory_bytes, j->memory_bytes);
         if (!j->worker || !j->worker->running()) continue;
         out.running = true;
         // Kept, so that the sum does not fall when the worker ends.
         j->cpu = std::max(j->cpu, j->worker->cpu_used());
         out.cpu += j->cpu;
         if (with_resident) out.resident_bytes += j->worker->resident_bytes();
-        if (j->opened) out.memory_bytes = std::max(out.memory_bytes, j->memory_bytes);
     }
     return out;
 }
@@ -245,7 +278,7 @@ void job_workers::prepare(one_job& j) {
         }
     }
     if (j.worker && j.worker->running()) {
-        if (j.opened) start_item(j);
+        if (j.opened && !j.ending) start_item(j);
         return;
     }
     // Opening a job hashes its data and its state: not while the machine is given back.
@@ -318,7 +351,7 @@ void job_workers::on_event(one_job& j, worker_event& e) {
     } else if (const auto* opened = std::get_if<worker_job_opened>(&e)) {
         j.opened = true;
         j.memory_bytes = opened->memory_bytes;
-        if (j.item) start_item(j);
+        if (j.item && !j.ending) start_item(j);
     } else if (auto* refused = std::get_if<worker_job_refused>(&e)) {
         if (j.item) answer(j, fail(errc::compute_failed, refused->reason));
         j.worker->stop_process();
@@ -331,7 +364,7 @@ void job_workers::on_event(one_job& j, worker_event& e) {
         if (j.item)
             answer(j, fail(errc::compute_failed, failed->stopped ? "stopped" : failed->reason));
     } else if (auto* exited = std::get_if<worker_exited>(&e)) {
-        j.opened = false;
+        j.opened = j.ending = false;
         cpu_of_the_dead_ += std::exchange(j.cpu, {});
         if (!j.item) return;
         // The lane in hand is lost and nothing else: the state is in shared memory. Begin it again.

@@ -49,10 +49,16 @@ public:
     void allow_threads(unsigned threads);
     void freeze();
     void thaw();
-    /// Lets the system move out what parked workers hold in memory.
+    /// Lets the system move out what parked workers hold in memory; those with nothing in hand end.
     void hand_back_memory();
     /// Kills the workers; jobs stay open, and begin again with a new worker when they are asked to.
     void end_all();
+    /// Lets go of the states of all jobs; reports `compute_states_lost` for each that had some.
+    /// False when none had.
+    bool release_states();
+    /// Memory that the workers have for themselves, and the states of all jobs. Cost:
+    /// `memory_map::resident_bytes` of each.
+    std::uint64_t held_bytes() const;
     /// What workers that start from now on are limited to.
     void limit(unsigned threads, std::uint64_t memory_bytes);
     struct use {
@@ -72,6 +78,7 @@ private:
     struct one_job;
     one_job* job_of(const base::task_id& task);
     void prepare(one_job& j);
+    static void end(one_job& j);
     void start_item(one_job& j);
     void watch(one_job& j);
     void on_event(one_job& j, worker_event& e);

@@ -9,6 +9,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
@@ -258,12 +259,24 @@ base::duration compute_worker::cpu_used() const {
     return std::chrono::seconds(used.tv_sec) + std::chrono::nanoseconds(used.tv_nsec);
 }
 
-std::uint64_t compute_worker::resident_bytes() const {
+/// In bytes, by /proc/PROCESS/statm: size, resident, shared, ...
+std::uint64_t compute_worker::pages_in_memory(bool shared_too) const {
     if (!running()) return 0;
     const auto text = read_kernel_file("/proc/" + std::to_string(process_) + "/statm").value_or("");
     const auto fields = base::split(text, ' ');
-    const auto pages = fields.size() < 2 ? std::nullopt : base::parse_u64(fields[1]);
-    return pages.value_or(0) * static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
+    if (fields.size() < 3) return 0;
+    const auto resident = base::parse_u64(fields[1]).value_or(0);
+    const auto shared = shared_too ? 0 : base::parse_u64(fields[2]).value_or(0);
+    return (resident - std::min(resident, shared)) *
+           static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
+}
+
+std::uint64_t compute_worker::resident_bytes() const {
+    return pages_in_memory(true);
+}
+
+std::uint64_t compute_worker::private_bytes() const {
+    return pages_in_memory(false);
 }
 
 void compute_worker::hand_back_memory() {

@@ -85,6 +85,8 @@ public:
     base::duration cpu_used() const;
     /// Memory that the process holds now, shared pages included; 0 when none runs.
     std::uint64_t resident_bytes() const;
+    /// The part of it that belongs to the process alone: neither states nor files; 0 likewise.
+    std::uint64_t private_bytes() const;
 
     /// Poll this for reading; then call `take_events`. One descriptor for the object's whole life.
     int native_handle() const { return poll_.get(); }
@@ -128,6 +130,7 @@ private:
         base::byte_vector bytes;
         std::vector<unique_fd> descriptors;
     };
+    std::uint64_t pages_in_memory(bool shared_too) const;
     thread_gate* gate();
     base::result<void> spawn(int socket, int gate);
     void send(const worker_command& message, std::vector<unique_fd> descriptors = {});

@@ -4,6 +4,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <array>
 #include <cerrno>
 #include <cstring>
 #include <utility>
@@ -43,6 +45,26 @@ memory_map::~memory_map() {
 
 void memory_map::page_out() const {
     if (data_ != nullptr) (void)::madvise(data_, size_, MADV_PAGEOUT);
+}
+
+std::uint64_t memory_map::resident_bytes() const {
+    // 90 ns a page on a Zen 5: all parts together stay below the 10 ms that one event may take.
+    constexpr std::uint64_t part_pages = 1024, parts_max = 64;
+    if (size_ == 0) return 0;
+    const auto page = static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
+    const std::uint64_t pages = (size_ + page - 1) / page;
+    const auto step = std::max(part_pages, pages / parts_max);
+    std::array<unsigned char, part_pages> flags{};
+    std::uint64_t seen = 0, looked = 0;
+    for (std::uint64_t first = 0; first < pages; first += step) {
+        const auto count = std::min(part_pages, pages - first);
+        if (::mincore(data_ + first * page, count * page, flags.data()) != 0) return size_;
+        const unsigned char* first_flag = flags.data();
+        seen += static_cast<std::uint64_t>(std::count_if(
+            first_flag, first_flag + count, [](unsigned char f) { return (f & 1) != 0; }));
+        looked += count;
+    }
+    return seen * pages / looked * page;
 }
 
 base::result<memory_map> memory_map::of(int fd, std::uint64_t size, access how) {

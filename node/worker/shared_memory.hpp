@@ -29,6 +29,9 @@ public:
     std::span<std::uint8_t> writable() { return {data_, size_}; }
     /// Asks the system to take the pages out of memory: to the file, or to swap. Contents stay.
     void page_out() const;
+    /// How much of it is in memory now, whoever looks at it; above 256 MiB an estimate from 64
+    /// parts, evenly spaced. Cost: 6 ms at most.
+    std::uint64_t resident_bytes() const;
 
 private:
     std::uint8_t* data_ = nullptr;

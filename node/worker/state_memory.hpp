@@ -69,6 +69,8 @@ public:
     void commit(const held_state& name);
     /// As `memory_map::page_out`, of all states.
     void page_out() const { map_.page_out(); }
+    /// As `memory_map::resident_bytes`, of all states.
+    std::uint64_t resident_bytes() const { return map_.resident_bytes(); }
     /// Holds nothing from now on.
     void clear();
 

@@ -146,3 +146,28 @@ BOOST_AUTO_TEST_CASE(file_that_is_not_sealed_is_no_result) {
     BOOST_REQUIRE(file);
     BOOST_TEST(!check_sealed_file(file->get(), 100));
 }
+BOOST_AUTO_TEST_CASE(memory_counts_once_it_was_written_and_whoever_looks) {
+    constexpr std::uint64_t mib = 1 << 20;
+    const auto file = make_memory_file("a test", 40 * mib);
+    BOOST_REQUIRE(file.has_value());
+    auto writer = memory_map::of(file->get(), 40 * mib, memory_map::access::read_write);
+    const auto looker = memory_map::of(file->get(), 40 * mib, memory_map::access::read);
+    BOOST_REQUIRE(writer.has_value());
+    BOOST_REQUIRE(looker.has_value());
+    BOOST_TEST(looker->resident_bytes() == 0u);
+    std::memset(writer->writable().data() + 5 * mib, 1, 10 * mib);
+    BOOST_TEST(looker->resident_bytes() == 10 * mib);
+    BOOST_TEST(memory_map().resident_bytes() == 0u);
+}
+
+BOOST_AUTO_TEST_CASE(of_a_large_file_parts_are_looked_at) {
+    constexpr std::uint64_t mib = 1 << 20;
+    const auto file = make_memory_file("a test", 1024 * mib + 4096);
+    BOOST_REQUIRE(file.has_value());
+    auto map = memory_map::of(file->get(), 1024 * mib + 4096, memory_map::access::read_write);
+    BOOST_REQUIRE(map.has_value());
+    std::memset(map->writable().data(), 1, 128 * mib);
+    const auto held = map->resident_bytes();
+    BOOST_TEST(held > 120 * mib);
+    BOOST_TEST(held < 136 * mib);
+}
