@@ -35,7 +35,8 @@ node_machine::node_machine(node_world& world, std::size_t index)
              rng_.split("logic")) {}
 
 moment node_machine::now() const {
-    return {world_.time_.now(), world_.wall(index_)};
+    const auto running = asleep_since_ ? *asleep_since_ : world_.time_.now();
+    return {running - slept_, world_.wall(index_)};
 }
 
 node_logic_config node_machine::config() const {
@@ -56,6 +57,16 @@ void node_machine::begin() {
     }
     handle(p2p::network_event(p2p::set_own_addresses{{world_.address_of(index_)}}));
     handle(node_tick{});
+    if (const auto& owned = world_.options_of(index_).owned) {
+        governor_.emplace(owned->config, true, governor_moment());
+        look();
+    }
+}
+
+void node_machine::hear(p2p::network_event e) {
+    if (!asleep()) return handle(std::move(e));
+    const auto shared = std::make_shared<p2p::network_event>(std::move(e));
+    on_waking_.push_back([this, shared] { handle(std::move(*shared)); });
 }
 
 void node_machine::handle(node_event e) {
@@ -88,10 +99,10 @@ void node_machine::pump() {
 }
 
 void node_machine::arm_tick() {
-    const auto deadline = std::max(logic_.next_deadline(), world_.time_.now());
+    const auto deadline = std::max(logic_.next_deadline(), now().now);
     if (deadline == base::time_point::max() || (tick_at_ && *tick_at_ <= deadline)) return;
     tick_at_ = deadline;
-    later(deadline - world_.time_.now(), [this, deadline] {
+    later(deadline - now().now, [this, deadline] {
         if (tick_at_ != deadline) return;
         tick_at_.reset();
         ticks_at_once_ = last_tick_ == deadline ? ticks_at_once_ + 1 : 0;
@@ -102,9 +113,22 @@ void node_machine::arm_tick() {
 }
 
 void node_machine::later(base::duration delay, std::function<void()> action) {
-    world_.time_.after(delay, [alive = std::weak_ptr<bool>(life_), action = std::move(action)] {
-        if (!alive.expired()) action();
-    });
+    const auto due = now().now + delay;
+    world_.time_.after(delay,
+                       [this, due, alive = std::weak_ptr<bool>(life_), action = std::move(action)] {
+                           if (alive.expired()) return;
+                           const auto again = [this, due, action] {
+                               later(std::max(due - now().now, base::duration::zero()), action);
+                           };
+                           // Time asleep does not count.
+                           if (asleep()) {
+                               on_waking_.push_back(again);
+                           } else if (now().now < due) {
+                               again();
+                           } else {
+                               action();
+                           }
+                       });
 }
 
 void node_machine::report(node_event e) {
@@ -113,8 +137,8 @@ void node_machine::report(node_event e) {
 }
 
 void node_machine::store(base::duration takes, std::function<void()> work) {
-    storage_free_ = std::max(storage_free_, world_.time_.now()) + takes;
-    later(storage_free_ - world_.time_.now(), std::move(work));
+    storage_free_ = std::max(storage_free_, now().now) + takes;
+    later(storage_free_ - now().now, std::move(work));
 }
 
 void node_machine::hold_for(std::function<void()> work) {
@@ -229,16 +253,14 @@ void node_machine::act(close_compute& e) {
 void node_machine::act(begin_compute& e) {
     base::ensure(!in_hand_, "one item of compute at a time");
     world_.trace(index_, "begin " + std::to_string(static_cast<int>(e.item.kind)));
-    in_hand_ = in_hand{e.task, e.item, ++work_};
+    in_hand_ = in_hand{.task = e.task, .item = e.item, .number = ++work_};
     if (!workers_.contains(e.task)) return answer(failed("the job is not open here"));
     const auto& o = world_.options_of(index_);
-    const bool trains = e.item.kind == work_kind::lane || e.item.kind == work_kind::check;
     ++world_.hosts_[index_].items_begun;
     const double jitter = 0.8 + 0.4 * static_cast<double>(rng_.below(1000)) / 1000;
-    const auto nominal = std::chrono::duration<double>(trains ? o.lane : o.other);
-    later(std::chrono::duration_cast<base::duration>(nominal * jitter), [this, number = work_] {
-        if (in_hand_ && in_hand_->number == number) finish_work();
-    });
+    const auto nominal = std::chrono::duration<double>(trains() ? o.lane : o.other);
+    in_hand_->left = std::chrono::duration_cast<base::duration>(nominal * jitter);
+    start_work();
 }
 
 void node_machine::act(stop_compute& e) {
@@ -246,6 +268,7 @@ void node_machine::act(stop_compute& e) {
 }
 
 void node_machine::answer(base::result<training::work_outcome> outcome) {
+    end_stretch();
     auto done = std::move(*in_hand_);
     in_hand_.reset();
     report(compute_answer{done.task, std::move(done.item), std::move(outcome)});

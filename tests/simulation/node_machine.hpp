@@ -19,9 +19,24 @@ public:
 
     void begin();  ///< after the world knows it
     void handle(node::node_event e);
+    /// What comes over the network: a sleeping machine hears it when it wakes.
+    void hear(p2p::network_event e);
     /// A command of the node's user: `ask` calls one of `node_logic`.
     void command(const std::function<void(node::node_logic&, node::node_effects&)>& ask);
     const node::node_logic& logic() const { return logic_; }
+    /// Its clocks; that of `now` stands still while the machine sleeps.
+    node::moment now() const;
+
+    // The governor's shell, as node/io/governor_loop is on a real machine (node_governing.cpp).
+
+    /// Reads the machine and does what its governor and the release ladder want.
+    void look();
+    bool said_everything() const { return outbox_.empty() && !holding_; }
+    void fall_asleep();
+    void wake();
+    bool asleep() const { return asleep_since_.has_value(); }
+    node::release_level level() const { return ladder_.level(); }
+    std::optional<training::work_item> item_in_hand() const;
 
 private:
     struct job_worker {
@@ -32,9 +47,12 @@ private:
         base::task_id task;
         training::work_item item;
         std::uint64_t number = 0;
+        bool begun = false;                       ///< a worker has it
+        base::duration left{};                    ///< of its computing
+        std::optional<base::time_point> since{};  ///< computing since then
+        bool was_parked = false;
     };
 
-    node::moment now() const;
     node::node_logic_config config() const;
     void take(node::node_effects effects);
     void pump();
@@ -66,6 +84,18 @@ private:
     void act(node::log_line& e);
 
     void finish_work();
+    void start_work();
+    /// Goes on computing, or stands still, as gate and ice allow.
+    void run_or_park();
+    /// Counts the stretch of computing that ends now; its timer is void from then on.
+    void end_stretch();
+    bool trains() const;
+    node::governor::moment governor_moment() const;
+    node::governor_signals signals() const;
+    node::ladder_facts workers_now() const;
+    void act(const node::ladder_effect& e);
+    void let_states_go();
+    void arm_look();
     void answer(base::result<training::work_outcome> outcome);
     base::result<computed> compute(job_worker& worker, const training::work_item& item);
 
@@ -73,6 +103,8 @@ private:
     std::size_t index_;
     node_disk& disk_;
     base::rng rng_;
+    std::optional<base::time_point> asleep_since_;
+    base::duration slept_{};
     node::node_logic logic_;
     std::shared_ptr<bool> life_ = std::make_shared<bool>(true);
     std::deque<node::node_effect> outbox_;
@@ -84,6 +116,17 @@ private:
     std::map<base::task_id, job_worker> workers_;
     std::optional<in_hand> in_hand_;
     std::uint64_t work_ = 0;
+
+    std::optional<node::governor> governor_;  ///< of a machine with an owner
+    node::release_ladder ladder_;
+    std::optional<base::time_point> look_at_;
+    unsigned threads_allowed_ = 1;
+    bool frozen_ = false;
+    bool worker_runs_ = false;
+    bool paged_out_ = false;
+    base::duration cpu_{};
+    std::uint64_t runs_ = 0;  ///< stretches of computing so far
+    std::vector<std::function<void()>> on_waking_;
 };
 
 }  // namespace tequio::simulation

@@ -125,6 +125,68 @@ std::optional<node::job_view> node_world::job(std::size_t index, const base::tas
     return std::move(*found);
 }
 
+node::moment node_world::moment_of(std::size_t index) const {
+    return hosts_[index].machine ? hosts_[index].machine->now()
+                                 : node::moment{time_.now(), wall(index)};
+}
+
+void node_world::owner_comes(std::size_t index) {
+    auto& owned = *hosts_[index].options.owned;
+    owned.owner_here = true;
+    hosts_[index].machine->look();
+}
+
+void node_world::owner_goes(std::size_t index) {
+    auto& owned = *hosts_[index].options.owned;
+    if (owned.owner_here) owned.last_input = moment_of(index).now;
+    owned.owner_here = false;
+}
+
+void node_world::memory_short(std::size_t index, bool is) {
+    hosts_[index].options.owned->memory_short = is;
+}
+
+void node_world::sleep(std::size_t index) {
+    auto& h = hosts_[index];
+    trace(index, "sleep");
+    h.options.owned->preparing_for_sleep = true;
+    h.machine->look();
+    h.options.owned->preparing_for_sleep = false;
+    fall_asleep(index, h.life);
+}
+
+/// Once the node has said what it wants to, as its daemon holds the sleep up, and that has arrived.
+void node_world::fall_asleep(std::size_t index, std::uint64_t life) {
+    const bool again = !hosts_[index].machine->said_everything();
+    time_.after(std::chrono::milliseconds(again ? 5 : 25), [this, index, life, again] {
+        auto& h = hosts_[index];
+        if (!h.machine || h.life != life) return;
+        if (again) return fall_asleep(index, life);
+        h.machine->fall_asleep();
+        break_links([&](const link& l) { return l.ends[0] == index || l.ends[1] == index; },
+                    std::chrono::seconds(5), std::chrono::seconds(15));
+    });
+}
+
+void node_world::wake(std::size_t index) {
+    if (!hosts_[index].machine) return;
+    trace(index, "wake");
+    hosts_[index].machine->wake();
+}
+
+bool node_world::asleep(std::size_t index) const {
+    return hosts_[index].machine && hosts_[index].machine->asleep();
+}
+
+node::release_level node_world::level_of(std::size_t index) const {
+    return hosts_[index].machine->level();
+}
+
+std::optional<training::work_item> node_world::in_hand(std::size_t index) const {
+    if (!hosts_[index].machine) return std::nullopt;
+    return hosts_[index].machine->item_in_hand();
+}
+
 bool node_world::run(base::duration limit, const std::function<bool()>& done) {
     const auto end = time_.now() + limit;
     while (!done()) {
@@ -165,7 +227,7 @@ base::duration node_world::delay() {
 
 void node_world::deliver(const link& l, std::size_t side, p2p::network_event e) {
     auto& h = hosts_[l.ends[side]];
-    if (h.machine && h.life == l.lives[side]) h.machine->handle(std::move(e));
+    if (h.machine && h.life == l.lives[side]) h.machine->hear(std::move(e));
 }
 
 void node_world::dial(std::size_t from, const p2p::dial& e) {
@@ -173,12 +235,13 @@ void node_world::dial(std::size_t from, const p2p::dial& e) {
         auto& h = hosts_[from];
         if (!h.machine || h.life != life) return;
         const auto fail = [&](p2p::link_end why) {
-            h.machine->handle(
+            h.machine->hear(
                 p2p::network_event(p2p::dial_failed{e.address, e.expected, {why, false, ""}}));
         };
         std::size_t to = 0;
         while (to < hosts_.size() && address_of(to) != e.address) ++to;
-        if (to == hosts_.size() || !alive(to) || !reachable(from, to)) {
+        if (to == hosts_.size() || !alive(to) || asleep(to) || asleep(from) ||
+            !reachable(from, to)) {
             return fail(p2p::link_end::connect_failed);
         }
         if (to == from) return fail(p2p::link_end::self_connection);

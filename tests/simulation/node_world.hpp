@@ -24,6 +24,30 @@ using blob_map = std::map<base::blob_ref, base::byte_vector>;
 inline constexpr std::string_view world_exactness =
     "exact/1:0000000000000000000000000000000000000000000000000000000000000000";
 
+/// A machine with an owner: its node's governor and release ladder run on what the machine shows.
+struct owned_machine {
+    node::node_config config;
+    std::uint64_t memory_bytes = std::uint64_t{8} << 30;
+    std::uint64_t worker_bytes = std::uint64_t{300} << 20;        ///< held at work
+    std::uint64_t worker_paged_bytes = std::uint64_t{100} << 20;  ///< once it has paged out
+    std::uint64_t state_bytes = std::uint64_t{50} << 20;          ///< of a job with any state
+
+    // What happens to it.
+    bool owner_here = false;  ///< input all the time
+    std::optional<base::time_point> last_input{};
+    bool memory_short = false;
+    bool preparing_for_sleep = false;
+};
+
+/// What a node's governor did to the work of its node.
+struct release_counts {
+    std::uint64_t parked = 0;       ///< lanes in hand when the gate closed
+    std::uint64_t gone_on = 0;      ///< of those, lanes that went on where they stood
+    std::uint64_t lost = 0;         ///< items in hand when the worker ended
+    std::uint64_t states_lost = 0;  ///< releases of a job's states
+    std::uint64_t frozen = 0;
+};
+
 /// How a node is set up by its owner, and how fast its machine is.
 struct node_options {
     std::vector<std::size_t> knows;  ///< whose addresses its configuration names
@@ -35,6 +59,7 @@ struct node_options {
     std::int64_t clock_ahead_seconds = 0;
     base::duration lane = std::chrono::seconds(2);
     base::duration other = std::chrono::milliseconds(200);
+    std::optional<owned_machine> owned;  ///< absent: nothing is ever taken away from it
 };
 
 class node_world {
@@ -61,6 +86,19 @@ public:
     void partition(std::set<std::size_t> left);
     void heal() { left_.clear(); }
 
+    // What happens to the machine of a living node with an owner.
+    void owner_comes(std::size_t index);
+    void owner_goes(std::size_t index);
+    void memory_short(std::size_t index, bool is);
+    /// The machine stands still, its clock of `now` too; links break. `wake` ends it.
+    void sleep(std::size_t index);
+    void wake(std::size_t index);
+    bool asleep(std::size_t index) const;
+    node::release_level level_of(std::size_t index) const;
+    const release_counts& released(std::size_t index) const { return hosts_[index].released; }
+    /// The item in hand there, if its worker has begun it.
+    std::optional<training::work_item> in_hand(std::size_t index) const;
+
     /// Puts the task's blobs into the node's store and submits the signed task there.
     base::result<base::task_id> submit(std::size_t index, const training::task& task,
                                        const base::signing_key& submitter, const blob_map& blobs,
@@ -72,7 +110,7 @@ public:
     /// The job as this living node shows it; nothing when it does not know the task.
     std::optional<node::job_view> job(std::size_t index, const base::task_id& id) const;
 
-    node::moment moment_of(std::size_t index) const { return {time_.now(), wall(index)}; }
+    node::moment moment_of(std::size_t index) const;
     base::unix_time wall(std::size_t index) const;
     base::node_id id_of(std::size_t index) const { return hosts_[index].self->node(); }
     p2p::address address_of(std::size_t index) const;
@@ -100,6 +138,7 @@ private:
         std::unique_ptr<node_machine> machine;  ///< null while dead
         std::uint64_t life = 0;
         std::uint64_t items_begun = 0;
+        release_counts released;
         std::deque<std::string> log;
     };
     struct link {
@@ -117,6 +156,7 @@ private:
     lane_functions& functions_of(const training::recipe& work);
     void trace(std::size_t index, std::string_view what, base::byte_view bytes = {});
     void observe(std::size_t index);
+    void fall_asleep(std::size_t index, std::uint64_t life);
 
     void connect(std::size_t from, std::size_t to, const p2p::address& where);
     void deliver(const link& l, std::size_t side, p2p::network_event e);
