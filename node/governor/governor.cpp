@@ -131,7 +131,8 @@ struct governor::state {
     moment at;
     bool read = false;  ///< there was a reading
 
-    mean_window foreground, memory_stall, io_stall;
+    mean_window foreground, group_foreground, memory_stall, io_stall;
+    std::optional<time_point> throttled;  ///< when the group last wanted more than its quota
     held_signal sleep, battery, memory, program, screen, cpu, disks, meter;
     unsigned memory_level = 0;  ///< how often the hold of memory pressure was doubled
     std::optional<time_point> memory_ended;
@@ -170,6 +171,7 @@ struct governor::state {
     void find_commands();
     void find_machine_reasons();
     void find_use_reasons();
+    unsigned taken_in_group() const;
     void find_cpu();
     void find_network_reasons();
     void follow_use();
@@ -200,9 +202,11 @@ void governor::state::take(moment m, const governor_signals& s) {
     read = true;
     if (span > duration::zero()) {
         foreground.add(span, sane(s.foreground_cpu));
+        group_foreground.add(span, s.quota ? sane(s.group_foreground) : 0);
         memory_stall.add(span, std::min(1.0, sane(s.memory_stall)));
         io_stall.add(span, std::min(1.0, sane(s.io_stall)));
     }
+    if (s.quota && s.group_throttled) throttled = m.now;
     mark(sleep, s.preparing_for_sleep, "the machine is about to sleep");
     mark(battery, s.on_battery.value_or(false) && !config.work_on_battery,
          "on battery (power.on_battery is false)");
@@ -331,17 +335,37 @@ void governor::state::find_use_reasons() {
          {}});
 }
 
+/// Processors that others want of the group's share, beyond what our threads leave of it.
+unsigned governor::state::taken_in_group() const {
+    if (!signals.quota) return 0;
+    const double spare = std::max(0.0, sane(*signals.quota) - std::max(1u, signals.processors));
+    // A full group shows what others got, which is less than they wanted.
+    const bool full = throttled && at.now - *throttled <= tuning.burst_window;
+    const auto burst = full ? tuning.steady_slack : tuning.burst_slack;
+    return std::max(threads_taken(group_foreground.over(tuning.burst_window) - spare, burst),
+                    threads_taken(group_foreground.over(seconds(1)) - spare, tuning.steady_slack));
+}
+
 void governor::state::find_cpu() {
     const unsigned watched = std::max({1u, signals.processors, signals.processors_watched});
     const auto burst = foreground.over(tuning.burst_window);
     const auto taken = std::max(threads_taken(burst, tuning.burst_slack),
                                 threads_taken(foreground.over(seconds(1)), tuning.steady_slack));
-    const unsigned cap = watched - std::min(watched, taken);
+    unsigned used = std::min(watched, taken), of = watched;
+    std::string place;
+    const unsigned share = std::max(1u, signals.processors);
+    if (const auto in_group = std::min(share, taken_in_group());
+        share - in_group < watched - used) {
+        used = in_group;
+        of = share;
+        place = " of this control group";
+    }
+    const unsigned cap = of - used;
     if (cap < idle_threads()) {
         follow_use();
         mark(cpu, true,
-             "others use " + std::to_string(std::min(watched, taken)) + " of " +
-                 std::to_string(watched) + (watched == 1 ? " processor" : " processors"));
+             "others use " + std::to_string(used) + " of " + std::to_string(of) +
+                 (of == 1 ? " processor" : " processors") + place);
     }
     // What others leave counts at once; growing back waits for `hold` by way of `disturbed`.
     add_held(reason_code::cpu_busy, cpu, tuning.hold, cap);

@@ -64,6 +64,12 @@ struct governor_signals {
     bool screen_locked = false;  ///< then `full_screen` says nothing about the owner
     std::optional<bool> full_screen;
     double foreground_cpu = 0;  ///< processors' worth that others used since the last reading
+    /// Where a control group gives this process a share of the machine: the share, in processors;
+    /// what others in the group used of it since the last reading, niced or not; and whether the
+    /// group wanted more than its share.
+    std::optional<double> quota;
+    double group_foreground = 0;
+    bool group_throttled = false;
     std::optional<std::uint64_t> memory_available_bytes;
     double memory_stall = 0;  ///< share of time somebody waited for memory (PSI "some")
     double io_stall = 0;      ///< the same for disks

@@ -7,11 +7,27 @@
 #include <cstdint>
 #include <filesystem>
 #include <optional>
+#include <string>
+#include <string_view>
 
 namespace tequio::node {
 
+/// A control group that gives the processes in it a share of the processors.
+struct quota_group {
+    int version = 2;
+    std::filesystem::path folder;  ///< with cpu.stat
+    /// Version 1: the group's processor time, in a hierarchy of its own perhaps.
+    std::filesystem::path use_file;
+    std::string path;       ///< as in /proc/PID/cgroup; empty for the top that is mounted here
+    double processors = 0;  ///< the share
+    /// `cgroup`: the text of /proc/PID/cgroup of a process; true when that one is in the group or
+    /// below it.
+    bool holds(std::string_view cgroup) const;
+};
+
 struct group_limits {
     std::optional<double> processors;           ///< the smallest quota on the way up
+    std::optional<quota_group> tightest;        ///< the group that sets it
     std::optional<std::uint64_t> memory_bytes;  ///< the smallest limit on the way up
     /// Free below that limit; page cache that can be dropped counts as free.
     std::optional<std::uint64_t> memory_available_bytes;

@@ -42,6 +42,7 @@ machine_probe::machine_probe(options o)
       watched_(o.watched.value_or(affinity())),
       affine_(watched_.count),
       cpu_(o.root, watched_),
+      group_use_(o.root),
       memory_(o.root),
       processes_(o.root, std::move(o.programs)),
       sensors_at_once_(o.sensors_at_once) {
@@ -78,6 +79,27 @@ void machine_probe::scan_processes(base::time_point now) {
     scanned_ = now;
 }
 
+/// Who uses the machine's processors, and those of the control group that confines us, if one does.
+void machine_probe::read_processors(base::time_point now, int worker, governor_signals& out) {
+    std::vector<int> close{own_};
+    if (worker != 0) close.push_back(worker);
+    const auto cpu = cpu_.read(now, processes_, close, worker);
+    out.foreground_cpu = cpu.foreground;
+
+    const auto quota = limits_.processors.value_or(affine_);
+    out.processors = std::clamp(static_cast<unsigned>(std::min(quota, 1e6)), 1u, affine_);
+    out.processors_watched = affine_;
+    if (!limits_.tightest || quota >= affine_) return;
+    auto ours = processes_.ours();
+    for (const int pid : close) {
+        if (std::find(ours.begin(), ours.end(), pid) == ours.end()) ours.push_back(pid);
+    }
+    const auto use = group_use_.read(now, *limits_.tightest, ours);
+    out.quota = quota;
+    out.group_foreground = use.others;
+    out.group_throttled = use.throttled;
+}
+
 governor_signals machine_probe::read(base::time_point now, base::unix_time wall,
                                      const outside_facts& facts, int worker) {
     const auto due = [now](const std::optional<base::time_point>& last, base::duration every) {
@@ -107,14 +129,7 @@ governor_signals machine_probe::read(base::time_point now, base::unix_time wall,
         out.on_battery = sensors_.on_battery;
         out.celsius = sensors_.celsius;
     }
-    std::vector<int> close{own_};
-    if (worker != 0) close.push_back(worker);
-    const auto cpu = cpu_.read(now, processes_, close, worker);
-    out.foreground_cpu = cpu.foreground;
-
-    const auto quota = limits_.processors.value_or(affine_);
-    out.processors = std::clamp(static_cast<unsigned>(std::min(quota, 1e6)), 1u, affine_);
-    out.processors_watched = affine_;
+    read_processors(now, worker, out);
     out.memory_bytes = memory_reading_.bytes;
     out.memory_available_bytes = memory_reading_.available_bytes;
     if (limits_.memory_bytes &&

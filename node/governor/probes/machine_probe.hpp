@@ -2,7 +2,7 @@
 
 /// All probes of this machine in one reading for the governor, each at the pace it is worth:
 ///
-///   every reading    processors, our threads' waiting
+///   every reading    processors, our threads' waiting, the use of a control group with a quota
 ///   5 Hz             memory left, waiting for memory and disks
 ///   1 Hz             Tequio processes and listed programs (also when the processors look busy);
 ///                    less often above 500 processes, 0.2 Hz at least
@@ -25,6 +25,7 @@
 #include "node/governor/idle_source.hpp"
 #include "node/governor/probes/cpu_probe.hpp"
 #include "node/governor/probes/group_limits.hpp"
+#include "node/governor/probes/group_use_probe.hpp"
 #include "node/governor/probes/memory_probe.hpp"
 #include "node/governor/probes/process_scan.hpp"
 
@@ -74,12 +75,14 @@ private:
     };
     void watch_sensors();
     void scan_processes(base::time_point now);
+    void read_processors(base::time_point now, int worker, governor_signals& out);
 
     std::filesystem::path root_;
     int own_ = 0;
     watched_processors watched_;
     unsigned affine_ = 1;  ///< processors the affinity mask leaves
     cpu_probe cpu_;
+    group_use_probe group_use_;
     memory_probe memory_;
     process_scan processes_;
     group_limits limits_;

@@ -5,9 +5,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <functional>
+
 #include "node/governor/idle_source.hpp"
 #include "node/governor/probes/cpu_probe.hpp"
 #include "node/governor/probes/group_limits.hpp"
+#include "node/governor/probes/group_use_probe.hpp"
 #include "node/governor/probes/memory_probe.hpp"
 #include "node/governor/probes/sensors.hpp"
 #include "node/governor/probes/tty_probe.hpp"
@@ -322,11 +325,20 @@ BOOST_AUTO_TEST_CASE(limits_of_control_groups_version_2) {
     BOOST_TEST(l.processors.value() == 1.5);
     BOOST_TEST(l.memory_bytes.value() == 1'000'000u);
     BOOST_TEST(l.memory_available_bytes.value() == 600'000u);
+    BOOST_TEST_REQUIRE(l.tightest.has_value());
+    BOOST_TEST(l.tightest->path == "/a.slice");
+    BOOST_TEST(l.tightest->processors == 1.5);
+    BOOST_TEST(l.tightest->holds("0::/a.slice/c.service\n"));
+    BOOST_TEST(l.tightest->holds("1:cpu:/b\n0::/a.slice\n"));
+    BOOST_TEST(!l.tightest->holds("0::/a.slice2\n"));
+    BOOST_TEST(!l.tightest->holds("0::/\n"));
+    for (const auto& text : garbage) BOOST_TEST(!l.tightest->holds(text));
     // A container: the path in /proc is the host's, the limits are at the mount.
     m.put("proc/self/cgroup", "0::/../../docker/1\n");
     m.put("sys/fs/cgroup/cpu.max", "50000 100000\n");
     l = read_group_limits(m.root);
     BOOST_TEST(l.processors.value() == 0.5);
+    BOOST_TEST(l.tightest->holds("0::/../../docker/1/below\n"));
     BOOST_TEST(!l.memory_bytes.has_value());
 }
 
@@ -354,6 +366,69 @@ BOOST_AUTO_TEST_CASE(limits_of_control_groups_version_1) {
         l = read_group_limits(g.root);
         BOOST_TEST(!l.processors.has_value());
         BOOST_TEST(!l.memory_bytes.has_value());
+    }
+}
+
+/// Reads a group twice, a second apart: the first time with nothing used, then with what `use` put
+/// into the files.
+group_use_probe::reading after_a_second(const made_up_machine& m, const std::vector<int>& ours,
+                                        const std::function<void()>& use) {
+    const auto group = read_group_limits(m.root).tightest;
+    BOOST_TEST_REQUIRE(group.has_value());
+    group_use_probe probe(m.root);
+    const base::time_point now{1h};
+    BOOST_TEST(probe.read(now, *group, ours).others == 0);
+    use();
+    const auto out = probe.read(now + 1s, *group, ours);
+    // Too soon for another one.
+    BOOST_TEST(probe.read(now + 1s + 30ms, *group, ours).others == out.others);
+    return out;
+}
+
+BOOST_AUTO_TEST_CASE(use_of_a_group_with_a_quota_less_our_own_version_2) {
+    made_up_machine m;
+    const auto hz = static_cast<std::uint64_t>(::sysconf(_SC_CLK_TCK));
+    m.put("proc/self/cgroup", "0::/pod\n");
+    m.put("sys/fs/cgroup/pod/cpu.max", "200000 100000\n");
+    m.put("sys/fs/cgroup/pod/cpu.stat", "usage_usec 5000000\nnr_periods 9\nnr_throttled 3\n");
+    for (const int pid : {10, 11, 12}) {
+        m.process(pid, "tequio-worker", 7, 0, 19);
+        m.put("proc/" + std::to_string(pid) + "/cgroup", pid == 12 ? "0::/else\n" : "0::/pod\n");
+    }
+    // 1.6 s by the group, of them 0.5 s by a worker although it is niced; one elsewhere says
+    // nothing, nor does one that is gone.
+    const auto r = after_a_second(m, {10, 11, 12, 13}, [&] {
+        m.put("sys/fs/cgroup/pod/cpu.stat", "usage_usec 6600000\nnr_periods 19\nnr_throttled 4\n");
+        m.process(11, "tequio-worker", 7 + hz / 2, 0, 19);
+        m.process(12, "tequio-worker", 7 + hz, 0, 19);
+    });
+    BOOST_TEST(std::abs(r.others - 1.1) < 1e-6);
+    BOOST_TEST(r.throttled);
+    BOOST_TEST(after_a_second(m, {}, [] {}).others == 0);
+    for (const auto& text : garbage) {
+        const auto g = after_a_second(m, {10}, [&] {
+            m.put("sys/fs/cgroup/pod/cpu.stat", text);
+            m.put("proc/10/stat", text);
+        });
+        BOOST_TEST(g.others == 0);
+        BOOST_TEST(!g.throttled);
+        m.put("sys/fs/cgroup/pod/cpu.stat", "usage_usec 5000000\n");
+    }
+}
+
+BOOST_AUTO_TEST_CASE(use_of_a_group_with_a_quota_version_1) {
+    made_up_machine m;
+    m.put("proc/self/cgroup", "3:cpuacct:/pod\n2:cpu:/pod\n");
+    m.put("sys/fs/cgroup/cpu/pod/cpu.cfs_quota_us", "50000\n");
+    m.put("sys/fs/cgroup/cpu/pod/cpu.cfs_period_us", "100000\n");
+    m.put("sys/fs/cgroup/cpu/pod/cpu.stat", "nr_periods 9\nnr_throttled 3\n");
+    // Each controller has its own hierarchy, or both have one.
+    for (const char* file :
+         {"sys/fs/cgroup/cpuacct/pod/cpuacct.usage", "sys/fs/cgroup/cpu/pod/cpuacct.usage"}) {
+        m.put(file, "1000000000\n");
+        const auto r = after_a_second(m, {}, [&] { m.put(file, "1500000000\n"); });
+        BOOST_TEST(std::abs(r.others - 0.5) < 1e-6);
+        BOOST_TEST(!r.throttled);
     }
 }
 

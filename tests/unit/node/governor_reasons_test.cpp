@@ -236,6 +236,49 @@ BOOST_AUTO_TEST_CASE(behind_a_locked_screen_idleness_comes_soon) {
     BOOST_TEST(b.run(1s).threads == 4u);
 }
 
+BOOST_AUTO_TEST_CASE(others_in_a_control_group_with_a_quota_take_its_processors) {
+    governor_bench b;
+    b.signals.processors = 2;
+    b.signals.processors_watched = 8;
+    b.signals.quota = 2.5;
+    // Half a processor is beyond what two threads use of the quota, and as much again is slack.
+    b.signals.group_foreground = 0.7;
+    BOOST_TEST(b.run(3s).threads == 2u);
+    b.signals.group_foreground = 1.5;
+    auto a = b.run(1s);
+    BOOST_TEST(a.threads == 1u);
+    BOOST_TEST((a.code == reason_code::cpu_busy));
+    BOOST_TEST(a.reason.starts_with("others use 1 of 2 processors of this control group"));
+    b.signals.group_foreground = 0;
+    BOOST_TEST(b.run(3s).threads == 1u);
+    BOOST_TEST(b.run(2s).threads == 2u);
+    // What others use elsewhere on the machine leaves more than the quota.
+    b.signals.foreground_cpu = 5;
+    BOOST_TEST(b.run(1s).threads == 2u);
+    b.signals.foreground_cpu = 8;
+    BOOST_TEST(b.run(1s).threads == 0u);
+}
+
+BOOST_AUTO_TEST_CASE(a_full_control_group_gives_back_what_others_could_not_get) {
+    governor_bench b;
+    b.signals.processors = 1;
+    b.signals.processors_watched = 2;
+    b.signals.quota = 1;
+    BOOST_TEST(b.run(1s).threads == 1u);
+    // Throttled by our own use alone: nobody wants anything.
+    b.signals.group_throttled = true;
+    BOOST_TEST(b.run(1s).threads == 1u);
+    // One thread of others beside ours gets half of one processor.
+    b.signals.group_foreground = 0.5;
+    BOOST_TEST(b.run(200ms).threads == 0u);
+    BOOST_TEST((b.subject.current().code == reason_code::cpu_busy));
+    // Without a quota neither counts.
+    governor_bench c;
+    c.signals.group_foreground = 4;
+    c.signals.group_throttled = true;
+    BOOST_TEST(c.run(1s).threads == 4u);
+}
+
 BOOST_AUTO_TEST_CASE(absent_sources_stop_nothing) {
     governor_bench b;
     governor_signals bare;
