@@ -223,6 +223,10 @@ private:
         TEQUIO_CHECK(node_.start(trial_policy::normal));
         for (const char* trigger : {"input", "contention"}) {
             TEQUIO_TRY(auto times, measure_give_back(context_, node_, trigger, options_.triggers));
+            if (!times.ended_early.empty()) {
+                report_.warnings.push_back(std::string("give-back after ") + trigger +
+                                           " ended early: " + times.ended_early);
+            }
             report_.give_back.push_back(std::move(times));
         }
         return note_protection();

@@ -4,6 +4,7 @@
 
 #include <boost/json.hpp>
 #include <chrono>
+#include <cmath>
 
 #include "node/cli/measure.hpp"
 
@@ -18,7 +19,7 @@ constexpr double watched_seconds = 3;
 /// Of one processor: a measurement begins when the worker uses as much. Less than half, for other
 /// work of the idle class may share the machine with it.
 constexpr double working_share = 0.25;
-constexpr auto work_patience = std::chrono::seconds(30);
+constexpr auto work_patience = std::chrono::seconds(60);
 
 double now_seconds() {
     return std::chrono::duration<double>(clock::now().time_since_epoch()).count();
@@ -132,6 +133,14 @@ base::result<trial_result> one_trial(const trial_node& node, const std::string& 
     return out;
 }
 
+/// For the line that shows how a long run goes.
+std::string so_far(const give_back_times& times) {
+    if (times.trials() == 0) return "";
+    double longest = times.not_stopped > 0 ? watched_seconds : 0;
+    for (const double s : times.seconds) longest = std::max(longest, s);
+    return "; longest so far " + std::to_string(std::lround(1e3 * longest)) + " ms";
+}
+
 }  // namespace
 
 base::result<give_back_times> measure_give_back(const cli_context& context, const trial_node& node,
@@ -141,16 +150,22 @@ base::result<give_back_times> measure_give_back(const cli_context& context, cons
     for (std::uint64_t i = 0; i < count; ++i) {
         if (i % 10 == 0) {
             context.say("giving back after " + trigger + ", trial " + std::to_string(i + 1) +
-                        " of " + std::to_string(count));
+                        " of " + std::to_string(count) + so_far(out));
         }
-        TEQUIO_TRY(const auto trial, one_trial(node, trigger));
-        if (trial.stopped) {
-            out.seconds.push_back(*trial.stopped);
+        const auto trial = one_trial(node, trigger);
+        if (!trial) {
+            // A machine that got busy costs the trials to come, not those there were.
+            if (interrupted() || out.trials() == 0) return trial.error();
+            out.ended_early = trial.error().message();
+            break;
+        }
+        if (trial->stopped) {
+            out.seconds.push_back(*trial->stopped);
         } else {
             ++out.not_stopped;
         }
-        out.working.push_back(trial.working);
-        if (trial.parked) out.parked_seconds.push_back(*trial.parked);
+        out.working.push_back(trial->working);
+        if (trial->parked) out.parked_seconds.push_back(*trial->parked);
     }
     return out;
 }

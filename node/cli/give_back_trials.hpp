@@ -14,7 +14,8 @@ namespace tequio::node {
 /// `count` times: wait until the worker works, raise the trigger, watch every 5 ms until it has
 /// stopped. `trigger`: "input", the test source; "contention", a loop of the shell for each
 /// processor, started at once and ended when the worker has stopped and is parked. The node runs
-/// under `trial_policy::normal`.
+/// under `trial_policy::normal`. When it stops working for a minute, the trials there were are the
+/// result, and `ended_early` says why. Errors: the same before the first trial; `interrupted`.
 base::result<give_back_times> measure_give_back(const cli_context& context, const trial_node& node,
                                                 const std::string& trigger, std::uint64_t count);
 

@@ -87,6 +87,10 @@ json::object json_of(const give_back_times& g) {
         out["p99_ms"] = 1e3 * quantile(g.seconds, 0.99);
         out["max_ms"] = 1e3 * quantile(g.seconds, 1);
     }
+    // All of them in their order, so that runs can be put together.
+    json::array stopped;
+    for (const double s : g.seconds) stopped.emplace_back(1e3 * s);
+    out["stopped_ms"] = std::move(stopped);
     if (!g.working.empty()) out["processors_before"] = quantile(g.working, 0.5);
     if (!g.parked_seconds.empty()) {
         out["parked_p50_ms"] = 1e3 * quantile(g.parked_seconds, 0.5);

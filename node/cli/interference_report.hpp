@@ -49,6 +49,7 @@ struct give_back_times {
     std::vector<double>
         parked_seconds;           ///< until the policy was seen to have taken all threads away
     std::vector<double> working;  ///< processors in use before each trial
+    std::string ended_early;      ///< why there are fewer trials than were asked for; else empty
     std::size_t trials() const { return seconds.size() + not_stopped; }
     /// Part of all trials that stopped within that time.
     double within(double limit) const;

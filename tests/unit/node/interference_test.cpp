@@ -86,11 +86,11 @@ BOOST_AUTO_TEST_CASE(differences_are_taken_where_a_ratio_says_little) {
 
 BOOST_AUTO_TEST_CASE(trials_that_did_not_stop_count_against_the_share) {
     node::interference_report report;
-    node::give_back_times input{"input", {0.01, 0.02, 0.2}, 1, {}, {}};
+    node::give_back_times input{"input", {0.01, 0.02, 0.2}, 1, {}, {}, {}};
     BOOST_TEST(input.within(0.12) == 0.5);
     BOOST_TEST(input.within(0.25) == 0.75);
     BOOST_TEST(node::summary_json(report, "2026-11-24T12:00:00Z").empty());
-    report.give_back = {input, {"contention", {0.01}, 0, {}, {}}};
+    report.give_back = {input, {"contention", {0.01}, 0, {}, {}, {}}};
     const auto summary = node::summary_json(report, "2026-11-24T12:00:00Z");
     BOOST_TEST(summary.at("trials").to_number<int>() == 5);
     BOOST_TEST(summary.at("within_120ms").to_number<double>() == 0.6);
