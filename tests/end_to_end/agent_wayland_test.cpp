@@ -4,6 +4,7 @@
 #include "tests/support/agent_run.hpp"
 #include "tests/support/fake_compositor.hpp"
 #include "tests/support/fake_services.hpp"
+#include "tests/support/working_node.hpp"
 
 using namespace tequio;
 using namespace std::chrono_literals;
@@ -43,6 +44,12 @@ BOOST_AUTO_TEST_CASE(reports_input_within_20_ms) {
     BOOST_TEST(best.count() <= 20);
     BOOST_TEST(run.says("idle source: wayland"));
     run.ends_well();
+}
+
+BOOST_AUTO_TEST_CASE(input_takes_the_machine_back_from_a_node_at_work) {
+    tests::fake_compositor compositor(socket);
+    tests::check_input_takes_the_machine_back(folder.path(), environment, "wayland",
+                                              [&] { return compositor.input(); });
 }
 
 BOOST_AUTO_TEST_CASE(says_when_the_compositor_goes_and_finds_the_next_one) {

@@ -3,6 +3,7 @@
 
 #include "tests/support/agent_run.hpp"
 #include "tests/support/fake_services.hpp"
+#include "tests/support/working_node.hpp"
 
 using namespace tequio;
 using namespace std::chrono_literals;
@@ -32,4 +33,7 @@ BOOST_AUTO_TEST_CASE(weston_lacks_the_protocol_and_the_next_source_counts) {
     BOOST_TEST(run.says("idle source: gnome (wayland: the compositor lacks ext-idle-notify-v1)"),
                run.agent.output());
     run.ends_well();
+    // All the way: beside Weston, GNOME's word takes the machine back from a node at work.
+    tests::check_input_takes_the_machine_back(folder.path(), environment, "gnome",
+                                              [&] { return services.input(); });
 }

@@ -14,6 +14,7 @@
 #include "base/text.hpp"
 #include "tests/support/agent_run.hpp"
 #include "tests/support/fake_compositor.hpp"
+#include "tests/support/working_node.hpp"
 
 using namespace tequio;
 using namespace std::chrono_literals;
@@ -232,6 +233,12 @@ BOOST_AUTO_TEST_CASE(reports_input_within_250_ms_and_growing_idleness) {
                                            << took[took.size() * 99 / 100].count() << " ms, max "
                                            << took.back().count() << " ms");
     run.ends_well();
+}
+
+BOOST_AUTO_TEST_CASE(a_key_pressed_takes_the_machine_back_from_a_node_at_work) {
+    const x_server server(folder.path());
+    tests::check_input_takes_the_machine_back(folder.path(), {"DISPLAY=" + server.name()}, "x11",
+                                              [&] { return press(server.name()); });
 }
 
 BOOST_AUTO_TEST_CASE(costs_next_to_nothing_while_idle) {

@@ -4,6 +4,9 @@
 #   give_back.pl cpu PROCESS                    nanoseconds of processor time that all its threads have used
 #   give_back.pl trigger SOCKET PROCESS [PATH BODY]   input now; prints the milliseconds after which the worker has used
 #                                               less than 2 % of a core for 50 ms, looking every 5 ms; 2000 if never
+#   give_back.pl contend PROCESS SECONDS        a loop that wants a processor, for so long; prints the milliseconds after
+#                                               which the worker has used less than 2 % of a core for 250 ms: two periods
+#                                               of a quota, between which the kernel stops everybody for a while
 use strict;
 use warnings;
 use IO::Socket::UNIX;
@@ -32,6 +35,35 @@ sub cpu {
     return $sum;
 }
 
+# Between two items, and on a machine that others use, a worker may stand still for a while.
+sub wait_until_it_computes {
+    my ($process) = @_;
+    my ($before, $used, $deadline) = (cpu($process), 0, time + 30);
+    while ($used < 5e6) {
+        die "the worker does not compute\n" if time > $deadline;
+        sleep 0.1;
+        my $now = cpu($process);
+        ($used, $before) = ($now - $before, $now);
+    }
+}
+
+# Milliseconds after $began of the first look after which the next $window seconds cost less than 2 % of a core.
+sub stopped_after {
+    my ($process, $began, $window) = @_;
+    my @seen;
+    while (time - $began < 2) {
+        push @seen, [time, cpu($process)];
+        for my $i (0 .. $#seen) {
+            my $span = $seen[-1][0] - $seen[$i][0];
+            last if $span < $window;
+            return ($seen[$i][0] - $began) * 1000
+                if ($seen[-1][1] - $seen[$i][1]) / 1e9 < 0.02 * $span;
+        }
+        sleep 0.005;
+    }
+    return 2000;
+}
+
 my ($what, @rest) = @ARGV;
 if ($what eq 'put') {
     my ($socket, $path, $body) = @rest;
@@ -42,31 +74,22 @@ if ($what eq 'put') {
     my ($socket, $process, $path, $body) = @rest;
     $path //= '/api/v1/test/idle';
     $body //= '{"idle_ms":0}';
-    # Between two items, and on a machine that others use, a worker may stand still for a while.
-    my ($before, $used, $deadline) = (cpu($process), 0, time + 30);
-    while ($used < 5e6) {
-        die "the worker does not compute\n" if time > $deadline;
-        sleep 0.1;
-        my $now = cpu($process);
-        ($used, $before) = ($now - $before, $now);
-    }
-    my $link_at = time;
+    wait_until_it_computes($process);
+    my $began = time;
     request($socket, $path eq '/api/v1/pause' ? 'POST' : 'PUT', $path, $body);
-    my @seen;
-    while (time - $link_at < 2) {
-        push @seen, [time, cpu($process)];
-        # The first look after which the next 50 ms cost less than 2 % of a core.
-        for my $i (0 .. $#seen) {
-            my $span = $seen[-1][0] - $seen[$i][0];
-            last if $span < 0.05;
-            if (($seen[-1][1] - $seen[$i][1]) / 1e9 < 0.02 * $span) {
-                printf "%.1f\n", ($seen[$i][0] - $link_at) * 1000;
-                exit 0;
-            }
-        }
-        sleep 0.005;
+    printf "%.1f\n", stopped_after($process, $began, 0.05);
+} elsif ($what eq 'contend') {
+    my ($process, $seconds) = @rest;
+    wait_until_it_computes($process);
+    my $began = time;
+    my $child = fork // die "fork: $!\n";
+    if ($child == 0) {
+        # Whoever reads our output must not wait for this one.
+        close STDOUT;
+        alarm $seconds;
+        1 while 1;
     }
-    print "2000\n";
+    printf "%.1f\n", stopped_after($process, $began, 0.25);
 } else {
-    die "give_back.pl put|cpu|trigger\n";
+    die "give_back.pl put|cpu|trigger|contend\n";
 }

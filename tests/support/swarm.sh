@@ -4,7 +4,7 @@
 # Wants $tequio (the program) set and scripts/common.sh read before. Each node is a name; its data,
 # configuration and log are $swarm/NAME, $swarm/NAME.config and $swarm/NAME.log.
 
-swarm='' swarm_names=()
+swarm='' swarm_names=() swarm_policy=(--always)
 declare -A swarm_pid=()
 
 # swarm_start DIR: nodes started from now on live in DIR.
@@ -28,9 +28,10 @@ node_start() {
     mkdir -p "$swarm/$name"
     [[ -f $settings ]] || printf '%s\n' "${swarm_settings-$swarm_settings_default}" >"$settings"
     [[ ! -s $swarm/$name.address ]] || listen=$(<"$swarm/$name.address")
-    # --always: the others' load, and this machine's owner, must not pause a test (gives_back.sh has pauses).
+    # --always: the others' load, and this machine's owner, must not pause a test (gives_back.sh has pauses);
+    # swarm_policy=() for a node that looks at its machine.
     # A session of its own, so that the node and its worker can be killed as one group.
-    TEQUIO_DATA_DIR=$swarm/$name XDG_CONFIG_HOME=$swarm/$name.config setsid "$tequio" node --always \
+    TEQUIO_DATA_DIR=$swarm/$name XDG_CONFIG_HOME=$swarm/$name.config setsid "$tequio" node "${swarm_policy[@]}" \
         --listen "$listen" --config "$settings" "$@" >>"$swarm/$name.log" 2>&1 </dev/null &
     swarm_pid[$name]=$!
     disown $!
