@@ -6,7 +6,9 @@
 #include <chrono>
 #include <cmath>
 
+#include "base/text.hpp"
 #include "node/cli/measure.hpp"
+#include "node/worker/control_group.hpp"
 
 namespace tequio::node {
 namespace {
@@ -19,6 +21,19 @@ constexpr double watched_seconds = 3;
 /// Of one processor: a measurement begins when the worker uses as much. Less than half, for other
 /// work of the idle class may share the machine with it.
 constexpr double working_share = 0.25;
+
+/// The same for a trial, or half a fair share where so much of that work runs that a fair share is
+/// little: what a trial asks is how fast use ends.
+double trial_share() {
+    const auto load = read_kernel_file("/proc/loadavg").value_or("");
+    // proc(5): the fourth field is "runnable/all".
+    const auto fields = base::split(load, ' ');
+    if (fields.size() < 4) return working_share;
+    const auto runnable = base::parse_u64(base::split(fields[3], '/')[0]).value_or(1);
+    return std::min(
+        working_share,
+        usable_threads() / (2.0 * static_cast<double>(std::max<std::uint64_t>(1, runnable))));
+}
 constexpr auto work_patience = std::chrono::seconds(60);
 
 double now_seconds() {
@@ -109,7 +124,7 @@ base::result<trial_result> one_trial(const trial_node& node, const std::string& 
         TEQUIO_TRY(loops, spinners::ready());
     }
     TEQUIO_CHECK(node.no_input());
-    TEQUIO_CHECK(node.wait_for_work(working_share, work_patience));
+    TEQUIO_CHECK(node.wait_for_work(trial_share(), work_patience));
     const auto workers = node.workers();
     trial_result out;
     out.working = used_in(workers, 50);
