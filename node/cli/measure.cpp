@@ -9,6 +9,7 @@
 #include <memory>
 
 #include "base/ensure.hpp"
+#include "node/governor/probes/group_limits.hpp"
 #include "training/arithmetic.hpp"
 
 namespace tequio::node {
@@ -29,7 +30,9 @@ unsigned usable_threads() {
     cpu_set_t set;
     CPU_ZERO(&set);
     if (::sched_getaffinity(0, sizeof set, &set) != 0) return 1;
-    return std::max(1u, static_cast<unsigned>(CPU_COUNT(&set)));
+    const auto allowed = static_cast<unsigned>(CPU_COUNT(&set));
+    const double quota = read_group_limits("/").processors.value_or(allowed);
+    return std::max(1u, static_cast<unsigned>(std::min<double>(allowed, quota)));
 }
 
 base::result<step_rate> measure_steps(const training::bench_preset& preset, training::executor& run,

@@ -15,7 +15,8 @@
 
 namespace tequio::node {
 
-/// Processors that this process may use, at least 1.
+/// Processors that this process may use, by its affinity mask and the quota of its control group;
+/// whole ones, at least 1.
 unsigned usable_threads();
 
 /// When a measurement ends: after `steps_min` and `time_min`, or after `steps_max`.

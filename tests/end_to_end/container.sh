@@ -145,7 +145,8 @@ inside() {
     make_job "$folder/job" rounds=3 lanes=2
     task=$(submit one "$folder/job")
     finished one "$task" 120
-    same "digests of container and replay" "$(job_digest one "$task")" "$(replayed one "$task")"
+    same "digests of container and replay" "$(job_digest one "$task")" "$(replayed one "$task" 2>"$folder/replay.said")"
+    grep -q 'worker: 1 thread' "$folder/replay.said" || die "a replay with other threads: $(<"$folder/replay.said")"
 
     # Others in the container want the processors: they get all of the quota.
     make_job "$folder/long" rounds=100 layers=4 heads=4 width=128 context=64 batch=8 micro_batch=8 inner_steps=100
