@@ -314,7 +314,7 @@ std::string run_mxint8() {
         const auto x = in.numbers(n, 60);
         std::vector<std::uint8_t> scales(numerics::mx_block_count(n));
         std::vector<std::int8_t> codes(scales.size() * numerics::mx_block);
-        numerics::mx_counts counts;
+        numerics::codec_counts counts;
         BOOST_REQUIRE(numerics::mxint8_encode(x, window, scales, codes, counts));
         out.add_bytes(scales.data(), scales.size());
         out.add_bytes(codes.data(), codes.size());

@@ -2,32 +2,15 @@
 
 /// MXINT8: blocks of 32 elements with a power-of-two scale and signed 8-bit codes (NUMERICS.md,
 /// Contributions and their sums; OCP Microscaling formats 1.0, section 5.3.4). The window E is
-/// fixed by the recipe; a block's scale byte is b - E, 0..39, so that sums are integers in units of
-/// 2^E.
+/// fixed by the recipe; a block's scale byte is b - E, 0..39.
 
 #include <cstddef>
 #include <cstdint>
 #include <span>
 
+#include "training/numerics/mx_block.hpp"
+
 namespace tequio::training::numerics {
-
-/// Elements in a block. The last block of a tensor may be short.
-inline constexpr std::size_t mx_block = 32;
-/// The largest scale byte.
-inline constexpr int mxint8_scale_max = 39;
-/// Windows that a recipe may name.
-inline constexpr int mx_window_min = -80;
-inline constexpr int mx_window_max = 0;
-
-/// Blocks that n elements need.
-constexpr std::size_t mx_block_count(std::size_t n) {
-    return (n + mx_block - 1) / mx_block;
-}
-
-struct mx_counts {
-    std::uint64_t saturated = 0;  ///< values whose rounded code was beyond +-127
-    std::uint64_t flushed = 0;    ///< values other than +-0 whose code is 0
-};
 
 /// values: any size; a short last block is encoded as if followed by +0. scales:
 /// (mx_block_count(n)); codes: (32 * mx_block_count(n)). Per block: amax = max |v|;
@@ -36,23 +19,31 @@ struct mx_counts {
 /// written is undefined. window must lie within the limits above.
 [[nodiscard]] bool mxint8_encode(std::span<const float> values, int window,
                                  std::span<std::uint8_t> scales, std::span<std::int8_t> codes,
-                                 mx_counts& counts);
+                                 codec_counts& counts);
 [[nodiscard]] bool mxint8_encode_reference(std::span<const float> values, int window,
                                            std::span<std::uint8_t> scales,
-                                           std::span<std::int8_t> codes, mx_counts& counts);
+                                           std::span<std::int8_t> codes, codec_counts& counts);
 
 /// values[i] = code * 2^(E + scale), exact. values: any size; scales, codes: as above, canonical.
 void mxint8_decode(std::span<const std::uint8_t> scales, std::span<const std::int8_t> codes,
                    int window, std::span<float> values);
+void mxint8_decode_reference(std::span<const std::uint8_t> scales,
+                             std::span<const std::int8_t> codes, int window,
+                             std::span<float> values);
 
-/// sums[i] = sums[i] + code * 2^scale. sums: any size; scales, codes: as above, canonical.
+/// sums[i] = sums[i] + code * 2^scale. sums: any size; scales, codes: as above, canonical. A
+/// summand is below 2^46, so 65,536 of them stay below 2^62.
 void mxint8_accumulate(std::span<const std::uint8_t> scales, std::span<const std::int8_t> codes,
                        std::span<std::int64_t> sums);
+void mxint8_accumulate_reference(std::span<const std::uint8_t> scales,
+                                 std::span<const std::int8_t> codes, std::span<std::int64_t> sums);
 
 /// True if these are bytes that the encoder could have written for n elements: sizes as above;
 /// scale at most 39; no code -128; where scale > 0, some |code| >= 64; codes beyond n are 0. Asked
 /// of everything that arrives, before decode or accumulate.
 [[nodiscard]] bool mxint8_canonical(std::span<const std::uint8_t> scales,
                                     std::span<const std::int8_t> codes, std::size_t n);
+[[nodiscard]] bool mxint8_canonical_reference(std::span<const std::uint8_t> scales,
+                                              std::span<const std::int8_t> codes, std::size_t n);
 
 }  // namespace tequio::training::numerics

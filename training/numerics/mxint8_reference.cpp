@@ -23,7 +23,7 @@ int exponent_of(float x) {
 
 bool mxint8_encode_reference(std::span<const float> values, int window,
                              std::span<std::uint8_t> scales, std::span<std::int8_t> codes,
-                             mx_counts& counts) {
+                             codec_counts& counts) {
     base::ensure(window >= mx_window_min && window <= mx_window_max, "a window is within limits");
     base::ensure(
         scales.size() == mx_block_count(values.size()) && codes.size() == scales.size() * mx_block,
@@ -37,7 +37,7 @@ bool mxint8_encode_reference(std::span<const float> values, int window,
             const float magnitude = value < 0.0F ? 0.0F - value : value;
             amax = magnitude > amax ? magnitude : amax;
         }
-        const int b = std::clamp(exponent_of(amax) - 6, window, window + mxint8_scale_max);
+        const int b = std::clamp(exponent_of(amax) - 6, window, window + mx_scale_max);
         const float factor = power_of_two(-b);
         scales[block] = static_cast<std::uint8_t>(b - window);
         for (std::size_t j = 0; j < mx_block; ++j) {
@@ -59,8 +59,23 @@ bool mxint8_encode_reference(std::span<const float> values, int window,
     return true;
 }
 
-bool mxint8_canonical(std::span<const std::uint8_t> scales, std::span<const std::int8_t> codes,
-                      std::size_t n) {
+void mxint8_decode_reference(std::span<const std::uint8_t> scales,
+                             std::span<const std::int8_t> codes, int window,
+                             std::span<float> values) {
+    for (std::size_t i = 0; i < values.size(); ++i) {
+        values[i] = static_cast<float>(codes[i]) * power_of_two(window + scales[i / mx_block]);
+    }
+}
+
+void mxint8_accumulate_reference(std::span<const std::uint8_t> scales,
+                                 std::span<const std::int8_t> codes, std::span<std::int64_t> sums) {
+    for (std::size_t i = 0; i < sums.size(); ++i) {
+        sums[i] += codes[i] * (std::int64_t{1} << scales[i / mx_block]);
+    }
+}
+
+bool mxint8_canonical_reference(std::span<const std::uint8_t> scales,
+                                std::span<const std::int8_t> codes, std::size_t n) {
     if (scales.size() != mx_block_count(n) || codes.size() != scales.size() * mx_block)
         return false;
     for (std::size_t block = 0; block < scales.size(); ++block) {
@@ -68,7 +83,7 @@ bool mxint8_canonical(std::span<const std::uint8_t> scales, std::span<const std:
         for (const std::int8_t code : codes.subspan(block * mx_block, mx_block)) {
             largest = std::max(largest, code < 0 ? -int{code} : int{code});
         }
-        if (largest > 127 || scales[block] > mxint8_scale_max) return false;
+        if (largest > 127 || scales[block] > mx_scale_max) return false;
         if (scales[block] > 0 && largest < 64) return false;
     }
     return std::all_of(codes.begin() + static_cast<std::ptrdiff_t>(n), codes.end(),

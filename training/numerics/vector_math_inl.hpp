@@ -267,7 +267,7 @@ private:
 
 /// The largest lane by compare and select.
 template <class Tag>
-HWY_INLINE float fold_largest([[maybe_unused]] Tag d, hn::Vec<Tag> v) {
+HWY_INLINE hn::TFromD<Tag> fold_largest([[maybe_unused]] Tag d, hn::Vec<Tag> v) {
     const auto larger = [](auto a, auto b) HWY_ATTR { return hn::IfThenElse(hn::Gt(a, b), a, b); };
     if constexpr (hn::MaxLanes(Tag()) > 4) {
         const hn::Half<Tag> half;

@@ -146,7 +146,7 @@ base::result<base::byte_vector> encode_contribution(contribution_kind kind, cons
     if (!std::isfinite(loss)) return fail(errc::not_finite, "contribution: the loss is not finite");
     const contribution_shape shape{layout.padded_size};
     base::byte_vector out(shape.size_bytes());
-    numerics::mx_counts counts;
+    numerics::codec_counts counts;
     for (std::uint64_t u = 0; u < shape.units(); ++u) {
         const auto elements = shape.blocks_in(u) * block_elements;
         auto rest = std::span(out).subspan(u * base::piece_size_bytes + contribution_header_bytes);

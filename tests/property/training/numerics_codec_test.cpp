@@ -15,7 +15,7 @@ constexpr int window = -40;
 struct encoded {
     std::vector<std::uint8_t> scales;
     std::vector<std::int8_t> codes;
-    numerics::mx_counts counts;
+    numerics::codec_counts counts;
     bool ok = false;
 
     explicit encoded(std::size_t n)
@@ -129,11 +129,15 @@ BOOST_AUTO_TEST_CASE(every_target_encodes_and_decodes_alike) {
                     values[i] = std::ldexp(static_cast<float>(wanted.codes[i]), e + scale);
                     exact[i] += std::int64_t{wanted.codes[i]} * (std::int64_t{1} << scale);
                 }
-                numerics::mxint8_accumulate(wanted.scales, wanted.codes, sums);
+                numerics::mxint8_accumulate_reference(wanted.scales, wanted.codes, sums);
                 BOOST_REQUIRE(sums == exact);
                 on_every_target([&] {
                     fenced in(x, 1), out(n, 3);
                     BOOST_REQUIRE(by_target(in.span(), e) == wanted);
+                    std::vector<std::int64_t> added(n, 5);
+                    numerics::mxint8_accumulate(wanted.scales, wanted.codes, added);
+                    BOOST_REQUIRE(added == exact);
+                    BOOST_REQUIRE(numerics::mxint8_canonical(wanted.scales, wanted.codes, n));
                     numerics::mxint8_decode(wanted.scales, wanted.codes, e, out.span());
                     require_same("decoded", out.span(), values);
                     BOOST_REQUIRE(out.intact());
@@ -168,6 +172,31 @@ BOOST_AUTO_TEST_CASE(bytes_the_encoder_never_writes_are_not_canonical) {
     BOOST_TEST(!numerics::mxint8_canonical(scales, codes, 40));
     scales[0] = 39;
     BOOST_TEST(numerics::mxint8_canonical(scales, codes, 40));
+}
+
+BOOST_AUTO_TEST_CASE(every_target_tells_canonical_bytes_alike) {
+    base::rng rng = numerics_rng("canonical");
+    int accepted = 0;
+    for (int repeat = 0; repeat < 20000; ++repeat) {
+        const std::size_t n = 64 + rng.below(3);
+        std::vector<std::uint8_t> scales(numerics::mx_block_count(n));
+        std::vector<std::int8_t> codes(scales.size() * 32);
+        for (auto& scale : scales) scale = static_cast<std::uint8_t>(rng.below(41));
+        // Most codes small, so that each rule is met and broken.
+        const auto place = rng.below(codes.size());
+        for (std::size_t i = 0; i < n; ++i) codes[i] = static_cast<std::int8_t>(rng.below(64));
+        for (const std::size_t at : {std::size_t{3}, std::size_t{40}, std::size_t{64}}) {
+            codes[at] = static_cast<std::int8_t>(rng.below(2) != 0 ? 62 + rng.below(4)
+                                                                   : 256 - 62 - rng.below(4));
+        }
+        if (rng.below(4) == 0) codes[place] = rng.below(2) != 0 ? -128 : -127;
+        const bool wanted = numerics::mxint8_canonical_reference(scales, codes, n);
+        accepted += wanted ? 1 : 0;
+        on_every_target(
+            [&] { BOOST_REQUIRE(numerics::mxint8_canonical(scales, codes, n) == wanted); });
+    }
+    BOOST_TEST(accepted > 1000);
+    BOOST_TEST(accepted < 19000);
 }
 
 BOOST_AUTO_TEST_SUITE_END()
