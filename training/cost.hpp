@@ -21,7 +21,9 @@ struct job_cost {
     std::uint64_t data_bytes = 0;
     std::uint64_t init_bytes = 0;          ///< weights to start from; 0 when they are drawn
     std::uint64_t state_bytes = 0;         ///< parameters and momentum, padded
-    std::uint64_t contribution_bytes = 0;  ///< of one lane; a mean has the same size
+    std::uint64_t contribution_bytes = 0;  ///< of one lane, in `codec`
+    std::uint64_t mean_bytes = 0;          ///< in `codec_down`
+    std::uint64_t sum_bytes = 0;           ///< memory of the sums, where they are made
 };
 
 /// Counts of `r`, which passed `check_recipe`. Cost: a pass over the layout.

@@ -59,6 +59,7 @@ struct work_outcome {
     base::blob_ref blob;
     std::optional<diverged> divergence;
     double loss = 0;
+    contribution_counts counts;  ///< of `blob`: for people
     bool operator==(const work_outcome&) const = default;
 };
 
@@ -243,7 +244,8 @@ struct crew_config {
     std::uint64_t lanes = 0;               ///< 1..65536
     std::uint64_t rounds = 0;              ///< 1..2^20
     std::uint64_t lane_tokens = 0;         ///< for the view
-    std::uint64_t contribution_bytes = 0;  ///< size of every contribution and mean
+    std::uint64_t contribution_bytes = 0;  ///< size of every contribution
+    std::uint64_t mean_bytes = 0;          ///< size of every mean
     bool validation = false;               ///< the recipe has validation tokens
     std::uint64_t settle = 3;              ///< lowered to crew_settle_max
     std::uint64_t crew_min = 1;
@@ -282,6 +284,8 @@ struct crew_view {
     std::optional<double> loss;                 ///< of the last round
     std::optional<double> validation_loss;      ///< the latest known
     std::uint64_t tokens = 0;                   ///< trained on so far
+    contribution_tally lanes_coded;             ///< lanes computed here since the start
+    contribution_tally means_coded;             ///< means, likewise
     std::vector<crew_member_view> members;      ///< this node included, by id
     base::node_id steward;                      ///< zero when none is known
     base::digest state_digest;                  ///< after the last entry; zero before S(0) is known

@@ -23,8 +23,8 @@ inline constexpr std::size_t job_file_size_max_bytes = 256 * 1024;
 inline constexpr std::size_t job_files_max = 1024;  ///< data files a job may name
 
 /// A checked job file. Data and weights are not read yet: `model.vocabulary` is that of the folder
-/// that `init_from` names, else data.vocabulary or 256, until whoever reads the data sets it to that
-/// of `tokenised_data`; `model.init` is for the shell to set.
+/// that `init_from` names, else data.vocabulary or 256, until whoever reads the data sets it to
+/// that of `tokenised_data`; `model.init` is for the shell to set.
 struct job_file {
     std::string name;
     std::string purpose;
@@ -60,8 +60,7 @@ using folder_reader = std::function<base::result<model_config>(const std::string
 /// Errors: `errc::bad_job_file`, or `errc::not_in_version` when the first fault is a thing that
 /// this version lacks. The sentence has one line a fault, in the order of the file:
 ///
-///     job.toml:31 train.codec: found "mxfp4", allowed: mxint8 ("mxfp4" is not in this version
-///     (...))
+///     job.toml:31 train.codec: found "mxfp6", allowed: f32, mxint8, mxfp4
 ///
 /// Missing keys take the defaults of `struct recipe`, `task` and 1 % validation, data.tokenizer
 /// "bytes", data.shuffle true, a deadline of 7 days, micro_batch = batch, licences NOASSERTION; a

@@ -22,15 +22,50 @@ struct state_span;
 
 /// What a round's contributions come to.
 struct sum_output {
-    /// Blob root of the sums as little-endian int64, in the order of the padded layout.
+    /// Blob root of the sums in the order of the padded layout (`element_sums::bytes`).
     base::digest sum;
     base::byte_vector mean;  ///< container of kind `mean`
     double loss = 0;         ///< mean of the lanes' losses: added in ascending lane order, divided
 };
 
-/// Adds lanes' contributions, in any order. Every summand is an integer in units of 2^E below 2^46,
-/// so 65,536 of them stay below 2^62.
-/// Memory: 8 bytes an element. Threads: none; one summation belongs to one thread.
+/// The exact sums over a run of elements, in integers that no order of adding can change:
+///
+///     mxint8, mxfp4   int64 in units of 2^E. A summand is below 2^46, so that 65,536 of them stay
+///                     below 2^62
+///     f32             int128 in units of 2^-80. A summand is below 2^103, so that 65,536 of them
+///                     stay below 2^119
+///
+/// Memory: 8 or 16 bytes an element. Threads: none; a value belongs to one thread.
+class element_sums {
+public:
+    /// Of lanes' contributions in `codec`; starts at 0. `run`: multiples of 32.
+    element_sums(contribution_codec codec, contribution_run run);
+
+    contribution_run run() const { return run_; }
+    /// Adds what unit `index` of a lane's container holds of the run, which may be nothing. `unit`
+    /// passed `check_contribution`, or `check_contribution_unit`; `shape`: of the container.
+    void add_unit(const contribution_shape& shape, std::uint64_t index, base::byte_view unit);
+    /// Adds other lanes' sums over the same run.
+    void add(const element_sums& other);
+
+    /// The integers, little-endian, in two's complement: 8 or 16 bytes each.
+    base::byte_view bytes() const;
+    /// The integers themselves; of the codec that is not this one's: empty.
+    std::span<const std::int64_t> narrow() const { return narrow_; }
+    std::span<const __int128> wide() const { return wide_; }
+
+    /// mean: (run().count). Each value is the sum divided by `lanes` (1..65536) and rounded to
+    /// float32: int64 as float32(float64(sum) / float64(lanes)) * 2^window, int128 correctly.
+    void mean(std::uint64_t lanes, int window, std::span<float> out) const;
+
+private:
+    contribution_codec codec_;
+    contribution_run run_;
+    std::vector<std::int64_t> narrow_;
+    std::vector<__int128> wide_;
+};
+
+/// Adds lanes' contributions, in any order. Threads: none; one summation belongs to one thread.
 class summation {
 public:
     /// Keeps references: both must outlive the summation.
@@ -44,8 +79,8 @@ public:
     /// large crew). Errors: `errc::bad_contribution` when a lane is in both; nothing is added then.
     base::result<void> add(const summation& other);
 
-    /// The sums so far, layout.padded_size integers in units of 2^E.
-    std::span<const std::int64_t> sums() const { return sums_; }
+    /// The sums so far, over all of the padded layout.
+    const element_sums& sums() const { return sums_; }
     /// True when this lane was added.
     bool has(base::lane_index lane) const;
     std::uint64_t lanes_added() const { return lanes_added_; }
@@ -57,7 +92,7 @@ public:
 private:
     const recipe& recipe_;
     const state_layout& layout_;
-    std::vector<std::int64_t> sums_;
+    element_sums sums_;
     std::vector<std::optional<double>> losses_;  ///< by lane
     std::uint64_t lanes_added_ = 0;
 };

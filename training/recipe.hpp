@@ -37,8 +37,10 @@ struct recipe_limits {
     static constexpr std::uint64_t inner_steps = std::uint64_t{1} << 20;
     static constexpr std::uint64_t step_tokens = std::uint64_t{1} << 24;  ///< batch * context
     static constexpr std::uint64_t lane_flops = std::uint64_t{1} << 62;
-    static constexpr int window_min = -80;  ///< the kernels' limits (numerics/mxint8.hpp): every
+    static constexpr int window_min = -80;  ///< the kernels' limits (numerics/mx_block.hpp): every
     static constexpr int window_max = 0;    ///< value that a code can mean is a normal float32
+    /// Where lanes send block codes and the mean is f32, which ends below 2^23.
+    static constexpr int window_max_f32_down = -23;
     /// Smallest learning rate, epsilon, clip: below it float32 weights do not move, and updates
     /// underflow.
     static constexpr double rate_min = 1e-15;
@@ -114,13 +116,13 @@ struct train_config {
     std::uint64_t inner_steps = 0;
     std::uint64_t batch = 0;        ///< sequences a lane and inner step
     std::uint64_t micro_batch = 0;  ///< sequences at a time; divides `batch`
-    int window = -40;               ///< E: sums are integers in units of 2^E
+    int window = -40;               ///< E: sums are integers in units of 2^E (f32: of 2^-80)
     inner_config inner;
     outer_config outer;
     schedule_config schedule;
     std::string method = "diloco";
-    std::string codec = "mxint8";
-    std::string codec_down = "mxint8";
+    std::string codec = "mxint8";       ///< f32 | mxint8 | mxfp4: what lanes send
+    std::string codec_down = "mxint8";  ///< the same: what the mean is rounded to
     std::string numerics = "exact/1";
     std::uint64_t seed = 1;
     bool operator==(const train_config&) const = default;

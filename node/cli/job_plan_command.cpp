@@ -64,6 +64,7 @@ json::object as_json(const job_input& job, const plan_options& o, const plan& p)
             {"memory_bytes", p.memory_bytes},
             {"disk_bytes", p.disk_bytes},
             {"contribution_bytes", p.cost.contribution_bytes},
+            {"mean_bytes", p.cost.mean_bytes},
             {"nodes", o.nodes},
             {"round_bytes", json::object{{"member_up", p.traffic.member_up},
                                          {"member_down", p.traffic.member_down},
@@ -100,6 +101,8 @@ void print(const job_input& job, const plan_options& o, const plan& p) {
     line("memory of a node",
          size(p.memory_bytes) + " with " + std::to_string(o.threads) + " threads");
     line("disk of a node", size(p.disk_bytes));
+    line("a contribution", size(p.cost.contribution_bytes) + " (" + train.codec + "); a mean " +
+                               size(p.cost.mean_bytes) + " (" + train.codec_down + ")");
     line("network a round", "with " + std::to_string(o.nodes) + " nodes: a member sends " +
                                 size(p.traffic.member_up) + " and receives " +
                                 size(p.traffic.member_down) + "; the owner of the sum " +

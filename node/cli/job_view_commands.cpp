@@ -51,7 +51,7 @@ base::result<void> show(cli_context& context, const std::string& id) {
         return {};
     }
     for (const auto& [key, value] : job) {
-        if (key == "crew" || key == "refusals") continue;
+        if (key == "crew" || key == "refusals" || key == "warnings") continue;
         std::printf("%-18s %s\n", std::string(key).c_str(), shown(value).c_str());
     }
     for (const auto& item : job.at("crew").as_array()) {
@@ -59,6 +59,9 @@ base::result<void> show(cli_context& context, const std::string& id) {
         std::printf("crew %s  %s%s\n", text_of(m, "node").substr(0, 12).c_str(),
                     text_of(m, "doing").c_str(),
                     m.at("present").as_bool() ? "" : " (not heard of)");
+    }
+    for (const auto& item : job.at("warnings").as_array()) {
+        std::printf("warning: %s\n", shown(item).c_str());
     }
     for (const auto& item : job.at("refusals").as_array()) {
         const auto& r = item.as_object();

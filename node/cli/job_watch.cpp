@@ -6,6 +6,7 @@
 #include <boost/json.hpp>
 #include <chrono>
 #include <cstdio>
+#include <set>
 
 #include "base/text.hpp"
 
@@ -53,6 +54,7 @@ public:
         const auto round = static_cast<std::uint64_t>(number_of(job, "round"));
         const auto state = text_of(job, "state");
         if (context_.quiet) return;
+        warn(job);
         if (terminal_) {
             const double rounds = number_of(job, "rounds");
             std::fprintf(stderr, "\r\033[K%s %s",
@@ -70,8 +72,21 @@ public:
     }
 
 private:
+    /// Tells of each kind of trouble once; its numbers go on changing.
+    void warn(const object& job) {
+        const auto* list = job.if_contains("warnings");
+        if (list == nullptr || !list->is_array()) return;
+        for (const auto& item : list->as_array()) {
+            if (!item.is_string()) continue;
+            const std::string text(item.as_string());
+            if (!told_.insert(text.substr(0, text.find(':'))).second) continue;
+            std::fprintf(stderr, "%stequio: %s\n", terminal_ ? "\r\033[K" : "", text.c_str());
+        }
+    }
+
     const cli_context& context_;
     bool terminal_;
+    std::set<std::string> told_;
     std::uint64_t round_ = ~std::uint64_t{0};
     std::string state_;
 };

@@ -149,6 +149,26 @@ void replay_display::finished(const chronicle_entry& entry) {
     context_.say(line + (entry.closes() ? std::string() : pace()));
 }
 
+namespace {
+
+json::object coded_json(const training::contribution_tally& tally, const training::recipe& r) {
+    const auto parameters = training::parameter_count(r.model).value_or(1);
+    return {{"saturated_share", tally.saturated_share(parameters)},
+            {"flushed_share", tally.flushed_share(parameters)}};
+}
+
+/// Says when the window does not fit the values that were computed here.
+void warn_of_strain(const job_replay& replay) {
+    using training::contribution_kind;
+    for (const auto& strain :
+         {training::strain_of(contribution_kind::lane, replay.recipe(), replay.coded().lanes),
+          training::strain_of(contribution_kind::mean, replay.recipe(), replay.coded().means)}) {
+        if (!strain.empty()) std::fprintf(stderr, "tequio: %s\n", strain.c_str());
+    }
+}
+
+}  // namespace
+
 void report(cli_context& context, const job_replay& replay, const replay_comparison& comparison,
             bool has_chronicle) {
     json::array mismatches;
@@ -166,12 +186,15 @@ void report(cli_context& context, const job_replay& replay, const replay_compari
                          {"rounds_checked", comparison.rounds_checked()},
                          {"loss", comparison.loss()},
                          {"validation_loss", nullptr},
+                         {"lanes_coded", coded_json(replay.coded().lanes, replay.recipe())},
+                         {"means_coded", coded_json(replay.coded().means, replay.recipe())},
                          {"mismatches", mismatches}};
         if (const auto loss = comparison.validation_loss()) out["validation_loss"] = *loss;
         context.print_json("job-replay", std::move(out));
     } else {
         std::printf("state_digest %s\n", replay.state_digest().hex().c_str());
     }
+    warn_of_strain(replay);
     for (const auto& d : comparison.differences()) {
         context.code = exit_code::verification_failed;
         std::fprintf(stderr,

@@ -17,6 +17,7 @@ training::crew_config crew_config_of(const training::task& task, const base::tas
     config.rounds = task.work.train.rounds;
     config.lane_tokens = cost.lane_tokens;
     config.contribution_bytes = cost.contribution_bytes;
+    config.mean_bytes = cost.mean_bytes;
     config.validation = task.work.data.validation_tokens > 0;
     config.settle = task.trust.settle;
     config.crew_min = task.trust.crew_min;

@@ -11,6 +11,7 @@
 #include "node/core/errc.hpp"
 #include "node/governor/probes/seats.hpp"
 #include "node/io/daemon_loop.hpp"
+#include "training/contribution.hpp"
 #include "training/errc.hpp"
 #include "training/exactness.hpp"
 
@@ -53,6 +54,29 @@ std::string name_of(training::job_state state) {
 
 json::value optional_number(const std::optional<double>& value) {
     return value ? json::value(*value) : json::value(nullptr);
+}
+
+json::object coded_json(const training::contribution_tally& tally, std::uint64_t parameters) {
+    return {{"results", tally.results},
+            {"saturated_share", tally.saturated_share(parameters)},
+            {"flushed_share", tally.flushed_share(parameters)}};
+}
+
+/// What encoding did to the values of the results that this node computed, and whether that is too
+/// much.
+void add_coded(json::object& out, const job_view& v) {
+    using training::contribution_kind;
+    const auto& work = v.task->work;
+    const auto parameters = training::parameter_count(work.model).value_or(1);
+    out["coded"] = json::object{{"lanes", coded_json(v.crew.lanes_coded, parameters)},
+                                {"means", coded_json(v.crew.means_coded, parameters)}};
+    json::array warnings;
+    for (const auto& strain :
+         {training::strain_of(contribution_kind::lane, work, v.crew.lanes_coded),
+          training::strain_of(contribution_kind::mean, work, v.crew.means_coded)}) {
+        if (!strain.empty()) warnings.emplace_back(strain);
+    }
+    out["warnings"] = std::move(warnings);
 }
 
 json::object job_json(daemon_loop& daemon, const job_view& v) {
@@ -100,6 +124,7 @@ json::object job_json(daemon_loop& daemon, const job_view& v) {
                      {"bytes_sent", daemon.links().bytes_sent()},
                      {"bytes_received", daemon.links().bytes_received()}};
     if (v.crew.tainted_from) out["tainted_from"] = *v.crew.tainted_from;
+    add_coded(out, v);
     return out;
 }
 

@@ -95,6 +95,7 @@ struct job_replay::parts {
     replay_progress progress;
     std::uint64_t tokens_before = 0;  ///< of finished items
     int deaths = 0;                   ///< since the last finished item
+    coded_results coded;
 
     parts(const training::recipe& r, std::vector<unique_fd> recipe_blobs, replay_options o,
           unique_fd lock_file, state_memory memory)
@@ -325,6 +326,7 @@ base::result<base::blob_ref> job_replay::parts::compute_lane(std::uint64_t lane)
                 "\" is not finite; a smaller train.inner.lr or train.outer.lr may help");
     }
     TEQUIO_CHECK(write_checked(lane_file(round.value, lane), done.blob.bytes()));
+    coded.lanes.add({done.outcome.saturated, done.outcome.flushed});
     return done.outcome.blob;
 }
 
@@ -346,6 +348,8 @@ base::result<void> job_replay::parts::compute_lanes(chronicle_entry& entry) {
         if (kept && training::check_contribution(training::contribution_kind::lane, recipe, layout,
                                                  kept->bytes())) {
             contributions.push_back(base::blob_ref_of(kept->bytes()));
+            const auto header = training::header_of(kept->bytes());
+            coded.lanes.add({header.saturated, header.flushed});
         } else {
             TEQUIO_TRY(const auto blob, compute_lane(lane));
             contributions.push_back(blob);
@@ -357,11 +361,13 @@ base::result<void> job_replay::parts::compute_lanes(chronicle_entry& entry) {
     item.kind = compute_kind::sum;
     item.round = entry.round;
     item.inputs = static_cast<std::uint32_t>(recipe.train.lanes);
-    TEQUIO_TRY(auto sum,
-               compute(item, [&](std::uint32_t lane) { return open_lane(lane, contributions[lane]); }));
+    TEQUIO_TRY(auto sum, compute(item, [&](std::uint32_t lane) {
+                   return open_lane(lane, contributions[lane]);
+               }));
     entry.sum = sum.outcome.sum;
     entry.mean = sum.outcome.blob;
     entry.loss = sum.outcome.loss;
+    coded.means.add({sum.outcome.saturated, sum.outcome.flushed});
     item.kind = compute_kind::apply;
     item.inputs = 1;
     TEQUIO_TRY(const auto applied,
@@ -436,6 +442,10 @@ const std::vector<chronicle_entry>& job_replay::entries() const {
 
 base::digest job_replay::state_digest() const {
     return parts_->state.held()->digest;
+}
+
+const coded_results& job_replay::coded() const {
+    return parts_->coded;
 }
 
 training::state_view job_replay::state() const {

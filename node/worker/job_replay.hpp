@@ -21,6 +21,7 @@
 
 #include "node/worker/compute_worker.hpp"
 #include "training/chronicle.hpp"
+#include "training/contribution.hpp"
 #include "training/recipe.hpp"
 
 namespace tequio::node {
@@ -31,6 +32,11 @@ struct replay_progress {
     std::uint64_t lanes_done = 0;  ///< of this round
     std::uint64_t steps_done = 0;  ///< inner steps of the lane in hand
     std::uint64_t tokens = 0;      ///< trained here, by this process, in all
+};
+
+/// What encoding did to the values of the results that were computed.
+struct coded_results {
+    training::contribution_tally lanes, means;
 };
 
 struct replay_options {
@@ -64,6 +70,8 @@ public:
     const std::vector<training::chronicle_entry>& entries() const;
     base::digest state_digest() const;
     training::state_view state() const;
+    /// Of the rounds computed by this process.
+    const coded_results& coded() const;
     const training::recipe& recipe() const;
 
     /// Computes validation, all lanes, the sum and the outer step of the held round; in round R

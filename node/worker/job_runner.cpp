@@ -29,6 +29,12 @@ base::result<void> verify_input(const item_input& input, std::uint32_t index) {
                                                   "; fetch it again");
 }
 
+void tell_counts(base::byte_view contribution, compute_outcome& out) {
+    const auto header = training::header_of(contribution);
+    out.saturated = header.saturated;
+    out.flushed = header.flushed;
+}
+
 base::result<std::vector<memory_map>> map_blobs(const training::recipe& r,
                                                 std::span<const unique_fd> files) {
     const auto refs = training::recipe_blobs(r);
@@ -59,8 +65,8 @@ std::uint64_t job_memory_bytes(const training::recipe& r, unsigned threads, std:
     const auto floats = training::layout_of(r.model).padded_size;
     auto bytes = training::engine::memory_bytes_for(r, threads);
     bytes = saturating_add(bytes, state_memory::size_bytes(floats, kept));
-    bytes = saturating_add(bytes, floats * sizeof(std::int64_t));
-    return saturating_add(bytes, 2 * cost.contribution_bytes);
+    bytes = saturating_add(bytes, cost.sum_bytes);
+    return saturating_add(bytes, cost.contribution_bytes + cost.mean_bytes);
 }
 
 job_runner::job_runner(training::recipe r, std::vector<memory_map> blobs, state_memory state,
@@ -194,6 +200,7 @@ base::result<item_result> job_runner::run_lane(const compute_item& item,
         out.outcome.divergence = compute_divergence{failure->step, std::move(failure->tensor)};
     } else {
         out.blob = std::move(std::get<base::byte_vector>(lane.outcome));
+        tell_counts(out.blob, out.outcome);
     }
     return out;
 }
@@ -229,6 +236,7 @@ base::result<item_result> job_runner::sum(const compute_item& item,
     out.outcome.sum = finished.sum;
     out.outcome.loss = finished.loss;
     out.blob = std::move(finished.mean);
+    tell_counts(out.blob, out.outcome);
     return out;
 }
 

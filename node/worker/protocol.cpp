@@ -140,7 +140,8 @@ bool blobs_fit(const worker_open_job& m) {
 void put_outcome(encoder& out, const compute_outcome& o) {
     out.digest(o.state_after).blob(o.blob).flag(o.divergence.has_value());
     if (o.divergence) out.u64(o.divergence->step).text(o.divergence->tensor, name_size_max);
-    out.f64(o.loss).digest(o.trace).digest(o.sum).u64(o.computed_microseconds);
+    out.f64(o.loss).digest(o.trace).digest(o.sum);
+    out.u64(o.saturated).u64(o.flushed).u64(o.computed_microseconds);
 }
 
 compute_outcome get_outcome(decoder& in) {
@@ -156,6 +157,8 @@ compute_outcome get_outcome(decoder& in) {
     o.loss = in.f64();
     o.trace = in.digest();
     o.sum = in.digest();
+    o.saturated = in.u64();
+    o.flushed = in.u64();
     o.computed_microseconds = in.u64();
     return o;
 }

@@ -17,7 +17,7 @@
 
 namespace tequio::node {
 
-inline constexpr std::uint32_t worker_protocol_version = 3;
+inline constexpr std::uint32_t worker_protocol_version = 4;
 /// No message is longer; below the default socket buffer, so that one always fits.
 inline constexpr std::size_t worker_message_size_max = 128 * 1024;
 inline constexpr std::size_t recipe_text_size_max = 64 * 1024;
@@ -66,6 +66,8 @@ struct compute_outcome {
     double loss = 0;     ///< `lane`: its mean training loss; `sum`: over lanes; `validation`
     base::digest trace;  ///< `lane`
     base::digest sum;    ///< `sum`
+    std::uint64_t saturated = 0;  ///< values of `blob`, as training::contribution_counts has them
+    std::uint64_t flushed = 0;
     std::uint64_t computed_microseconds = 0;
     bool operator==(const compute_outcome&) const = default;
 };

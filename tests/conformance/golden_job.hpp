@@ -1,7 +1,7 @@
 #pragma once
 
-/// Small whole jobs whose results are fixed: tests/vectors/jobs/list.txt names them, a line each,
-/// and the folder of each holds
+/// Small whole jobs whose results are fixed: list.txt and later.txt in tests/vectors/jobs name
+/// them, a line each, and the folder of each holds
 ///
 ///     job.toml, text files   what a submitter would type
 ///     recipe.txt, data.bin   what they become: the recipe's canonical text, the data's blob
@@ -9,7 +9,7 @@
 ///
 /// TEQUIO_WRITE_VECTORS=1 conformance_job_files makes recipe.txt and data.bin anew, then
 /// TEQUIO_WRITE_VECTORS=1 conformance_jobs golden.txt, by the plain references. So a new family of
-/// models needs a folder here and a line in the list.
+/// models needs a folder here and a line in later.txt.
 
 #include <string>
 #include <vector>
@@ -32,7 +32,7 @@ struct golden_job {
 
 /// The folder of a job, an absolute path.
 std::string golden_job_folder(const std::string& name);
-/// The names in list.txt.
+/// The names in list.txt, then those in later.txt.
 std::vector<std::string> golden_job_names();
 /// Reads a job; a file that is missing or damaged fails the test.
 golden_job read_golden_job(const std::string& name);

@@ -21,7 +21,8 @@ refused files '["text", "more.bin"]' "more.bin" "one kind"
 refused files '["digits.csv"]' digits.csv gpt2 mlp
 refused files '["text.gz"]' "text.gz" gunzip
 refused method '"synchronous"' "not in this version" diloco
-refused codec '"mxfp4"' mxfp4 "not in this version" mxint8
+refused codec '"mxfp6"' mxfp6 "f32, mxint8, mxfp4"
+refused codec_down '"int8"' int8 "f32, mxint8, mxfp4"
 refused lanes 0 0 allowed
 refused lanes 65537 65537 allowed
 refused rounds '"many"' many allowed

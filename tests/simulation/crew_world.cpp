@@ -21,8 +21,11 @@ base::signing_key key_of(const base::rng& root, const std::string& name) {
 crew_world::crew_world(lane_functions& functions, world_options options)
     : functions_(functions),
       shape_{base::task_id{base::sha256("a task").bytes},
-             static_cast<std::uint32_t>(functions.lanes()), functions.rounds(),
-             functions.contribution_bytes(), functions.validation()},
+             static_cast<std::uint32_t>(functions.lanes()),
+             functions.rounds(),
+             functions.contribution_bytes(),
+             functions.mean_bytes(),
+             functions.validation()},
       options_(std::move(options)),
       root_(options_.seed),
       network_(time_, options_.nodes, root_.split("network")),
@@ -51,6 +54,7 @@ crew_config crew_world::config_of(std::size_t index) {
     c.rounds = functions_.rounds();
     c.lane_tokens = 100;
     c.contribution_bytes = functions_.contribution_bytes();
+    c.mean_bytes = functions_.mean_bytes();
     c.validation = functions_.validation();
     c.settle = options_.settle;
     c.crew_min = options_.crew_min;

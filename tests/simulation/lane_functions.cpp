@@ -24,6 +24,7 @@ public:
     std::uint64_t rounds() const override { return job_.rounds; }
     bool validation() const override { return job_.validation; }
     std::uint64_t contribution_bytes() const override { return job_.contribution_bytes; }
+    std::uint64_t mean_bytes() const override { return job_.mean_bytes; }
 
     base::digest initial() override { return base::sha256("initial"); }
 
@@ -35,7 +36,7 @@ public:
             out.outcome.divergence = diverged{1, "transformer.wte.weight"};
             return out;
         }
-        out.bytes = expand(seed);
+        out.bytes = expand(seed, job_.contribution_bytes);
         out.outcome.blob = base::blob_ref_of(out.bytes);
         out.outcome.loss = loss_of(seed);
         return out;
@@ -48,7 +49,7 @@ public:
         base::sha256_stream all;
         for (const auto& c : contributions) all.add(c);
         out.outcome.sum = all.finish();
-        out.bytes = expand(hash("mean", out.outcome.sum.view(), 0, 0));
+        out.bytes = expand(hash("mean", out.outcome.sum.view(), 0, 0), job_.mean_bytes);
         out.outcome.blob = base::blob_ref_of(out.bytes);
         out.outcome.loss = loss_of(out.outcome.sum);
         return out;
@@ -71,8 +72,8 @@ private:
         return base::sha256(in);
     }
     static double loss_of(const base::digest& d) { return 1.0 + d.bytes[0] / 256.0; }
-    base::byte_vector expand(const base::digest& seed) const {
-        base::byte_vector out(job_.contribution_bytes);
+    static base::byte_vector expand(const base::digest& seed, std::uint64_t size) {
+        base::byte_vector out(size);
         for (std::size_t i = 0; i < out.size(); ++i) {
             out[i] = static_cast<std::uint8_t>(seed.bytes[i % 32] + i / 32);
         }
@@ -105,6 +106,8 @@ public:
         r.train.batch = 2;
         r.train.micro_batch = 2;
         r.train.inner.lr = job.lr;
+        r.train.codec = job.codec;
+        r.train.codec_down = job.codec_down;
         if (job.lr > 1) r.train.inner.clip = 0;
         const auto checked = check_recipe(r);
         base::ensure(checked.has_value(), "the tiny recipe is valid");
@@ -118,7 +121,10 @@ public:
     std::uint64_t rounds() const override { return recipe_.train.rounds; }
     bool validation() const override { return recipe_.data.validation_tokens > 0; }
     std::uint64_t contribution_bytes() const override {
-        return contribution_shape{engine_->layout().padded_size}.size_bytes();
+        return shape_of(contribution_kind::lane, recipe_, engine_->layout()).size_bytes();
+    }
+    std::uint64_t mean_bytes() const override {
+        return shape_of(contribution_kind::mean, recipe_, engine_->layout()).size_bytes();
     }
 
     base::digest initial() override {

@@ -27,6 +27,7 @@ public:
     virtual std::uint64_t rounds() const = 0;
     virtual bool validation() const = 0;
     virtual std::uint64_t contribution_bytes() const = 0;
+    virtual std::uint64_t mean_bytes() const = 0;
 
     virtual base::digest initial() = 0;
     virtual computed lane(const base::digest& state, std::uint64_t round, std::uint64_t lane) = 0;
@@ -43,6 +44,7 @@ struct hash_job {
     std::uint64_t rounds = 4;
     bool validation = true;
     std::uint64_t contribution_bytes = 600;
+    std::uint64_t mean_bytes = 500;
     /// Where it diverges, if it does.
     std::optional<std::pair<std::uint64_t, std::uint64_t>> diverges{};  ///< round, lane
 };
@@ -54,6 +56,8 @@ struct tiny_job {
     std::uint64_t rounds = 4;
     double lr = 4e-3;  ///< a huge one diverges, given steps enough
     std::uint64_t inner_steps = 2;
+    std::string codec = "mxint8";
+    std::string codec_down = "mxint8";
 };
 std::unique_ptr<lane_functions> make_tiny_functions(const tiny_job& job);
 

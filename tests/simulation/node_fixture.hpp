@@ -64,6 +64,7 @@ struct sample_job {
         job.lanes = work.train.lanes;
         job.rounds = work.train.rounds;
         job.contribution_bytes = training::cost_of(work).contribution_bytes;
+        job.mean_bytes = training::cost_of(work).mean_bytes;
         functions = make_hash_functions(job);
         alone = replay(*functions);
     }

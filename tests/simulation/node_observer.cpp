@@ -21,8 +21,11 @@ constexpr std::uint8_t receipt_topic = 3;
 void node_observer::expect(const base::task_id& id, const training::task& task,
                            const replayed& alone) {
     const auto& work = task.work;
-    jobs_[id] = {static_cast<std::uint32_t>(work.train.lanes), work.train.rounds,
-                 training::cost_of(work).contribution_bytes, work.data.validation_tokens > 0,
+    jobs_[id] = {static_cast<std::uint32_t>(work.train.lanes),
+                 work.train.rounds,
+                 training::cost_of(work).contribution_bytes,
+                 training::cost_of(work).mean_bytes,
+                 work.data.validation_tokens > 0,
                  &alone};
 }
 
@@ -53,7 +56,8 @@ void node_observer::crew_message(const base::node_id& from, base::byte_view byte
     const auto it = jobs_.find(*id);
     base::ensure(it != jobs_.end(), "crews speak of jobs that were submitted");
     const auto& job = it->second;
-    const job_shape shape{*id, job.lanes, job.rounds, job.contribution_bytes, job.validation};
+    const job_shape shape{
+        *id, job.lanes, job.rounds, job.contribution_bytes, job.mean_bytes, job.validation};
     const auto decoded = decode(shape, bytes.subspan(32));
     base::ensure(decoded.has_value(), "what a crew sends can be read");
     const auto* told = std::get_if<facts>(&*decoded);

@@ -24,6 +24,7 @@ private:
         std::uint32_t lanes = 0;
         std::uint64_t rounds = 0;
         std::uint64_t contribution_bytes = 0;
+        std::uint64_t mean_bytes = 0;
         bool validation = false;
         const replayed* alone = nullptr;
     };

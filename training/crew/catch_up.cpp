@@ -27,7 +27,7 @@ base::result<void> catch_up::fits_shape(std::uint64_t round, const chronicle_ent
     if (entry.validation_loss.has_value() != shape_.validation) {
         return fail(errc::bad_chronicle, "an entry's validation does not follow the recipe");
     }
-    if (!closing && entry.mean.size != shape_.contribution_bytes) {
+    if (!closing && entry.mean.size != shape_.mean_bytes) {
         return fail(errc::bad_chronicle, "an entry's mean has the wrong size");
     }
     return {};

@@ -206,6 +206,7 @@ private:
     std::string reason_code_, reason_, trouble_;
     std::uint64_t activity_ = 0;
     std::map<base::node_id, std::uint64_t> lanes_by_;  ///< claims seen; for people
+    contribution_tally lanes_coded_, means_coded_;     ///< for people
     crew_protocol::status status_sent_;
 };
 

@@ -29,10 +29,11 @@ job_shape shape_of(const crew_config& c) {
     base::ensure(c.lanes >= 1 && c.lanes <= 65536, "lanes: 1..65536");
     base::ensure(c.rounds >= 1 && c.rounds <= (std::uint64_t{1} << 20), "rounds: 1..2^20");
 
-    base::ensure(c.contribution_bytes > 0, "contributions have a size");
+    base::ensure(c.contribution_bytes > 0 && c.mean_bytes > 0, "contributions have a size");
     base::ensure(!c.self.is_zero() && c.keys.sign && c.keys.verify_certificate, "an identity");
-    return {c.task, static_cast<std::uint32_t>(c.lanes), c.rounds, c.contribution_bytes,
-            c.validation};
+    return {c.task,       static_cast<std::uint32_t>(c.lanes),
+            c.rounds,     c.contribution_bytes,
+            c.mean_bytes, c.validation};
 }
 
 }  // namespace

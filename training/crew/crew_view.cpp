@@ -51,6 +51,8 @@ crew_view crew::core::view(bool with_chronicle) const {
     } else if (entries.size() > 1) {
         v.loss = entries[entries.size() - 2].loss;
     }
+    v.lanes_coded = lanes_coded_;
+    v.means_coded = means_coded_;
     v.tokens = std::min(v.round, shape_.rounds) * shape_.lanes * config_.lane_tokens;
     if (leadership_ && leadership_->current()) v.steward = leadership_->current()->node;
     if (chain_.state()) v.state_digest = *chain_.state();

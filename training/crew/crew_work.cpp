@@ -186,6 +186,9 @@ base::result<void> crew::core::on(const work_done& e, effects& out) {
     failures_ = 0;
     ++activity_;
     out.push_back(crew_progress{});
+    if (e.outcome.blob.size > 0) {
+        (e.item.kind == work_kind::sum ? means_coded_ : lanes_coded_).add(e.outcome.counts);
+    }
     switch (hand.why) {
         case purpose::prepare:
             prepared_ = true;
@@ -206,8 +209,7 @@ base::result<void> crew::core::on(const work_done& e, effects& out) {
                 break;
             }
             desk_.made(e.outcome.blob, hand.key.round);
-            if (e.outcome.blob.size != shape_.contribution_bytes ||
-                !std::isfinite(e.outcome.loss)) {
+            if (e.outcome.blob.size != shape_.mean_bytes || !std::isfinite(e.outcome.loss)) {
                 work_trouble("the worker's sum has the wrong size");
             } else {
                 own_.sum = e.outcome;

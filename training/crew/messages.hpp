@@ -39,6 +39,7 @@ struct job_shape {
     std::uint32_t lanes = 0;
     std::uint64_t rounds = 0;
     std::uint64_t contribution_bytes = 0;
+    std::uint64_t mean_bytes = 0;
     bool validation = false;
 
     std::uint32_t validation_item() const { return lanes; }

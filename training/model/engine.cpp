@@ -31,7 +31,7 @@ trainer_config trainer_config_of(const recipe& r, const engine_options& options)
 /// What a lane holds beside the arena: its contribution, and the tokens or examples in hand.
 std::uint64_t bytes_beside_arena(const recipe& r, const state_layout& layout,
                                  const trainer_config& config) {
-    const contribution_shape shape{layout.padded_size};
+    const auto shape = shape_of(contribution_kind::lane, r, layout);
     const auto& m = r.model;
     const auto targets = sizeof(std::uint32_t) * config.micro_batch * m.context;
     // An mlp has values for tokens, and their scales. Where each sequence starts is kept too.
@@ -286,8 +286,9 @@ base::result<void> engine::parts::encode(state_view state, lane_result& result) 
         return {};
     }
     if (!bytes.error().is(errc::not_finite)) return bytes.error();
-    // Both ends are finite, their difference is not: the last step is to blame.
-    const auto at = first_not_finite(delta);
+    // Both ends are finite, their difference is not (or more than f32 takes): the last step is to
+    // blame.
+    const auto at = first_refused(codec_of(contribution_kind::lane, r), delta);
     const auto it = std::find_if(layout.tensors.begin(), layout.tensors.end(),
                                  [&](const auto& t) { return at < t.offset + t.size; });
     result.outcome = diverged{r.train.inner_steps - 1,

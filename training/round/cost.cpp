@@ -36,21 +36,24 @@ job_cost cost_of(const recipe& r) {
     out.data_bytes = r.data.tokens.size;
     out.init_bytes = r.model.init ? r.model.init->size : 0;
     out.state_bytes = 2 * sizeof(float) * layout.padded_size;
-    out.contribution_bytes = contribution_shape{layout.padded_size}.size_bytes();
+    const auto lane = shape_of(contribution_kind::lane, r, layout);
+    out.contribution_bytes = lane.size_bytes();
+    out.mean_bytes = shape_of(contribution_kind::mean, r, layout).size_bytes();
+    out.sum_bytes = layout.padded_size * (lane.codec == contribution_codec::f32 ? 16 : 8);
     return out;
 }
 
 round_traffic round_traffic_of(const recipe& r, std::uint64_t nodes) {
     base::ensure(nodes >= 1, "a crew has a node");
-    const auto bytes = cost_of(r).contribution_bytes;
+    const auto cost = cost_of(r);
     const auto lanes = r.train.lanes;
     const auto own = (lanes + nodes - 1) / nodes;
     if (nodes == 1) return {};
     round_traffic out;
-    out.member_up = saturate(wide{bytes} * own);
-    out.member_down = bytes;
-    out.owner_up = saturate(wide{bytes} * (nodes - 1));
-    out.owner_down = saturate(wide{bytes} * (lanes - std::min(own, lanes)));
+    out.member_up = saturate(wide{cost.contribution_bytes} * own);
+    out.member_down = cost.mean_bytes;
+    out.owner_up = saturate(wide{cost.mean_bytes} * (nodes - 1));
+    out.owner_down = saturate(wide{cost.contribution_bytes} * (lanes - std::min(own, lanes)));
     return out;
 }
 
@@ -58,9 +61,9 @@ std::uint64_t disk_bytes_needed(const recipe& r, const keep_config& keep) {
     const auto cost = cost_of(r);
     const auto every = std::max<std::uint64_t>(1, keep.state_every);
     const wide states = 2 + r.train.rounds / every;
-    const wide contributions = wide{2} * r.train.lanes + r.train.rounds;  // and a mean a round
     return saturate(wide{cost.data_bytes} + cost.init_bytes + states * cost.state_bytes +
-                    contributions * cost.contribution_bytes);
+                    wide{2} * r.train.lanes * cost.contribution_bytes +
+                    wide{r.train.rounds} * cost.mean_bytes);
 }
 
 }  // namespace tequio::training

@@ -4,7 +4,7 @@
 #include <cmath>
 
 #include "base/text.hpp"
-#include "training/numerics/mxint8.hpp"
+#include "training/numerics/mx_block.hpp"
 #include "training/round/lines.hpp"
 
 namespace tequio::training {
@@ -151,6 +151,13 @@ void check_model_relations(const model_config& m, std::vector<field_fault>& out)
 
 void check_train_relations(const model_config& m, const train_config& t,
                            std::vector<field_fault>& out) {
+    // A mean of block codes can reach 127 * 2^(window + 39): below f32's limit of 2^23 up to here.
+    if (t.codec_down == "f32" && t.codec != "f32" &&
+        t.window > recipe_limits::window_max_f32_down) {
+        out.push_back({"train.window", std::to_string(t.window),
+                       "at most " + std::to_string(recipe_limits::window_max_f32_down) +
+                           " with codec \"" + t.codec + "\" and codec_down \"f32\""});
+    }
     if (t.micro_batch > t.batch || t.batch % t.micro_batch != 0) {
         out.push_back({"train.micro_batch", std::to_string(t.micro_batch),
                        "a divisor of batch (" + std::to_string(t.batch) + ")"});

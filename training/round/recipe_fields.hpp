@@ -24,8 +24,7 @@ inline constexpr std::array<std::string_view, 3> families_has{"gpt2", "llama", "
 inline constexpr std::array<std::string_view, 0> families_lacks{};
 inline constexpr std::array<std::string_view, 1> methods_has{"diloco"};
 inline constexpr std::array<std::string_view, 1> methods_lacks{"synchronous"};
-inline constexpr std::array<std::string_view, 1> codecs_has{"mxint8"};
-inline constexpr std::array<std::string_view, 2> codecs_lacks{"f32", "mxfp4"};
+inline constexpr std::array<std::string_view, 3> codecs_has{"f32", "mxint8", "mxfp4"};
 inline constexpr std::array<std::string_view, 3> decays_has{"cosine", "linear", "none"};
 inline constexpr std::array<std::string_view, 1> numerics_has{"exact/1"};
 inline constexpr std::array<std::string_view, 1> inner_has{"adamw"};
@@ -123,8 +122,8 @@ void visit_train(Train& t, Visitor& v) {
     v.integer("schedule.warmup", t.schedule.warmup, 0, any);
     v.word("schedule.decay", t.schedule.decay, word_choice{decays_has, {}});
     v.real("schedule.final_share", t.schedule.final_share, share_bounds);
-    v.word("codec", t.codec, word_choice{codecs_has, codecs_lacks});
-    v.word("codec_down", t.codec_down, word_choice{codecs_has, codecs_lacks});
+    v.word("codec", t.codec, word_choice{codecs_has, {}});
+    v.word("codec_down", t.codec_down, word_choice{codecs_has, {}});
     v.word("numerics", t.numerics, word_choice{numerics_has, {}});
     v.integer("seed", t.seed, 0, (std::uint64_t{1} << 63) - 1);
 }

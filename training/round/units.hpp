@@ -6,22 +6,27 @@
 #include <span>
 
 #include "training/contribution.hpp"
+#include "training/round/codec.hpp"
 
 namespace tequio::training {
 
-/// Bytes of a unit's header that every unit has: magic, kind, index, units, blocks.
+/// Bytes of a unit's header that every unit has: magic, kind, codec, index, units, blocks.
 inline constexpr std::size_t unit_fixed_bytes = 24;
 
 struct const_unit {
-    base::byte_view header;                ///< contribution_header_bytes
-    std::span<const std::uint8_t> scales;  ///< (blocks)
-    std::span<const std::int8_t> codes;    ///< (blocks * 32)
+    base::byte_view header;  ///< contribution_header_bytes
+    coded_blocks blocks;
+    base::byte_view filling;
 };
+
+/// The parts of unit `index`; `unit` has shape.bytes_in(index) bytes.
+const_unit parts_of(const contribution_shape& shape, std::uint64_t index, base::byte_view unit);
 
 /// Unit `index` < shape.units() of a container that has shape.size_bytes() bytes.
 const_unit unit_of(const contribution_shape& shape, base::byte_view bytes, std::uint64_t index);
 
-/// The header of a contribution that passed `check_contribution`.
-contribution_header header_of(base::byte_view checked);
+/// The blocks of a unit that hold `run` (elements, multiples of 32, all of them in the unit).
+coded_blocks blocks_of(const contribution_shape& shape, std::uint64_t index, const const_unit& unit,
+                       contribution_run run);
 
 }  // namespace tequio::training

@@ -21,26 +21,24 @@ BOOST_AUTO_TEST_CASE(encoding_is_the_twins) {
         const auto header = check_contribution(contribution_kind::lane, r, layout, *bytes);
         RC_ASSERT(header.has_value());
         std::vector<float> decoded(layout.padded_size);
-        decode_contribution(r, *bytes, decoded);
-        const auto units = twin::units_of(*bytes, layout.padded_size);
+        decode_contribution(contribution_kind::lane, r, *bytes, decoded);
+        const auto& codec = r.train.codec;
+        const auto units = twin::units_of(codec, *bytes, layout.padded_size);
         std::uint64_t flushed = 0;
         std::uint64_t saturated = 0;
         for (std::size_t at = 0; at < values.size(); at += 32) {
             const std::vector<float> block(values.begin() + static_cast<std::ptrdiff_t>(at),
                                            values.begin() + static_cast<std::ptrdiff_t>(at + 32));
-            const auto expected = twin::encode_block(block, r.train.window);
+            const auto expected = twin::encode_block(codec, block, r.train.window);
             for (std::size_t i = 0; i < 32; ++i) {
-                const auto unit =
-                    static_cast<__int128>(expected.codes[i]) * (__int128{1} << expected.scale_byte);
-                RC_ASSERT(units[at + i] == unit);
-                const auto value = std::ldexp(static_cast<double>(unit), r.train.window);
+                RC_ASSERT(units[at + i] == expected.units[i]);
+                const auto value = std::ldexp(static_cast<double>(expected.units[i]),
+                                              twin::unit_exponent(codec, r.train.window));
                 RC_ASSERT(std::bit_cast<std::uint32_t>(decoded[at + i]) ==
                           std::bit_cast<std::uint32_t>(static_cast<float>(value)));
-                flushed += expected.codes[i] == 0 && block[i] != 0.0F ? 1 : 0;
-                const auto b = r.train.window + expected.scale_byte;
-                const auto exact = std::ldexp(static_cast<double>(block[i]), -b);
-                saturated += std::abs(std::nearbyint(exact)) > 127 ? 1 : 0;
             }
+            flushed += expected.flushed;
+            saturated += expected.saturated;
         }
         RC_ASSERT(header->flushed == flushed);
         RC_ASSERT(header->saturated == saturated);
@@ -54,7 +52,7 @@ BOOST_AUTO_TEST_CASE(what_was_decoded_encodes_to_the_same_bytes) {
         const auto first = *encode_contribution(contribution_kind::mean, r, layout,
                                                 random_values(r, layout), 0, 0);
         std::vector<float> decoded(layout.padded_size);
-        decode_contribution(r, first, decoded);
+        decode_contribution(contribution_kind::mean, r, first, decoded);
         auto again = *encode_contribution(contribution_kind::mean, r, layout, decoded, 0, 0);
         // The counts differ: nothing is rounded a second time.
         RC_ASSERT(std::equal(first.begin() + 256, first.end(), again.begin() + 256, again.end()));
@@ -77,8 +75,10 @@ BOOST_AUTO_TEST_CASE(a_changed_byte_is_refused_or_means_another_result) {
         }
         const bool counts_differ =
             *header != *check_contribution(contribution_kind::lane, r, layout, good);
-        RC_ASSERT(counts_differ || twin::units_of(bad, layout.padded_size) !=
-                                       twin::units_of(good, layout.padded_size));
+        const auto units = [&](base::byte_view bytes) {
+            return twin::units_of(r.train.codec, bytes, layout.padded_size);
+        };
+        RC_ASSERT(counts_differ || units(bad) != units(good));
     }));
 }
 
@@ -88,7 +88,7 @@ BOOST_AUTO_TEST_CASE(any_bytes_are_survived) {
         const auto layout = layout_of(r.model);
         const auto bytes = *rc::gen::arbitrary<base::byte_vector>();
         RC_ASSERT(!check_contribution(contribution_kind::lane, r, layout, bytes));
-        base::byte_vector right_size(contribution_shape{layout.padded_size}.size_bytes());
+        base::byte_vector right_size(shape_of(contribution_kind::lane, r, layout).size_bytes());
         std::copy_n(bytes.begin(), std::min(bytes.size(), right_size.size()), right_size.begin());
         RC_ASSERT(!check_contribution(contribution_kind::lane, r, layout, right_size));
     }));

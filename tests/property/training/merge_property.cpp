@@ -76,11 +76,16 @@ BOOST_AUTO_TEST_CASE(sum_mean_and_outer_step_are_the_twins) {
         double loss = 0;
         for (std::uint64_t l = 0; l < lanes; ++l) {
             RC_ASSERT(sum.add({l}, c.contributions[l]).has_value());
-            const auto units = twin::units_of(c.contributions[l], n);
+            const auto units = twin::units_of(c.r.train.codec, c.contributions[l], n);
             for (std::size_t i = 0; i < n; ++i) expected[i] += units[i];
             loss += c.losses[l];
         }
-        for (std::size_t i = 0; i < n; ++i) RC_ASSERT(expected[i] == sum.sums()[i]);
+        const bool wide = c.r.train.codec == "f32";
+        for (std::size_t i = 0; i < n; ++i) {
+            const auto found =
+                wide ? sum.sums().wide()[i] : static_cast<__int128>(sum.sums().narrow()[i]);
+            RC_ASSERT(expected[i] == found);
+        }
         const auto out = *sum.finish();
         RC_ASSERT(out.loss == loss / static_cast<double>(lanes));
 
@@ -92,12 +97,15 @@ BOOST_AUTO_TEST_CASE(sum_mean_and_outer_step_are_the_twins) {
         for (std::size_t at = 0; at < n; at += 32) {
             std::vector<float> block;
             for (std::size_t i = at; i < at + 32; ++i) {
-                block.push_back(twin::mean_of(expected[i], lanes, c.r.train.window));
+                block.push_back(
+                    twin::mean_of(c.r.train.codec, expected[i], lanes, c.r.train.window));
             }
-            const auto code = twin::encode_block(block, c.r.train.window);
+            const auto& down = c.r.train.codec_down;
+            const auto code = twin::encode_block(down, block, c.r.train.window);
             for (std::size_t i = 0; i < 32; ++i) {
-                const auto mean = static_cast<float>(std::ldexp(
-                    static_cast<double>(code.codes[i]), c.r.train.window + code.scale_byte));
+                const auto mean =
+                    static_cast<float>(std::ldexp(static_cast<double>(code.units[i]),
+                                                  twin::unit_exponent(down, c.r.train.window)));
                 twin::outer_step(static_cast<float>(c.r.train.outer.momentum),
                                  static_cast<float>(c.r.train.outer.lr), mean,
                                  twin_parameters[at + i], twin_velocity[at + i]);

@@ -4,6 +4,8 @@
 
 #include <rapidcheck.h>
 #include <bit>
+#include <cmath>
+#include <string>
 
 #include "base/sha256.hpp"
 #include "training/contribution.hpp"
@@ -12,7 +14,8 @@
 
 namespace tequio::training {
 
-/// A valid recipe of a tiny model with tensors of odd sizes, a random window and number of lanes.
+/// A valid recipe of a tiny model with tensors of odd sizes, random codecs, window and number of
+/// lanes.
 inline recipe random_recipe() {
     recipe r;
     const auto heads = *rc::gen::inRange<std::uint64_t>(1, 4);
@@ -25,7 +28,11 @@ inline recipe random_recipe() {
     r.data = {{base::sha256("data"), 1000}, 2, 500, 0};
     r.train.lanes = *rc::gen::inRange<std::uint64_t>(1, 9);
     r.train.rounds = r.train.inner_steps = r.train.batch = r.train.micro_batch = 1;
-    r.train.window = *rc::gen::inRange(recipe_limits::window_min, recipe_limits::window_max + 1);
+    r.train.codec = *rc::gen::element<std::string>("f32", "mxint8", "mxfp4");
+    r.train.codec_down = *rc::gen::element<std::string>("f32", "mxint8", "mxfp4");
+    const bool low = r.train.codec_down == "f32" && r.train.codec != "f32";
+    const int highest = low ? recipe_limits::window_max_f32_down : recipe_limits::window_max;
+    r.train.window = *rc::gen::inRange(recipe_limits::window_min, highest + 1);
     r.train.outer.lr = *rc::gen::element(0.7, 1.0, 1e-15, 1000.0, 0.3);
     r.train.outer.momentum = *rc::gen::element(0.0, 0.9, 0.999);
     RC_ASSERT(check_recipe(r).has_value());
@@ -48,13 +55,17 @@ inline float random_value(int window) {
     return std::ldexp(static_cast<float>(code), exponent);
 }
 
+/// Values that both codecs of the recipe take.
 inline std::vector<float> random_values(const recipe& r, const state_layout& layout) {
+    const bool limited = r.train.codec == "f32" || r.train.codec_down == "f32";
     std::vector<float> values(layout.padded_size);
     for (const auto& t : layout.tensors) {
         // One spread for a tensor: blocks of like values as well as mixed ones.
         const bool zero = *rc::gen::inRange(0, 8) == 0;
         for (std::uint64_t i = 0; i < t.size && !zero; ++i) {
-            values[t.offset + i] = random_value(r.train.window);
+            auto& value = values[t.offset + i];
+            value = random_value(r.train.window);
+            while (limited && std::abs(value) >= 0x1p23F) value *= 0x1p-64F;
         }
     }
     return values;

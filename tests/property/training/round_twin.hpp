@@ -7,54 +7,124 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <cstring>
+#include <string>
 #include <vector>
 
 #include "base/bytes.hpp"
 
 namespace tequio::training::twin {
 
-struct block_code {
-    int scale_byte = 0;  ///< b - E
-    std::vector<int> codes;
+/// Exact multiples of a unit: 2^E of mxint8 and mxfp4, 2^-80 of f32.
+using integer = __int128;
+
+inline int unit_exponent(const std::string& codec, int window) {
+    return codec == "f32" ? -80 : window;
+}
+
+struct coded_block {
+    std::vector<integer> units;
+    std::uint64_t saturated = 0;
+    std::uint64_t flushed = 0;
 };
 
-/// Encodes up to 32 values in the window E. std::nearbyint rounds to nearest even.
-inline block_code encode_block(const std::vector<float>& values, int window) {
+/// floor(log2 amax) - top within the window of 40 scales from `lowest` on.
+inline int scale_of(const std::vector<float>& values, int top, int lowest) {
     double largest = 0;
     for (const float v : values) largest = std::max(largest, std::abs(static_cast<double>(v)));
-    int b = window;
-    if (largest > 0) b = std::clamp(std::ilogb(largest) - 6, window, window + 39);
-    block_code out;
-    out.scale_byte = b - window;
+    return largest > 0 ? std::clamp(std::ilogb(largest) - top, lowest, lowest + 39) : lowest;
+}
+
+/// The nearest of 0, .5, 1, 1.5, 2, 3, 4, 6 and, beyond the format, 8, doubled; of two the one at
+/// an even place.
+inline int nearest_doubled(double x) {
+    constexpr int doubled[] = {0, 1, 2, 3, 4, 6, 8, 12, 16};
+    int best = 0;
+    for (int i = 1; i < 9; ++i) {
+        const double here = std::abs(2 * x - doubled[i]);
+        const double there = std::abs(2 * x - doubled[best]);
+        if (here < there || (here == there && i % 2 == 0)) best = i;
+    }
+    return doubled[best];
+}
+
+/// Encodes up to 32 values in the window E. std::nearbyint rounds to nearest even.
+inline coded_block encode_block(const std::string& codec, const std::vector<float>& values,
+                                int window) {
+    coded_block out;
+    const int b = codec == "mxint8" ? scale_of(values, 6, window) : scale_of(values, 2, window + 1);
     for (const float v : values) {
-        const double q = std::nearbyint(std::ldexp(static_cast<double>(v), -b));
-        out.codes.push_back(static_cast<int>(std::clamp(q, -127.0, 127.0)));
+        const double exact = v;
+        if (codec == "f32") {
+            out.units.push_back(static_cast<integer>(std::nearbyint(std::ldexp(exact, 80))));
+        } else if (codec == "mxint8") {
+            const double q = std::nearbyint(std::ldexp(exact, -b));
+            out.saturated += std::abs(q) > 127 ? 1 : 0;
+            const auto code = static_cast<int>(std::clamp(q, -127.0, 127.0));
+            out.units.push_back(integer{code} * (integer{1} << (b - window)));
+        } else {
+            const int rounded = nearest_doubled(std::ldexp(std::abs(exact), -b));
+            out.saturated += rounded > 12 ? 1 : 0;
+            const int code = std::min(rounded, 12) * (exact < 0 ? -1 : 1);
+            out.units.push_back(integer{code} * (integer{1} << (b - 1 - window)));
+        }
+        out.flushed += out.units.back() == 0 && v != 0.0F ? 1 : 0;
     }
     return out;
 }
 
-/// The codes of a container, in units of 2^E, read byte by byte.
-inline std::vector<__int128> units_of(base::byte_view bytes, std::size_t elements) {
-    std::vector<__int128> out;
+/// The codes of a container as integers, read byte by byte.
+inline std::vector<integer> units_of(const std::string& codec, base::byte_view bytes,
+                                     std::size_t elements) {
+    constexpr int doubled[] = {0, 1, 2, 3, 4, 6, 8, 12};
+    std::vector<integer> out;
     const std::size_t blocks_all = elements / 32;
-    for (std::size_t first = 0, at = 0; first < blocks_all; first += 7936) {
-        const auto blocks = std::min<std::size_t>(7936, blocks_all - first);
-        for (std::size_t b = 0; b < blocks; ++b) {
-            for (std::size_t i = 0; i < 32; ++i) {
-                const auto code = static_cast<std::int8_t>(bytes[at + 256 + blocks + b * 32 + i]);
-                out.push_back(static_cast<__int128>(code) * (__int128{1} << bytes[at + 256 + b]));
+    const std::size_t most = codec == "mxint8" ? 7936 : codec == "mxfp4" ? 15360 : 2046;
+    for (std::size_t first = 0; first < blocks_all; first += most) {
+        const auto blocks = std::min(most, blocks_all - first);
+        const auto unit = bytes.subspan(first / most * 262144);
+        for (std::size_t i = 0; i < blocks * 32; ++i) {
+            const auto block = i / 32;
+            if (codec == "f32") {
+                float value = 0;
+                std::memcpy(&value, unit.data() + 256 + 4 * i, 4);
+                out.push_back(static_cast<integer>(std::ldexp(static_cast<double>(value), 80)));
+            } else if (codec == "mxint8") {
+                const auto code = static_cast<std::int8_t>(unit[256 + blocks + i]);
+                out.push_back(integer{code} * (integer{1} << unit[256 + block]));
+            } else {
+                const auto byte = unit[256 + blocks + block * 16 + i % 16];
+                const int code = i % 32 < 16 ? byte % 16 : byte / 16;
+                const int value = code < 8 ? doubled[code] : -doubled[code - 8];
+                out.push_back(integer{value} * (integer{1} << unit[256 + block]));
             }
         }
-        at += 256 + blocks * 33;
     }
     return out;
 }
 
-/// float32(float64(sum) / float64(lanes)) * 2^E.
-inline float mean_of(__int128 sum, std::uint64_t lanes, int window) {
-    const auto quotient =
-        static_cast<double>(static_cast<std::int64_t>(sum)) / static_cast<double>(lanes);
-    return std::ldexp(static_cast<float>(quotient), window);
+/// Block codecs: float32(float64(sum) / float64(lanes)) * 2^E. f32: the quotient to the nearest
+/// float32, bit by bit.
+inline float mean_of(const std::string& codec, integer sum, std::uint64_t lanes, int window) {
+    if (codec != "f32") {
+        const auto quotient =
+            static_cast<double>(static_cast<std::int64_t>(sum)) / static_cast<double>(lanes);
+        return std::ldexp(static_cast<float>(quotient), window);
+    }
+    if (sum == 0) return 0.0F;
+    integer rest = sum < 0 ? -sum : sum;
+    integer divisor = static_cast<integer>(lanes);
+    int exponent = -80;
+    while (rest >= 2 * divisor) divisor *= 2, ++exponent;
+    while (rest < divisor) rest *= 2, --exponent;
+    std::int64_t mantissa = 0;
+    for (int bit = 0; bit < 24; ++bit) {
+        mantissa = 2 * mantissa + (rest >= divisor ? 1 : 0);
+        rest = 2 * (rest >= divisor ? rest - divisor : rest);
+    }
+    if (rest > divisor || (rest == divisor && mantissa % 2 == 1)) ++mantissa;
+    const double size = std::ldexp(static_cast<double>(mantissa), exponent - 23);
+    return static_cast<float>(sum < 0 ? -size : size);
 }
 
 inline float flush(float x) {

@@ -46,12 +46,13 @@ recipe large_recipe() {
 BOOST_AUTO_TEST_SUITE(contribution_test)
 
 BOOST_AUTO_TEST_CASE(full_unit_is_one_piece_of_a_blob) {
-    const contribution_shape one{unit_elements};
+    const contribution_shape one{contribution_codec::mxint8, 253952};
+    BOOST_TEST(one.unit_elements() == 253952);
     BOOST_TEST(one.units() == 1);
     BOOST_TEST(one.size_bytes() == base::piece_size_bytes);
-    const contribution_shape more{unit_elements * 2 + 32};
+    const contribution_shape more{contribution_codec::mxint8, 253952 * 2 + 32};
     BOOST_TEST(more.units() == 3);
-    BOOST_TEST(more.blocks_in(1) == unit_blocks);
+    BOOST_TEST(more.blocks_in(1) == 7936);
     BOOST_TEST(more.blocks_in(2) == 1);
     BOOST_TEST(more.size_bytes() == 2 * base::piece_size_bytes + 256 + 33);
 }
@@ -60,7 +61,7 @@ BOOST_AUTO_TEST_CASE(layout_of_the_bytes_is_as_described) {
     const auto r = large_recipe();
     const auto layout = layout_of(r.model);
     const auto bytes = example_contribution(r, layout);
-    const contribution_shape shape{layout.padded_size};
+    const auto shape = shape_of(lane, r, layout);
     BOOST_REQUIRE(shape.units() == 3);
     BOOST_TEST(bytes.size() == shape.size_bytes());
     base::byte_reader in(base::byte_view(bytes).subspan(2 * base::piece_size_bytes));
@@ -87,7 +88,7 @@ BOOST_AUTO_TEST_CASE(values_come_back_within_a_128th_of_their_blocks_largest) {
     const auto header = check_contribution(lane, r, layout, *bytes);
     BOOST_REQUIRE_MESSAGE(header, header.error().message());
     std::vector<float> back(layout.padded_size, 77.0F);
-    decode_contribution(r, *bytes, back);
+    decode_contribution(lane, r, *bytes, back);
     for (std::size_t b = 0; b < values.size(); b += block_elements) {
         float largest = 0;
         for (std::size_t i = b; i < b + 32; ++i) largest = std::max(largest, std::abs(values[i]));
@@ -109,7 +110,7 @@ BOOST_AUTO_TEST_CASE(saturated_and_flushed_values_are_counted) {
     BOOST_TEST(header.saturated == 1);
     BOOST_TEST(header.flushed == 2);
     std::vector<float> back(layout.padded_size);
-    decode_contribution(r, bytes, back);
+    decode_contribution(lane, r, bytes, back);
     BOOST_TEST(back[0] == 63.5F);
 }
 
@@ -120,9 +121,9 @@ BOOST_AUTO_TEST_CASE(values_that_are_not_finite_are_refused) {
          {std::numeric_limits<float>::infinity(), -std::numeric_limits<float>::infinity(),
           std::numeric_limits<float>::quiet_NaN()}) {
         auto values = random_values(layout, 1);
-        BOOST_TEST(first_not_finite(values) == values.size());
+        BOOST_TEST(first_refused(contribution_codec::mxint8, values) == values.size());
         values[77] = x;
-        BOOST_TEST(first_not_finite(values) == 77);
+        BOOST_TEST(first_refused(contribution_codec::mxint8, values) == 77);
         BOOST_TEST(encode_contribution(lane, r, layout, values, 1, 1).error().is(errc::not_finite));
     }
     const auto values = random_values(layout, 1);
@@ -135,7 +136,7 @@ BOOST_AUTO_TEST_CASE(anything_else_than_the_one_encoding_is_refused) {
     const auto layout = layout_of(r.model);
     const auto good = example_contribution(r, layout);
     BOOST_REQUIRE(check_contribution(lane, r, layout, good));
-    const contribution_shape shape{layout.padded_size};
+    const auto shape = shape_of(lane, r, layout);
     const std::size_t unit1 = base::piece_size_bytes;
     const std::size_t scales = contribution_header_bytes;
     const std::size_t codes = scales + shape.blocks_in(0);
@@ -156,6 +157,9 @@ BOOST_AUTO_TEST_CASE(anything_else_than_the_one_encoding_is_refused) {
         {"magic", put(0, 'X')},
         {"kind mean", put(8, 2)},
         {"kind unknown", put(8, 3)},
+        {"codec mxfp4", put(10, 1)},
+        {"codec f32", put(10, 2)},
+        {"codec unknown", put(11, 1)},
         {"unit index", put(12, 1)},
         {"units in all", put(16, 2)},
         {"blocks here", put(21, 0)},
@@ -192,7 +196,7 @@ BOOST_AUTO_TEST_CASE(padding_must_be_zero) {
     const auto r = small_recipe();
     const auto layout = layout_of(r.model);
     const auto good = example_contribution(r, layout);
-    const contribution_shape shape{layout.padded_size};
+    const auto shape = shape_of(lane, r, layout);
     std::size_t padded = 0;
     for (const auto& t : layout.tensors) {
         if (t.size % block_elements == 0) continue;

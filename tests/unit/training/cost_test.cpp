@@ -42,6 +42,28 @@ BOOST_AUTO_TEST_CASE(traffic_of_three_nodes) {
     BOOST_TEST(round_traffic_of(example_recipe(), 64).member_up == bytes);
 }
 
+BOOST_AUTO_TEST_CASE(each_direction_costs_what_its_codec_takes) {
+    auto r = example_recipe();
+    BOOST_TEST(cost_of(r).mean_bytes == cost_of(r).contribution_bytes);
+    BOOST_TEST(cost_of(r).sum_bytes == 8 * 10844160);
+    r.train.codec = "f32";
+    r.train.codec_down = "mxfp4";
+    const auto cost = cost_of(r);
+    // 338,880 blocks: 165 units of 2,046 and one of 1,290; 23 units of 15,360 but the last one, of
+    // 960, and 768 bytes of filling in the other 22.
+    BOOST_TEST(cost.contribution_bytes == 166 * 256 + 338880 * 128);
+    BOOST_TEST(cost.mean_bytes == 23 * 256 + 338880 * 17 + 22 * 768);
+    BOOST_TEST(cost.sum_bytes == 16 * 10844160);
+    const auto traffic = round_traffic_of(r, 3);
+    BOOST_TEST(traffic.member_up == 3 * cost.contribution_bytes);
+    BOOST_TEST(traffic.member_down == cost.mean_bytes);
+    BOOST_TEST(traffic.owner_up == 2 * cost.mean_bytes);
+    BOOST_TEST(traffic.owner_down == 5 * cost.contribution_bytes);
+    BOOST_TEST(disk_bytes_needed(r, {}) == cost.data_bytes + (2 + 40 / 10) * cost.state_bytes +
+                                               2 * 8 * cost.contribution_bytes +
+                                               40 * cost.mean_bytes);
+}
+
 BOOST_AUTO_TEST_CASE(disk_counts_data_states_means_and_contributions) {
     const auto r = example_recipe();
     const auto cost = cost_of(r);

@@ -25,7 +25,7 @@ chronicle_entry entry_of(std::uint64_t round, std::string_view flavour = "") {
             base::sha256(std::string(flavour) + std::to_string(round * 100 + lane)));
     }
     e.sum = base::sha256("sum");
-    e.mean = {base::sha256("mean " + std::to_string(round)), shape.contribution_bytes};
+    e.mean = {base::sha256("mean " + std::to_string(round)), shape.mean_bytes};
     e.loss = 3;
     e.state_after = state(round + 1);
     return e;

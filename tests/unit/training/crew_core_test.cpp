@@ -16,6 +16,7 @@ crew_config config_of(std::uint8_t i) {
     c.lanes = shape.lanes;
     c.rounds = shape.rounds;
     c.contribution_bytes = shape.contribution_bytes;
+    c.mean_bytes = shape.mean_bytes;
     c.validation = true;
     c.keys.sign = [i](base::byte_view bytes) { return key_of(node(i)).sign(bytes); };
     const auto own = key_of(node(i)).public_part();

@@ -11,7 +11,7 @@
 namespace tequio::training::crew_protocol {
 
 inline job_shape small_shape(std::uint32_t lanes = 4) {
-    return {base::task_id{base::sha256("task").bytes}, lanes, 6, 700, true};
+    return {base::task_id{base::sha256("task").bytes}, lanes, 6, 700, 500, true};
 }
 
 /// Node `i`, in the order of their ids.

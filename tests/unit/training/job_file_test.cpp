@@ -149,10 +149,8 @@ const fault_row fault_rows[] = {
     {"schedule", "schedule = { decay = \"step\" }", "train.schedule.decay", "\"step\"",
      "cosine, linear, none"},
     {"schedule", "schedule = { final = 2 }", "train.schedule.final", "2", "a real from 0 to 1"},
-    {"codec =", "codec = \"mxfp4\"", "train.codec", "\"mxfp4\"",
-     "mxint8 (\"mxfp4\" is not in this version (has: mxint8))", true},
-    {"codec_down", "codec_down = \"f32\"", "train.codec_down", "\"f32\"",
-     "mxint8 (\"f32\" is not in this version (has: mxint8))", true},
+    {"codec =", "codec = \"mxfp6\"", "train.codec", "\"mxfp6\"", "f32, mxint8, mxfp4"},
+    {"codec_down", "codec_down = 8", "train.codec_down", "8", "f32, mxint8, mxfp4"},
     {"numerics", "numerics = \"fast/1\"", "train.numerics", "\"fast/1\"", "exact/1"},
     {"seed", "seed = 1.5", "train.seed", "1.5", "an integer from 0 to 9223372036854775807"},
     // [slices]

@@ -152,14 +152,43 @@ BOOST_AUTO_TEST_CASE(a_learning_rate_of_a_million_is_allowed) {
 }
 
 BOOST_AUTO_TEST_CASE(what_the_version_lacks_is_refused_by_name) {
+    const auto text =
+        replaced(recipe_text(example_recipe()), "activations f32", "activations bf16");
+    const auto parsed = parse_recipe(text);
+    BOOST_REQUIRE(!parsed);
+    BOOST_TEST(parsed.error().message().find("is not in this version (has: f32)") !=
+               std::string::npos);
+}
+
+BOOST_AUTO_TEST_CASE(each_direction_has_any_of_three_codecs) {
     auto r = example_recipe();
-    r.train.codec = "mxfp4";
+    for (const char* up : {"f32", "mxint8", "mxfp4"}) {
+        for (const char* down : {"f32", "mxint8", "mxfp4"}) {
+            r.train.codec = up;
+            r.train.codec_down = down;
+            const auto parsed = parse_recipe(recipe_text(r));
+            BOOST_REQUIRE(parsed.has_value());
+            BOOST_TEST((*parsed == r));
+        }
+    }
+    r.train.codec = "mxfp6";
+    BOOST_TEST(check_recipe(r).error().message() ==
+               "recipe train.codec: found \"mxfp6\", allowed: f32, mxint8, mxfp4");
+}
+
+BOOST_AUTO_TEST_CASE(a_mean_in_f32_asks_for_a_window_below_its_limit) {
+    auto r = example_recipe();
+    r.train.codec_down = "f32";
+    r.train.window = -23;
+    BOOST_TEST(check_recipe(r).has_value());
+    r.train.window = -22;
     const auto checked = check_recipe(r);
     BOOST_REQUIRE(!checked);
-    BOOST_TEST(checked.error().is(errc::not_in_version));
     BOOST_TEST(checked.error().message() ==
-               "recipe train.codec: found \"mxfp4\", allowed: mxint8 (\"mxfp4\" is not in this "
-               "version (has: mxint8))");
+               "recipe train.window: found -22, allowed: at most -23 with codec \"mxint8\" and "
+               "codec_down \"f32\"");
+    r.train.codec = "f32";
+    BOOST_TEST(check_recipe(r).has_value());
 }
 
 BOOST_AUTO_TEST_CASE(other_forms_of_the_same_recipe_are_refused) {

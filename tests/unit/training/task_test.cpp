@@ -177,8 +177,8 @@ BOOST_AUTO_TEST_CASE(invalid_tasks_are_not_signed) {
     t.name = "two\nlines";
     BOOST_TEST(sign_task(t, submitter).error().is(errc::bad_task));
     t = example_task(submitter);
-    t.work.train.codec = "mxfp4";
-    BOOST_TEST(sign_task(t, submitter).error().is(errc::not_in_version));
+    t.work.train.codec = "mxfp6";
+    BOOST_TEST(sign_task(t, submitter).error().is(errc::bad_recipe));
     t = example_task(submitter);
     t.trust.crew_min = 4;
     t.trust.crew_max = 3;
