@@ -23,6 +23,9 @@ constexpr std::size_t mx_block_count(std::size_t n) {
     return (n + mx_block - 1) / mx_block;
 }
 
+/// Values of the blocks that fast encoders take at a time.
+inline constexpr std::size_t mx_group = 4 * mx_block;
+
 /// What encoding did to values. A value is counted at most once.
 struct codec_counts {
     std::uint64_t saturated = 0;  ///< rounded, it was beyond the largest code

@@ -5,6 +5,7 @@
 #include <hwy/foreach_target.h>
 #include <hwy/highway.h>
 
+#include <algorithm>
 #include <cstring>
 
 #include "base/ensure.hpp"
@@ -26,8 +27,9 @@ HWY_INLINE int_vector codes_of(vector x, vector factor, std::size_t& saturated,
     // From 1 on a magnitude is the exponent and one bit of the mantissa: rounded to nearest even on
     // the bits, as float32 itself rounds. Infinity (a product that overflowed) stays above 7.
     const auto odd = hn::And(hn::ShiftRight<22>(bits), hn::Set(di, 1));
-    const auto rounded = hn::Add(hn::Add(bits, hn::Set(di, 0x1fffff)), odd);
-    const auto above = hn::Sub(hn::ShiftRight<22>(rounded), hn::Set(di, 2 * 127 - 2));
+    constexpr std::int32_t bias = (2 * 127 - 2) << 22;
+    const auto above =
+        hn::ShiftRight<22>(hn::Add(hn::Add(bits, hn::Set(di, 0x1fffff - bias)), odd));
     // Below 1 a step is one half, the last bit of a float32 from 2^22 on.
     const vector magic = hn::Set(d, 0x1.8p22F);
     const auto below = hn::Sub(hn::BitCast(di, hn::Add(scaled, magic)), hn::BitCast(di, magic));
@@ -42,26 +44,35 @@ HWY_INLINE int_vector codes_of(vector x, vector factor, std::size_t& saturated,
     return hn::IfThenZeroElse(is_zero, code);
 }
 
-bool encode_blocks(const float* values, std::size_t blocks, int window, std::uint8_t* scales,
+/// Whole groups; false if a value is not finite.
+bool encode_groups(const float* values, std::size_t groups, int window, std::uint8_t* scales,
                    std::uint8_t* codes, codec_counts* counts) {
     const hn::Rebind<std::uint8_t, float_tag> bytes;
     constexpr std::size_t half = block_vectors / 2;
     std::size_t saturated = 0, vanished = 0;
-    for (std::size_t block = 0; block < blocks; ++block) {
-        scaled_block in;
-        if (!load_block(values + block * mx_block, 2, window + 1, in)) return false;
-        scales[block] = static_cast<std::uint8_t>(in.b - 1 - window);
+    bool finite = true;
+    for (std::size_t group = 0; group < groups; ++group) {
+        group_scales found;
+        finite &= scales_of(values + group * group_values, 2, window + 1, found);
+        for (std::size_t i = 0; i < group_blocks; ++i) {
+            const std::size_t block = group * group_blocks + i;
+            scales[block] = static_cast<std::uint8_t>(found.b[i] - 1 - window);
+            const vector factor = hn::Set(float_tag(), found.factor[i]);
+            const auto codes_at = [&](std::size_t v) HWY_ATTR {
+                const auto x = hn::LoadU(float_tag(), values + block * mx_block + v * lanes);
+                return codes_of(x, factor, saturated, vanished);
+            };
 #pragma GCC unroll 8
-        for (std::size_t v = 0; v < half; ++v) {
-            const auto low = codes_of(in.x[v], in.factor, saturated, vanished);
-            const auto high = codes_of(in.x[v + half], in.factor, saturated, vanished);
-            hn::StoreU(hn::DemoteTo(bytes, hn::Or(low, hn::ShiftLeft<4>(high))), bytes,
-                       codes + block * mxfp4_block_bytes + v * lanes);
+            for (std::size_t v = 0; v < half; ++v) {
+                const auto pair = hn::Or(codes_at(v), hn::ShiftLeft<4>(codes_at(v + half)));
+                hn::StoreU(hn::DemoteTo(bytes, pair), bytes,
+                           codes + block * mxfp4_block_bytes + v * lanes);
+            }
         }
     }
     counts->saturated += saturated;
     counts->flushed += vanished;
-    return true;
+    return finite;
 }
 
 /// The 32 integers of one block.
@@ -131,9 +142,10 @@ HWY_AFTER_NAMESPACE();
 namespace tequio::training::numerics {
 namespace {
 
-bool encode_blocks(const float* values, std::size_t blocks, int window, std::uint8_t* scales,
+bool encode_groups(const float* values, std::size_t groups, int window, std::uint8_t* scales,
                    std::uint8_t* codes, codec_counts* counts) {
-    TEQUIO_RETURN_VECTOR(encode_blocks(values, blocks, window, scales, codes, counts));
+    TEQUIO_RETURN_VECTOR(encode_groups(values, groups, window, scales, codes, counts));
+    const auto blocks = groups * mx_group / mx_block;
     return mxfp4_encode_reference({values, blocks * mx_block}, window, {scales, blocks},
                                   {codes, blocks * mxfp4_block_bytes}, *counts);
 }
@@ -169,16 +181,24 @@ bool mxfp4_encode(std::span<const float> values, int window, std::span<std::uint
                   std::span<std::uint8_t> codes, codec_counts& counts) {
     base::ensure(window >= mx_window_min && window <= mx_window_max, "a window is within limits");
     ensure_sizes(scales.size(), codes.size(), values.size());
-    const std::size_t whole = values.size() / mx_block;
-    const std::size_t at = whole * mx_block;
-    if (!encode_blocks(values.data(), whole, window, scales.data(), codes.data(), &counts)) {
+    const std::size_t groups = values.size() / mx_group;
+    const std::size_t at = groups * mx_group;
+    if (!encode_groups(values.data(), groups, window, scales.data(), codes.data(), &counts)) {
         return false;
     }
-    if (whole == scales.size()) return true;
-    float padded[mx_block] = {};
-    std::memcpy(padded, values.data() + at, (values.size() - at) * sizeof(float));
-    return encode_blocks(padded, 1, window, &scales[whole], &codes[whole * mxfp4_block_bytes],
-                         &counts);
+    const auto rest = values.subspan(at);
+    if (rest.empty()) return true;
+    // Blocks of zeros change no count.
+    float padded[mx_group] = {};
+    std::uint8_t padded_scales[mx_group / mx_block];
+    std::uint8_t padded_codes[mx_group / 2];
+    std::memcpy(padded, rest.data(), rest.size_bytes());
+    const bool finite = encode_groups(padded, 1, window, padded_scales, padded_codes, &counts);
+    const auto scales_left = scales.subspan(at / mx_block);
+    const auto codes_left = codes.subspan(at / 2);
+    std::copy_n(padded_scales, scales_left.size(), scales_left.begin());
+    std::copy_n(padded_codes, codes_left.size(), codes_left.begin());
+    return finite;
 }
 
 void mxfp4_decode(std::span<const std::uint8_t> scales, std::span<const std::uint8_t> codes,

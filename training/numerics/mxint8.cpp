@@ -5,6 +5,7 @@
 #include <hwy/foreach_target.h>
 #include <hwy/highway.h>
 
+#include <algorithm>
 #include <cstring>
 
 #include "base/ensure.hpp"
@@ -16,40 +17,50 @@ HWY_BEFORE_NAMESPACE();
 namespace tequio::training::numerics::HWY_NAMESPACE {
 namespace {
 
-/// Whole blocks; false if a value is not finite.
-bool encode_blocks(const float* values, std::size_t blocks, int window, std::uint8_t* scales,
-                   std::int8_t* codes, codec_counts* counts) {
+/// The codes of one vector; counts what saturates or vanishes.
+HWY_INLINE int_vector codes_of(vector x, vector factor, std::size_t& saturated,
+                               std::size_t& vanished) {
     const float_tag d;
     const int_tag di;
     const vector high = hn::Set(d, 128.0F);
-    const vector low = hn::Set(d, -128.0F);
     const vector magic = hn::Set(d, constants::round_magic);
     const auto most = hn::Set(di, 127);
-    const auto least = hn::Set(di, -127);
-    std::size_t saturated = 0, flushed_values = 0;
-    for (std::size_t block = 0; block < blocks; ++block) {
-        scaled_block in;
-        if (!load_block(values + block * mx_block, 6, window, in)) return false;
-        scales[block] = static_cast<std::uint8_t>(in.b - window);
+    // Magnitudes: to the nearest even goes the same way on both sides of 0.
+    vector scaled = hn::Mul(hn::Abs(x), factor);
+    scaled = hn::IfThenElse(hn::Gt(scaled, high), high, scaled);
+    const auto rounded = hn::Sub(hn::BitCast(di, hn::Add(scaled, magic)), hn::BitCast(di, magic));
+    const auto beyond = hn::Gt(rounded, most);
+    saturated += hn::CountTrue(di, beyond);
+    const auto is_zero = hn::RebindMask(d, hn::Eq(rounded, hn::Zero(di)));
+    vanished += hn::CountTrue(d, hn::And(is_zero, hn::Ne(x, hn::Zero(d))));
+    const auto sign = hn::ShiftRight<31>(hn::BitCast(di, x));
+    return hn::Sub(hn::Xor(hn::IfThenElse(beyond, most, rounded), sign), sign);
+}
+
+/// Whole groups; false if a value is not finite.
+bool encode_groups(const float* values, std::size_t groups, int window, std::uint8_t* scales,
+                   std::int8_t* codes, codec_counts* counts) {
+    std::size_t saturated = 0, vanished = 0;
+    bool finite = true;
+    for (std::size_t group = 0; group < groups; ++group) {
+        group_scales found;
+        finite &= scales_of(values + group * group_values, 6, window, found);
+        for (std::size_t i = 0; i < group_blocks; ++i) {
+            const std::size_t block = group * group_blocks + i;
+            scales[block] = static_cast<std::uint8_t>(found.b[i] - window);
+            const vector factor = hn::Set(float_tag(), found.factor[i]);
 #pragma GCC unroll 8
-        for (std::size_t v = 0; v < block_vectors; ++v) {
-            vector scaled = hn::Mul(in.x[v], in.factor);
-            scaled = hn::IfThenElse(hn::Gt(scaled, high), high, scaled);
-            scaled = hn::IfThenElse(hn::Lt(scaled, low), low, scaled);
-            const auto rounded =
-                hn::Sub(hn::BitCast(di, hn::Add(scaled, magic)), hn::BitCast(di, magic));
-            auto code = hn::IfThenElse(hn::Gt(rounded, most), most, rounded);
-            code = hn::IfThenElse(hn::Gt(least, code), least, code);
-            saturated += hn::CountTrue(di, hn::Ne(rounded, code));
-            const auto zero_code = hn::RebindMask(d, hn::Eq(code, hn::Zero(di)));
-            flushed_values += hn::CountTrue(d, hn::And(zero_code, hn::Ne(in.x[v], hn::Zero(d))));
-            hn::StoreU(hn::DemoteTo(byte_tag(), code), byte_tag(),
-                       codes + block * mx_block + v * lanes);
+            for (std::size_t v = 0; v < block_vectors; ++v) {
+                const std::size_t at = block * mx_block + v * lanes;
+                const vector x = hn::LoadU(float_tag(), values + at);
+                const auto code = codes_of(x, factor, saturated, vanished);
+                hn::StoreU(hn::DemoteTo(byte_tag(), code), byte_tag(), codes + at);
+            }
         }
     }
     counts->saturated += saturated;
-    counts->flushed += flushed_values;
-    return true;
+    counts->flushed += vanished;
+    return finite;
 }
 
 void decode_blocks(const std::uint8_t* scales, const std::int8_t* codes, std::size_t blocks,
@@ -104,11 +115,12 @@ HWY_AFTER_NAMESPACE();
 namespace tequio::training::numerics {
 namespace {
 
-bool encode_blocks(const float* values, std::size_t blocks, int window, std::uint8_t* scales,
+bool encode_groups(const float* values, std::size_t groups, int window, std::uint8_t* scales,
                    std::int8_t* codes, codec_counts* counts) {
-    TEQUIO_RETURN_VECTOR(encode_blocks(values, blocks, window, scales, codes, counts));
-    const auto n = blocks * mx_block;
-    return mxint8_encode_reference({values, n}, window, {scales, blocks}, {codes, n}, *counts);
+    TEQUIO_RETURN_VECTOR(encode_groups(values, groups, window, scales, codes, counts));
+    const auto n = groups * mx_group;
+    return mxint8_encode_reference({values, n}, window, {scales, mx_block_count(n)}, {codes, n},
+                                   *counts);
 }
 
 void decode_blocks(const std::uint8_t* scales, const std::int8_t* codes, std::size_t blocks,
@@ -139,15 +151,23 @@ bool mxint8_encode(std::span<const float> values, int window, std::span<std::uin
     base::ensure(
         scales.size() == mx_block_count(values.size()) && codes.size() == scales.size() * mx_block,
         "scales and codes have the sizes of the values");
-    const std::size_t whole = values.size() / mx_block;
-    const std::size_t at = whole * mx_block;
-    if (!encode_blocks(values.data(), whole, window, scales.data(), codes.data(), &counts)) {
+    const std::size_t groups = values.size() / mx_group;
+    const std::size_t at = groups * mx_group;
+    if (!encode_groups(values.data(), groups, window, scales.data(), codes.data(), &counts)) {
         return false;
     }
-    if (whole == scales.size()) return true;
-    float padded[mx_block] = {};
-    std::memcpy(padded, values.data() + at, (values.size() - at) * sizeof(float));
-    return encode_blocks(padded, 1, window, &scales[whole], codes.data() + at, &counts);
+    const auto rest = values.subspan(at);
+    if (rest.empty()) return true;
+    // Blocks of zeros change no count.
+    float padded[mx_group] = {};
+    std::uint8_t padded_scales[mx_group / mx_block];
+    std::int8_t padded_codes[mx_group];
+    std::memcpy(padded, rest.data(), rest.size_bytes());
+    const bool finite = encode_groups(padded, 1, window, padded_scales, padded_codes, &counts);
+    const auto scales_left = scales.subspan(at / mx_block);
+    std::copy_n(padded_scales, scales_left.size(), scales_left.begin());
+    std::copy_n(padded_codes, codes.size() - at, codes.begin() + static_cast<std::ptrdiff_t>(at));
+    return finite;
 }
 
 void mxint8_decode(std::span<const std::uint8_t> scales, std::span<const std::int8_t> codes,
