@@ -1,5 +1,6 @@
 // `tequio bench`: how fast this machine computes, beside its reference in the same run.
 
+#include "node/cli/bench_codecs.hpp"
 #include "node/cli/bench_gemm.hpp"
 #include "node/cli/bench_interference.hpp"
 #include "node/cli/bench_train.hpp"
@@ -78,9 +79,11 @@ void add_bench_command(cli_command& app, cli_context& context) {
     gemm->add_option("--threads", g->threads, "compute threads")->range(1, 1024);
     gemm->add_flag("--thin", g->thin, "products of few rows (1 to 16) instead of a step's");
     gemm->callback([&context, g] { context.run([&] { return bench_gemm(context, *g); }); });
+    bench->add_subcommand("codecs", "encoding and adding contributions, beside memcpy")
+        ->callback([&context] { context.run([&] { return bench_codecs(context); }); });
     add_interference(*bench, context);
     for (const char* name : {"ledger", "net"}) {
-        refuse_command(*bench, context, name, "train, lane, gemm, interference");
+        refuse_command(*bench, context, name, "train, lane, gemm, codecs, interference");
     }
 }
 

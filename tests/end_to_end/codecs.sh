@@ -14,7 +14,7 @@ for pair in "f32 mxfp4" "mxfp4 f32"; do
     digest=$(job_digest one "$task")
     same "digests of one and two, $up up and $down down" "$digest" "$(job_digest two "$task")"
     ends 0 node two job replay "$task"
-    says "state_digest $digest" "3 rounds equal the chronicle"
+    says "state_digest $digest" "4 rounds equal the chronicle"
     ends 0 node one job show "$task"
     [[ $output != *warning:* ]] || die "no warning was due: $output"
 done
