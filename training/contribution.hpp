@@ -55,6 +55,8 @@ contribution_codec codec_of(contribution_kind kind, const recipe& r);
 struct contribution_counts {
     std::uint64_t saturated = 0;  ///< values cut to the largest code of their block
     std::uint64_t flushed = 0;    ///< values other than 0 that became code 0
+    /// Values in blocks whose scale is the window's highest: what would be larger has to saturate.
+    std::uint64_t at_top = 0;
     bool operator==(const contribution_counts&) const = default;
 };
 
@@ -80,10 +82,12 @@ struct contribution_shape {
     contribution_codec codec = contribution_codec::mxint8;
     std::uint64_t elements = 0;
 
+    /// Blocks in all.
     std::uint64_t blocks() const { return elements / block_elements; }
     /// Blocks, and elements, of every unit but the last.
     std::uint64_t unit_blocks() const;
     std::uint64_t unit_elements() const { return unit_blocks() * block_elements; }
+    /// Units in all, the last one perhaps short.
     std::uint64_t units() const { return (blocks() + unit_blocks() - 1) / unit_blocks(); }
     /// Of unit `index` < units(): its blocks, its elements, its bytes with header and filling.
     std::uint64_t blocks_in(std::uint64_t index) const;
@@ -135,6 +139,9 @@ std::uint64_t first_refused(contribution_codec codec, std::span<const float> val
 /// The header of a contribution that passed `check_contribution`.
 contribution_header header_of(base::byte_view checked);
 
+/// The header's counts, and those of the scales.
+contribution_counts counts_of(const contribution_shape& shape, base::byte_view checked);
+
 // A run of units by itself, for those who hold or make no more than that.
 
 /// Encodes the elements of a run of units (`values` has as many) into `out` (bytes_of(units)), with
@@ -165,9 +172,10 @@ struct contribution_tally {
 };
 
 /// A sentence for people when the counts say that the window does not fit, with what to do; empty
-/// when they do not. Too much is 1 saturated value in 1,000 (mxint8) or 30 in 1,000 (mxfp4, which
-/// by design cuts what lies in the highest eighth of a block's range: 6 values in 1,000 of a normal
-/// distribution), or half of all values flushed. Guesses all three.
+/// when they do not. Too much is 1 saturated value in 1,000 while as many lie in blocks of the
+/// window's highest scale, or half of all values flushed; guesses both. Inside the window block
+/// codes saturate too and mean nothing by it: MXFP4 cuts what lies in the highest quarter of a
+/// block's last doubling, 1 value in 10 where all are alike, as in a first round of AdamW.
 std::string strain_of(contribution_kind kind, const recipe& r, const contribution_tally& tally);
 
 /// A lane's other possible result: at inner step `step` a value of `tensor` (or "loss", "norm") was

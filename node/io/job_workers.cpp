@@ -43,7 +43,7 @@ training::work_outcome outcome_of(const compute_outcome& from) {
     out.loss = from.loss;
     out.trace = from.trace;
     out.sum = from.sum;
-    out.counts = {from.saturated, from.flushed};
+    out.counts = {from.saturated, from.flushed, from.at_top};
     return out;
 }
 

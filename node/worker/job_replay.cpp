@@ -326,7 +326,7 @@ base::result<base::blob_ref> job_replay::parts::compute_lane(std::uint64_t lane)
                 "\" is not finite; a smaller train.inner.lr or train.outer.lr may help");
     }
     TEQUIO_CHECK(write_checked(lane_file(round.value, lane), done.blob.bytes()));
-    coded.lanes.add({done.outcome.saturated, done.outcome.flushed});
+    coded.lanes.add({done.outcome.saturated, done.outcome.flushed, done.outcome.at_top});
     return done.outcome.blob;
 }
 
@@ -348,8 +348,9 @@ base::result<void> job_replay::parts::compute_lanes(chronicle_entry& entry) {
         if (kept && training::check_contribution(training::contribution_kind::lane, recipe, layout,
                                                  kept->bytes())) {
             contributions.push_back(base::blob_ref_of(kept->bytes()));
-            const auto header = training::header_of(kept->bytes());
-            coded.lanes.add({header.saturated, header.flushed});
+            coded.lanes.add(training::counts_of(
+                training::shape_of(training::contribution_kind::lane, recipe, layout),
+                kept->bytes()));
         } else {
             TEQUIO_TRY(const auto blob, compute_lane(lane));
             contributions.push_back(blob);
@@ -367,7 +368,7 @@ base::result<void> job_replay::parts::compute_lanes(chronicle_entry& entry) {
     entry.sum = sum.outcome.sum;
     entry.mean = sum.outcome.blob;
     entry.loss = sum.outcome.loss;
-    coded.means.add({sum.outcome.saturated, sum.outcome.flushed});
+    coded.means.add({sum.outcome.saturated, sum.outcome.flushed, sum.outcome.at_top});
     item.kind = compute_kind::apply;
     item.inputs = 1;
     TEQUIO_TRY(const auto applied,

@@ -29,10 +29,12 @@ base::result<void> verify_input(const item_input& input, std::uint32_t index) {
                                                   "; fetch it again");
 }
 
-void tell_counts(base::byte_view contribution, compute_outcome& out) {
-    const auto header = training::header_of(contribution);
-    out.saturated = header.saturated;
-    out.flushed = header.flushed;
+void tell_counts(training::contribution_kind kind, const training::recipe& r,
+                 const training::state_layout& layout, item_result& out) {
+    const auto counts = training::counts_of(training::shape_of(kind, r, layout), out.blob);
+    out.outcome.saturated = counts.saturated;
+    out.outcome.flushed = counts.flushed;
+    out.outcome.at_top = counts.at_top;
 }
 
 base::result<std::vector<memory_map>> map_blobs(const training::recipe& r,
@@ -200,7 +202,7 @@ base::result<item_result> job_runner::run_lane(const compute_item& item,
         out.outcome.divergence = compute_divergence{failure->step, std::move(failure->tensor)};
     } else {
         out.blob = std::move(std::get<base::byte_vector>(lane.outcome));
-        tell_counts(out.blob, out.outcome);
+        tell_counts(training::contribution_kind::lane, recipe_, engine_->layout(), out);
     }
     return out;
 }
@@ -236,7 +238,7 @@ base::result<item_result> job_runner::sum(const compute_item& item,
     out.outcome.sum = finished.sum;
     out.outcome.loss = finished.loss;
     out.blob = std::move(finished.mean);
-    tell_counts(out.blob, out.outcome);
+    tell_counts(training::contribution_kind::mean, recipe_, engine_->layout(), out);
     return out;
 }
 

@@ -141,7 +141,7 @@ void put_outcome(encoder& out, const compute_outcome& o) {
     out.digest(o.state_after).blob(o.blob).flag(o.divergence.has_value());
     if (o.divergence) out.u64(o.divergence->step).text(o.divergence->tensor, name_size_max);
     out.f64(o.loss).digest(o.trace).digest(o.sum);
-    out.u64(o.saturated).u64(o.flushed).u64(o.computed_microseconds);
+    out.u64(o.saturated).u64(o.flushed).u64(o.at_top).u64(o.computed_microseconds);
 }
 
 compute_outcome get_outcome(decoder& in) {
@@ -159,6 +159,7 @@ compute_outcome get_outcome(decoder& in) {
     o.sum = in.digest();
     o.saturated = in.u64();
     o.flushed = in.u64();
+    o.at_top = in.u64();
     o.computed_microseconds = in.u64();
     return o;
 }

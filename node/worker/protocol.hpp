@@ -68,6 +68,7 @@ struct compute_outcome {
     base::digest sum;    ///< `sum`
     std::uint64_t saturated = 0;  ///< values of `blob`, as training::contribution_counts has them
     std::uint64_t flushed = 0;
+    std::uint64_t at_top = 0;
     std::uint64_t computed_microseconds = 0;
     bool operator==(const compute_outcome&) const = default;
 };

@@ -199,6 +199,17 @@ contribution_header header_of(base::byte_view checked) {
     return out;
 }
 
+contribution_counts counts_of(const contribution_shape& shape, base::byte_view checked) {
+    const auto header = header_of(checked);
+    contribution_counts out{header.saturated, header.flushed};
+    for (std::uint64_t u = 0; u < shape.units(); ++u) {
+        const auto scales = unit_of(shape, checked, u).blocks.scales;
+        out.at_top += block_elements * static_cast<std::uint64_t>(std::count(
+                                           scales.begin(), scales.end(), numerics::mx_scale_max));
+    }
+    return out;
+}
+
 void write_facts(const contribution_header& facts, std::span<std::uint8_t> unit_0) {
     base::byte_vector bytes;
     base::byte_writer w(bytes);
@@ -324,6 +335,7 @@ void contribution_tally::add(const contribution_counts& more) {
     ++results;
     counts.saturated += more.saturated;
     counts.flushed += more.flushed;
+    counts.at_top += more.at_top;
 }
 
 double contribution_tally::saturated_share(std::uint64_t parameters) const {
@@ -341,7 +353,7 @@ std::string strain_of(contribution_kind kind, const recipe& r, const contributio
     const auto window = " with window " + std::to_string(r.train.window);
     const std::string who = kind == contribution_kind::lane ? "lanes: " : "means: ";
     const auto saturated = tally.saturated_share(parameters);
-    if (saturated > (codec == contribution_codec::mxfp4 ? 0.03 : 0.001)) {
+    if (saturated > 0.001 && share_of(tally.counts.at_top, tally.results, parameters) > 0.001) {
         return who + percent(saturated) + " of the values were too large for " + name + window +
                " and were cut; a higher window keeps them";
     }

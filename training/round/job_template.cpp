@@ -75,7 +75,7 @@ window = -40                     # exponent of the unit in which contributions a
 inner = { optimizer = "adamw", lr = 1e-3, betas = [0.9, 0.95], weight_decay = 0.1, clip = 1.0, ramp_steps = @ramp_steps@ }
 outer = { optimizer = "nesterov", lr = 0.7, momentum = 0.9 }
 schedule = { warmup = @warmup@, decay = "cosine", final = 0.1 }
-codec = "mxint8"                 # what lanes send: f32, mxint8 (a quarter) or mxfp4 (an eighth of the bytes)
+codec = "mxint8"                 # what lanes send: f32 | mxint8 | mxfp4
 codec_down = "mxint8"            # what their mean is rounded to
 numerics = "exact/1"
 seed = 1                         # another seed is another run

@@ -33,9 +33,9 @@ std::vector<worker_command> every_command() {
 }
 
 std::vector<worker_report> every_report() {
-    compute_outcome done{digest_of(2), {digest_of(3), 99}, std::nullopt, 5.5,
-                         digest_of(4), digest_of(5),       77,           88,
-                         1234};
+    compute_outcome done{
+        digest_of(2), {digest_of(3), 99}, std::nullopt, 5.5, digest_of(4), digest_of(5), 77, 88, 99,
+        1234};
     compute_outcome lost = done;
     lost.divergence = compute_divergence{17, "transformer.wte.weight"};
     return {

@@ -293,28 +293,48 @@ BOOST_AUTO_TEST_CASE(sums_of_f32_are_128_bits_of_the_grid) {
 BOOST_AUTO_TEST_CASE(people_are_told_when_the_window_does_not_fit) {
     auto r = small_recipe();
     const auto parameters = *parameter_count(r.model);
-    const auto told = [&](const char* codec, double saturated, double flushed) {
+    const auto told = [&](const char* codec, double saturated, double at_top, double flushed) {
         r.train.codec = codec;
         contribution_tally tally;
         for (int i = 0; i < 2; ++i) {
-            const auto all = static_cast<double>(parameters);
-            tally.add({static_cast<std::uint64_t>(saturated * all),
-                       static_cast<std::uint64_t>(flushed * all)});
+            const auto count = [&](double share) {
+                return static_cast<std::uint64_t>(share * static_cast<double>(parameters));
+            };
+            tally.add({count(saturated), count(flushed), count(at_top)});
         }
         return strain_of(lane, r, tally);
     };
-    BOOST_TEST(told("mxint8", 0.001, 0.5) == "");
-    BOOST_TEST(told("mxint8", 0.0125, 0.2) ==
+    BOOST_TEST(told("mxint8", 0.001, 0.5, 0.5) == "");
+    BOOST_TEST(told("mxint8", 0.0125, 0.5, 0.2) ==
                "lanes: 1.2 % of the values were too large for mxint8 with window -40 and were cut; "
                "a higher window keeps them");
-    BOOST_TEST(told("mxfp4", 0.029, 0.3) == "");
-    BOOST_TEST(told("mxfp4", 0.0402, 0.3).starts_with("lanes: 4.0 % of the values were too large"));
-    BOOST_TEST(told("mxint8", 0, 0.6002) ==
+    // Inside the window block codes saturate by design.
+    BOOST_TEST(told("mxfp4", 0.1, 0, 0.3) == "");
+    BOOST_TEST(told("mxfp4", 0.1, 0.01, 0.3).find("too large for mxfp4") != std::string::npos);
+    BOOST_TEST(told("mxint8", 0, 0, 0.6002) ==
                "lanes: 60.0 % of the values were rounded to 0 by mxint8 with window -40; a lower "
                "window may keep them");
-    BOOST_TEST(told("f32", 0, 0.6002) == "lanes: 60.0 % of the values were rounded to 0 by f32");
+    BOOST_TEST(told("f32", 0, 0, 0.6002) == "lanes: 60.0 % of the values were rounded to 0 by f32");
     BOOST_TEST(strain_of(lane, r, {}) == "");
-    BOOST_TEST(strain_of(mean, r, {1, {parameters, 0}}).starts_with("means: 100.0 % "));
+    BOOST_TEST(strain_of(mean, r, {1, {parameters, 0, parameters}}).starts_with("means: 100.0 %"));
+}
+
+BOOST_AUTO_TEST_CASE(counts_know_blocks_at_the_top_of_the_window) {
+    for (const auto* codec : codecs) {
+        auto r = small_recipe();
+        r.train.codec = codec;
+        const auto layout = layout_of(r.model);
+        std::vector<float> values(layout.padded_size);
+        values[0] = 1e6F;
+        values[1] = 1e-3F;
+        values[70] = 1.0F;
+        const auto bytes = *encode_contribution(lane, r, layout, values, 1, lane_tokens(r));
+        const auto counts = counts_of(shape_of(lane, r, layout), bytes);
+        const bool blocks = r.train.codec != "f32";
+        BOOST_TEST(counts.saturated == (blocks ? 1U : 0U));
+        BOOST_TEST(counts.flushed == (blocks ? 1U : 0U));
+        BOOST_TEST(counts.at_top == (blocks ? 32U : 0U));
+    }
 }
 
 BOOST_AUTO_TEST_SUITE_END()
