@@ -5,7 +5,6 @@
 
 #include <boost/json.hpp>
 #include <cerrno>
-#include <optional>
 #include <system_error>
 
 #include "node/cli/api_client.hpp"
@@ -223,16 +222,15 @@ base::result<void> trial_node::wait_for_work(double share, milliseconds patience
 
 bool trial_node::wait_for_all_threads(milliseconds steady, milliseconds patience) const {
     const auto end = clock::now() + patience;
-    std::optional<clock::time_point> all_since;
+    auto last_short = clock::now();  // when fewer were seen last
     while (clock::now() < end && !interrupted()) {
         const auto says = status();
         if (!says) return false;
         const auto* now = says->if_contains("threads");
         const auto* limit = says->if_contains("threads_limit");
         if (now == nullptr || limit == nullptr) return false;
-        if (*now != *limit) all_since.reset();
-        if (*now == *limit && !all_since) all_since = clock::now();
-        if (all_since && clock::now() - *all_since >= steady) return true;
+        if (*now != *limit) last_short = clock::now();
+        if (clock::now() - last_short >= steady) return true;
         wait_a_little(200);
     }
     return false;
