@@ -19,7 +19,12 @@ struct machine {
                                         base::duration used = 0ms) {
         now += later;
         cpu += used;
-        return watch.handle(now, {threads, false, running, busy, cpu});
+        node::ladder_facts f;
+        f.threads = threads;
+        f.running = running;
+        f.busy = busy;
+        f.cpu = cpu;
+        return watch.handle(now, f);
     }
 };
 
