@@ -20,7 +20,7 @@ struct job_cost {
     double total_flops = 0;  ///< all lanes of all rounds, and every validation; no checks
     std::uint64_t data_bytes = 0;
     std::uint64_t init_bytes = 0;          ///< weights to start from; 0 when they are drawn
-    std::uint64_t state_bytes = 0;         ///< parameters and momentum, padded
+    std::uint64_t state_bytes = 0;         ///< parameters and the optimizer's, padded
     std::uint64_t contribution_bytes = 0;  ///< of one lane, in `codec`
     std::uint64_t mean_bytes = 0;          ///< in `codec_down`
     std::uint64_t sum_bytes = 0;           ///< memory of the sums, where they are made

@@ -26,7 +26,8 @@ struct lane_result {
     std::variant<base::byte_vector, diverged> outcome;  ///< a container of kind `lane`, or why none
     double loss = 0;  ///< mean over the steps of each step's mean loss, in nats; 0 when diverged
     /// Merkle root whose leaf i is the blob root of the flat padded parameters after step
-    /// (i + 1) * trace_every(recipe); a diverged lane has the leaves it came to.
+    /// (i + 1) * trace_every(recipe); a diverged lane has the leaves it came to. Of method
+    /// synchronous the only leaf is that of the flat padded gradient, as it is before encoding.
     base::digest trace;
 };
 
@@ -92,6 +93,8 @@ public:
     /// inner_steps AdamW steps from `state`, optimizer state fresh, then the outer gradient (start
     /// minus end) encoded in the recipe's codec. Ends as `diverged` at the first step whose loss,
     /// gradient or new parameters are not finite ("loss", or the first such tensor by name).
+    /// With method synchronous: the gradient of the mean loss over the lane's tokens at `state`,
+    /// unclipped, encoded in the recipe's codec; `diverged` as above, at step 0.
     /// Errors: `errc::stopped`; `errc::environment_changed` when a compute thread's floating-point
     /// environment is wrong at the start or end (the lane is void here, nobody's fault).
     base::result<lane_result> run_lane(state_view state, base::round_index round,

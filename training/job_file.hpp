@@ -64,8 +64,10 @@ using folder_reader = std::function<base::result<model_config>(const std::string
 ///
 /// Missing keys take the defaults of `struct recipe`, `task` and 1 % validation, data.tokenizer
 /// "bytes", data.shuffle true, a deadline of 7 days, micro_batch = batch, licences NOASSERTION; a
-/// llama's those of `fill_model_defaults`. Without default: job.name, model.family, layers, heads,
-/// width, context, data.files, train.lanes, rounds, inner_steps, batch.
+/// llama's those of `fill_model_defaults`; with method synchronous inner_steps 1 and window -46.
+/// Without default: job.name, model.family, layers, heads, width, context, data.files,
+/// train.lanes, rounds, batch, and with method diloco inner_steps. With method synchronous
+/// train.outer and inner.ramp_steps are no keys.
 base::result<job_file> parse_job_file(std::string_view text, std::string_view file_name,
                                       const folder_reader& read_folder = {});
 
@@ -99,17 +101,18 @@ inline constexpr std::string_view digit_labels_file = "train-labels-idx1-ubyte";
 /// The sizes that `job new` has chosen for this machine.
 struct job_template_options {
     std::string example = "text";  ///< text | digits
+    std::string method{method_diloco};
     std::string name = "my-job";
     std::string data_file = "data.txt";  ///< of the example "text"
     model_config model{"gpt2", 4, 4, 128, 128, 256};
     std::uint64_t lanes = 4;
     std::uint64_t rounds = 10;
-    std::uint64_t inner_steps = 20;
+    std::uint64_t inner_steps = 20;  ///< of method diloco
     std::uint64_t batch = 8;
 };
 
 /// A commented job.toml that `parse_job_file` accepts. Errors: `errc::bad_job_file` for an example
-/// that there is not.
+/// or a method that there is not.
 base::result<std::string> job_template(const job_template_options& options);
 
 }  // namespace tequio::training

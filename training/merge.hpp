@@ -1,8 +1,8 @@
 #pragma once
 
 /// merge(state, contributions) -> state: an exact integer sum (so no order can show), a division by
-/// the lane count, one rounding in `codec_down`, one outer step. NUMERICS.md, Contributions and
-/// their sums; DESIGN.md section 6.
+/// the lane count, one rounding in `codec_down`, one step of the outer optimizer. NUMERICS.md,
+/// Contributions and their sums; DESIGN.md section 6.
 
 #include <cstdint>
 #include <optional>
@@ -97,18 +97,28 @@ private:
     std::uint64_t lanes_added_ = 0;
 };
 
-/// The outer step, in float32, element by element, no fused operation:
+/// The step from S(round) to S(round + 1), with d = decoded mean.
 ///
-///     d = decoded mean
+/// Method diloco: Nesterov, in float32, element by element, no fused operation:
+///
 ///     v = flush_subnormal(mu * v + d)
 ///     p = flush(p - eta * (d + mu * v))
 ///
 /// mu and eta are the recipe's outer momentum and learning rate rounded to float32; flush replaces
-/// |x| < 2^-48 (and so -0) by +0, flush_subnormal |x| < 2^-126. Padding stays +0.
+/// |x| < 2^-48 (and so -0) by +0, flush_subnormal |x| < 2^-126. Padding stays +0. The round does
+/// not matter.
 /// Source: Sutskever et al. 2013 in PyTorch's form (torch.optim.SGD, nesterov), as DiLoCo uses it.
+///
+/// Method synchronous: one step of AdamW with the recipe's inner settings, the (round + 1)-th, as a
+/// lane of diloco takes it: the norm of d over all tensors in order of name (`square_sum`) and
+/// `clip_scale`, then `adamw_step` with `inner_learning_rate(train, round, 0)`, then `adamw_update`
+/// tensor by tensor (training/numerics: reduce.hpp, adamw.hpp). At last a new parameter that is not
+/// finite becomes the largest finite number of its sign, so every state is finite: the lanes of
+/// the next round say that the job diverges.
+///
 /// Errors: `errc::bad_contribution` when `mean` is not a canonical mean of this recipe; the state
-/// is then unchanged.
-base::result<void> apply_mean(const recipe& r, const state_layout& layout, base::byte_view mean,
-                              state_span state);
+/// is then unchanged. Memory: 4 bytes a parameter for a while with method synchronous.
+base::result<void> apply_mean(const recipe& r, const state_layout& layout, base::round_index round,
+                              base::byte_view mean, state_span state);
 
 }  // namespace tequio::training

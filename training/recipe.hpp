@@ -82,7 +82,7 @@ struct data_config {
     bool operator==(const data_config&) const = default;
 };
 
-/// AdamW inside a lane.
+/// AdamW: of each lane with method diloco, of the job as a whole with method synchronous.
 struct inner_config {
     double lr = 4e-4;
     double beta1 = 0.9;
@@ -90,11 +90,11 @@ struct inner_config {
     double epsilon = 1e-8;
     double weight_decay = 0.1;
     double clip = 1.0;             ///< bound of the gradient's norm; 0: none
-    std::uint64_t ramp_steps = 0;  ///< at most inner_steps
+    std::uint64_t ramp_steps = 0;  ///< of each round; diloco
     bool operator==(const inner_config&) const = default;
 };
 
-/// Nesterov between rounds.
+/// Nesterov between rounds; diloco.
 struct outer_config {
     double lr = 0.7;
     double momentum = 0.9;
@@ -109,7 +109,13 @@ struct schedule_config {
     bool operator==(const schedule_config&) const = default;
 };
 
-/// How a model is trained.
+/// The two methods.
+inline constexpr std::string_view method_diloco = "diloco";
+inline constexpr std::string_view method_synchronous = "synchronous";
+
+/// How a model is trained. With method diloco lanes take `inner_steps` steps each and send how far
+/// they came; with method synchronous they send one step's gradient, `inner_steps` is 1, and what
+/// belongs to diloco alone keeps its defaults and is not in the text.
 struct train_config {
     std::uint64_t lanes = 0;
     std::uint64_t rounds = 0;
@@ -126,6 +132,7 @@ struct train_config {
     std::string numerics = "exact/1";
     std::uint64_t seed = 1;
     bool operator==(const train_config&) const = default;
+    bool synchronous() const { return method == method_synchronous; }
 };
 
 /// What determines the bits. No slices in this version; `[slices]` stands in the text all the same.

@@ -1,7 +1,8 @@
 #pragma once
 
 /// The state that a round starts from: named float32 tensors in one flat, padded array, and the
-/// outer optimizer's velocity in a second array of the same layout.
+/// optimizer's arrays of the same layout: of method diloco the outer optimizer's velocity, of
+/// method synchronous AdamW's two moments.
 
 #include <cstdint>
 #include <span>
@@ -41,22 +42,31 @@ struct state_layout {
 /// the bounds that `parse_recipe` checks.
 state_layout layout_of(const model_config& model);
 
-/// A state to read. Both arrays: (padded_size) floats, padding +0.
+/// Arrays that a state has beside its parameters: 1 with method diloco, 2 with synchronous.
+inline std::uint32_t optimizer_arrays(const train_config& train) {
+    return train.synchronous() ? 2 : 1;
+}
+
+/// A state to read. Arrays: (padded_size) floats, padding +0.
 struct state_view {
     std::span<const float> parameters;
-    std::span<const float> momentum;
+    std::span<const float> momentum;     ///< Nesterov's velocity, or AdamW's first moment
+    std::span<const float> second = {};  ///< AdamW's second moment; empty with method diloco
 };
 
 /// A state to write; shapes as `state_view`.
 struct state_span {
     std::span<float> parameters;
     std::span<float> momentum;
-    operator state_view() const { return {parameters, momentum}; }
+    std::span<float> second = {};
+    operator state_view() const { return {parameters, momentum, second}; }
 };
 
 /// Merkle root (base/merkle.hpp) over the tensors sorted by name: leaf data = name, one zero byte,
-/// and the 32-byte blob root of the tensor's little-endian bytes without padding. Velocities stand
-/// under "momentum/" + name, before all parameters. Cost: one SHA-256 pass over both arrays.
+/// and the 32-byte blob root of the tensor's little-endian bytes without padding. Before all
+/// parameters stand velocities under "momentum/" + name, or, where `second` is not empty, AdamW's
+/// moments: all of "first_moment/" + name, then all of "second_moment/" + name. Cost: one SHA-256
+/// pass over the arrays.
 base::digest state_digest(const state_layout& layout, state_view state);
 
 /// The little-endian bytes of floats; the view lives as long as `values`.

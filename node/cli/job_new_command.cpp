@@ -21,11 +21,14 @@ constexpr double budget_seconds = 150;
 /// Fewer rounds show nothing of merging; more are not needed to see a model learn.
 constexpr std::uint64_t rounds_min = 8;
 constexpr std::uint64_t rounds_max = 60;
+/// A round of method synchronous is one step: so many of them stand for one of diloco.
+constexpr std::uint64_t synchronous_rounds = 20;
 
 struct new_options {
     std::string folder;
     std::string example = "text";
     std::string family;  ///< of the example "text"; empty: gpt2
+    std::string method{training::method_diloco};
 };
 
 /// Enough drawn digits for a test of 2,000 that tells 1 % from 2 %.
@@ -70,19 +73,27 @@ base::result<job_size> choose_size(const std::string& name, const new_options& o
         job_size size;
         size.options.name = name;
         size.options.example = o.example;
+        size.options.method = o.method;
         size.options.model = model;
         if (o.example == "digits") size.options.batch = 64;
         TEQUIO_TRY(const auto rate, measure_steps({"new", model, size.options.batch}, pool,
                                                   {1, 2, 1000, std::chrono::milliseconds(300)}));
-        const auto lane_steps = static_cast<double>(size.options.lanes * size.options.inner_steps);
-        // Validation after each round is about a twentieth of this, with digits an eighth.
-        const double round_seconds = 1.15 * rate.step_seconds * lane_steps;
+        // Validation after each round is about a twentieth of this, with digits an eighth. After
+        // each step of all lanes it is two thirds, with digits two and a half times as much.
+        const bool synchronous = o.method == training::method_synchronous;
+        const double lane_steps =
+            static_cast<double>(size.options.lanes * (synchronous ? 1 : size.options.inner_steps));
+        const double validated = o.example == "digits" ? 3.5 : 1.7;
+        const double round_seconds =
+            (synchronous ? validated : 1.15) * rate.step_seconds * lane_steps;
         const auto rounds = static_cast<std::uint64_t>(budget_seconds / round_seconds);
-        if (rounds < rounds_min && best.seconds > 0) break;
-        size.options.rounds = std::clamp(rounds, rounds_min, rounds_max);
+        const auto least = rounds_min * (synchronous ? synchronous_rounds : 1);
+        if (rounds < least && best.seconds > 0) break;
+        size.options.rounds =
+            std::clamp(rounds, least, rounds_max * (synchronous ? synchronous_rounds : 1));
         size.seconds = round_seconds * static_cast<double>(size.options.rounds);
         best = size;
-        if (rounds < rounds_min) break;
+        if (rounds < least) break;
     }
     return best;
 }
@@ -145,6 +156,7 @@ base::result<void> make_job(cli_context& context, const new_options& o) {
     const std::filesystem::path folder(o.folder);
     training::job_template_options probe;
     probe.example = o.example;
+    probe.method = o.method;
     if (o.example == "digits" && !o.family.empty()) {
         return ends_with(exit_code::usage,
                          "--family: the example \"digits\" is for the family mlp alone");
@@ -180,6 +192,7 @@ void add_job_new_command(cli_command& job, cli_context& context) {
     command->add_option("DIR", o->folder, "folder to write it to")->required();
     command->add_option("--example", o->example, "text | digits")->show_default();
     command->add_option("--family", o->family, "of text: gpt2 (by default) | llama");
+    command->add_option("--method", o->method, "diloco | synchronous")->show_default();
     command->callback([&context, o] { context.run([&] { return make_job(context, *o); }); });
 }
 

@@ -56,6 +56,7 @@ json::object as_json(const job_input& job, const plan_options& o, const plan& p)
     const auto& train = job.recipe.train;
     return {{"recipe", training::recipe_id_of(job.recipe).hex()},
             {"name", job.file.name},
+            {"method", train.method},
             {"parameters", p.cost.parameters},
             {"training_tokens", p.cost.lane_tokens * train.lanes * train.rounds},
             {"data_bytes", p.cost.data_bytes},
@@ -94,10 +95,12 @@ void print(const job_input& job, const plan_options& o, const plan& p) {
     if (p.cost.init_bytes != 0) {
         line("starts from", job.file.init_from + ", " + size(p.cost.init_bytes));
     }
-    line("training", std::to_string(train.rounds) + " rounds of " + std::to_string(train.lanes) +
-                         " lanes of " + std::to_string(train.inner_steps) + " steps: " +
-                         std::to_string(p.cost.lane_tokens * train.lanes * train.rounds) + " " +
-                         unit);
+    const auto rounds = std::to_string(train.rounds) + " rounds of " + std::to_string(train.lanes);
+    line("training",
+         rounds +
+             (train.synchronous() ? " lanes, one step together: "
+                                  : " lanes of " + std::to_string(train.inner_steps) + " steps: ") +
+             std::to_string(p.cost.lane_tokens * train.lanes * train.rounds) + " " + unit);
     line("memory of a node",
          size(p.memory_bytes) + " with " + std::to_string(o.threads) + " threads");
     line("disk of a node", size(p.disk_bytes));

@@ -347,6 +347,11 @@ base::result<void> replay_whole(cli_context& context, replay_command_options& o)
     TEQUIO_CHECK(check_outputs(o));
     TEQUIO_CHECK(check_research(context, o));
     TEQUIO_TRY(auto job, find_job(context, o));
+    if (o.research.carry_inner_state && job.recipe.train.synchronous()) {
+        return ends_with(exit_code::usage,
+                         "--research inner_state=carried is for method diloco: with method "
+                         "synchronous lanes have no state of their own");
+    }
     TEQUIO_TRY(const auto range, parse_rounds(o.rounds, job.recipe.train.rounds));
     catch_interrupts();
     replay_display display(context, job.recipe);

@@ -261,13 +261,12 @@ void job_workers::prepare(one_job& j) {
         answer(j, fail(errc::compute_failed, e.message()));
     };
     if (!j.state) {
-        const auto layout = training::layout_of(j.task->work.model);
         // Lanes are checked up to `settle` rounds after theirs; one more is the round being
         // written.
         const auto kept = static_cast<std::uint32_t>(
             std::min<std::uint64_t>(j.task->trust.settle + 2, state_memory::kept_max));
-        auto state =
-            state_memory::create(training::recipe_id_of(j.task->work), layout.padded_size, kept);
+        auto state = state_memory::create(training::recipe_id_of(j.task->work),
+                                          state_shape_of(j.task->work, kept));
         if (!state) return give_up(state.error());
         j.state = std::make_unique<state_memory>(std::move(*state));
     }

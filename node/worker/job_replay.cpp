@@ -297,12 +297,13 @@ bool job_replay::parts::load_state(const chronicle_entry& last) {
     const auto file = checked_file::open(state_file(last.round.value + 1));
     if (!file) return false;
     const auto next = state.next();
-    const auto half = next.parameters.size_bytes();
-    if (file->bytes().size() != 2 * half) return false;
-    std::copy_n(file->bytes().data(), half,
-                reinterpret_cast<std::uint8_t*>(next.parameters.data()));
-    std::copy_n(file->bytes().data() + half, half,
-                reinterpret_cast<std::uint8_t*>(next.momentum.data()));
+    auto bytes = file->bytes();
+    const auto array = next.parameters.size_bytes();
+    if (bytes.size() != (1 + training::optimizer_arrays(recipe.train)) * array) return false;
+    for (const auto to : {next.parameters, next.momentum, next.second}) {
+        std::copy_n(bytes.data(), to.size_bytes(), reinterpret_cast<std::uint8_t*>(to.data()));
+        bytes = bytes.subspan(to.size_bytes());
+    }
     if (training::state_digest(layout, next) != last.state_after) return false;
     state.commit({last.round.next(), last.state_after});
     return true;
@@ -386,6 +387,11 @@ base::result<void> job_replay::parts::finish_round(chronicle_entry& entry) {
         item.kind = compute_kind::validation;
         item.round = entry.round;
         TEQUIO_TRY(const auto done, compute(item));
+        if (done.outcome.divergence) {
+            return base::fail(errc::not_finite, "the job diverges: the validation loss of round " +
+                                                    std::to_string(entry.round.value) +
+                                                    " is not finite");
+        }
         entry.validation_loss = done.outcome.loss;
     }
     if (entry.round.value >= recipe.train.rounds) {
@@ -422,8 +428,7 @@ base::result<std::unique_ptr<job_replay>> job_replay::open(const training::recip
                                                            std::vector<unique_fd> blobs,
                                                            replay_options options) {
     TEQUIO_TRY(auto lock, lock_folder(options.folder));
-    TEQUIO_TRY(auto memory, state_memory::create(training::recipe_id_of(r),
-                                                 training::layout_of(r.model).padded_size));
+    TEQUIO_TRY(auto memory, state_memory::create(training::recipe_id_of(r), state_shape_of(r)));
     auto p = std::make_unique<parts>(r, std::move(blobs), std::move(options), std::move(lock),
                                      std::move(memory));
     TEQUIO_CHECK(p->take_up_folder());
@@ -488,6 +493,7 @@ base::result<void> job_replay::save() {
     base::byte_writer out(bytes);
     out.raw(training::float_bytes(held.parameters));
     out.raw(training::float_bytes(held.momentum));
+    out.raw(training::float_bytes(held.second));
     TEQUIO_CHECK(write_checked(parts_->state_file(round().value), bytes));
     parts_->remove_states_but(round().value);
     return {};

@@ -9,7 +9,8 @@
 ///
 ///     recipe      canonical text; a folder belongs to one recipe
 ///     entry-R     chronicle text of every finished round R
-///     state-R     the state at the start of round R, little-endian floats: parameters, momentum
+///     state-R     the state at the start of round R, little-endian floats: parameters,
+///                 then the optimizer's arrays
 ///     lane-R-L    contribution of a finished lane of the round in hand
 ///     lock        held while a replay uses the folder
 

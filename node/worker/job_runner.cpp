@@ -64,9 +64,10 @@ base::result<std::vector<memory_map>> map_blobs(const training::recipe& r,
 
 std::uint64_t job_memory_bytes(const training::recipe& r, unsigned threads, std::uint32_t kept) {
     const auto cost = training::cost_of(r);
-    const auto floats = training::layout_of(r.model).padded_size;
+    const auto shape = state_shape_of(r, kept);
     auto bytes = training::engine::memory_bytes_for(r, threads);
-    bytes = saturating_add(bytes, state_memory::size_bytes(floats, kept));
+    bytes = saturating_add(bytes, state_memory::size_bytes(shape));
+    // Of a sum in hand; applying a mean takes half of that, or less.
     bytes = saturating_add(bytes, cost.sum_bytes);
     return saturating_add(bytes, cost.contribution_bytes + cost.mean_bytes);
 }
@@ -82,7 +83,7 @@ base::result<std::unique_ptr<job_runner>> job_runner::open(std::string_view reci
     TEQUIO_TRY(auto recipe, training::parse_recipe(recipe_text));
     const auto layout = training::layout_of(recipe.model);
     TEQUIO_TRY(auto memory, state_memory::map(std::move(state), training::recipe_id_of(recipe),
-                                              layout.padded_size));
+                                              state_shape_of(recipe)));
     const auto needed = job_memory_bytes(recipe, pool.threads(), memory.kept());
     if (memory_max_bytes != 0 && needed > memory_max_bytes) {
         return base::fail(errc::out_of_memory,
@@ -158,8 +159,8 @@ base::result<item_result> job_runner::compute(const compute_item& item,
 
 base::result<void> job_runner::expect_round(const compute_item& item) const {
     const auto held = state_.held();
-    // Parameters of older rounds are kept for lanes and validation; only the newest has its
-    // momentum.
+    // Parameters of older rounds are kept for lanes and validation; only the newest has the
+    // optimizer's arrays.
     const bool here = item.kind == compute_kind::apply ? held && held->round == item.round
                                                        : state_.find(item.round).has_value();
     if (here) return {};
@@ -215,7 +216,12 @@ base::result<item_result> job_runner::validate(const compute_item& item,
     item_result out;
     // Windows are not inner steps: none of these counts as progress of a lane.
     const auto go_on = [&callbacks](std::uint64_t) { return callbacks.keep_going(0); };
-    TEQUIO_TRY(out.outcome.loss, engine_->validate(state_.view(item.round), go_on));
+    const auto loss = engine_->validate(state_.view(item.round), go_on);
+    if (!loss && loss.error().is(errc::not_finite)) {
+        out.outcome.divergence = compute_divergence{0, "loss"};
+        return out;
+    }
+    TEQUIO_TRY(out.outcome.loss, loss);
     return out;
 }
 
@@ -250,7 +256,9 @@ base::result<item_result> job_runner::apply(const compute_item& item,
     const auto to = state_.next();
     std::copy(from.parameters.begin(), from.parameters.end(), to.parameters.begin());
     std::copy(from.momentum.begin(), from.momentum.end(), to.momentum.begin());
-    TEQUIO_CHECK(training::apply_mean(recipe_, engine_->layout(), input.bytes.bytes(), to));
+    std::copy(from.second.begin(), from.second.end(), to.second.begin());
+    TEQUIO_CHECK(
+        training::apply_mean(recipe_, engine_->layout(), item.round, input.bytes.bytes(), to));
     return commit_next(item.round.next());
 }
 

@@ -51,7 +51,7 @@ struct compute_item {
     auto operator<=>(const compute_item&) const = default;
 };
 
-/// A lane that met a number that is not finite.
+/// A lane, or a validation, that met a number that is not finite.
 struct compute_divergence {
     std::uint64_t step = 0;
     std::string tensor;
@@ -62,7 +62,7 @@ struct compute_divergence {
 struct compute_outcome {
     base::digest state_after;  ///< `prepare`, `apply`
     base::blob_ref blob;       ///< `lane`: contribution; `sum`: mean. The bytes come beside it
-    std::optional<compute_divergence> divergence;  ///< `lane`
+    std::optional<compute_divergence> divergence;  ///< `lane`, `validation`
     double loss = 0;     ///< `lane`: its mean training loss; `sum`: over lanes; `validation`
     base::digest trace;  ///< `lane`
     base::digest sum;    ///< `sum`

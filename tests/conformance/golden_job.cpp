@@ -45,17 +45,18 @@ std::string line_of(std::uint64_t round, std::uint64_t lane, const training::lan
 struct running_job {
     const golden_job& job;
     std::unique_ptr<training::engine> engine;
-    std::vector<float> parameters, momentum;
+    std::vector<float> parameters, momentum, second;
     std::string text;
 
     running_job(const golden_job& j, training::executor& run, training::engine_options options)
         : job(j),
           engine(value_of(training::engine::create(j.work, j.view(), run, options))),
           parameters(engine->layout().padded_size),
-          momentum(engine->layout().padded_size) {
+          momentum(engine->layout().padded_size),
+          second(j.work.train.synchronous() ? engine->layout().padded_size : 0) {
         engine->initial_state(state());
     }
-    training::state_span state() { return {parameters, momentum}; }
+    training::state_span state() { return {parameters, momentum, second}; }
     base::digest digest() { return training::state_digest(engine->layout(), state()); }
     training::lane_result lane(std::uint64_t round, std::uint64_t index) {
         auto result = value_of(engine->run_lane(state(), {round}, {index}, always));
@@ -86,7 +87,8 @@ struct running_job {
         entry.sum = total.sum;
         entry.mean = base::blob_ref_of(total.mean);
         entry.loss = total.loss;
-        BOOST_REQUIRE(training::apply_mean(job.work, engine->layout(), total.mean, state()));
+        BOOST_REQUIRE(
+            training::apply_mean(job.work, engine->layout(), {index}, total.mean, state()));
         entry.state_after = digest();
         return entry;
     }

@@ -77,6 +77,20 @@ def read_recipe(path):
     return sections
 
 
+def rate_of(train, t):
+    """The learning rate at step t, without ramp; train: that section of a recipe."""
+    total = int(train["rounds"]) * int(train["inner_steps"])
+    warmup, final_share = int(train["schedule.warmup"]), float(train["schedule.final_share"])
+    if t < warmup:
+        share = (t + 1) / warmup
+    else:
+        x = (t - warmup) / (total - warmup)
+        rest = 1 - final_share
+        share = {"cosine": final_share + rest * 0.5 * (1 + math.cos(math.pi * x)), "linear": 1 - rest * x,
+                 "none": 1.0}[train["schedule.decay"]]
+    return float(train["inner.lr"]) * share
+
+
 class Job:
     def __init__(self, recipe, tokens_path):
         model, data, train = recipe["model"], recipe["data"], recipe["train"]
@@ -85,11 +99,10 @@ class Job:
             int(model[k]) for k in ("layers", "heads", "width", "context", "vocabulary"))
         self.lanes, self.rounds, self.steps, self.batch = (
             int(train[k]) for k in ("lanes", "rounds", "inner_steps", "batch"))
-        self.warmup, self.ramp = int(train["schedule.warmup"]), int(train["inner.ramp_steps"])
+        self.train, self.ramp = train, int(train["inner.ramp_steps"])
         for key in ("lr", "beta1", "beta2", "epsilon", "weight_decay", "clip"):
             setattr(self, key, float(train["inner." + key]))
         self.outer_lr, self.outer_momentum = float(train["outer.lr"]), float(train["outer.momentum"])
-        self.decay, self.final_share = train["schedule.decay"], float(train["schedule.final_share"])
         kind = {1: "<u1", 2: "<u2", 4: "<u4"}[int(data["token_bytes"])]
         tokens = torch.from_numpy(numpy.fromfile(tokens_path, kind).astype("int64"))
         assert len(tokens) == int(data["token_count"]), "the token blob is not this recipe's"
@@ -97,14 +110,8 @@ class Job:
         self.training, self.validation = tokens[: len(tokens) - held], tokens[len(tokens) - held :]
 
     def rate(self, round_index, step):
-        t, total = round_index * self.steps + step, self.rounds * self.steps
-        if t < self.warmup:
-            share = (t + 1) / self.warmup
-        else:
-            x = (t - self.warmup) / (total - self.warmup)
-            rest = 1 - self.final_share
-            share = {"cosine": self.final_share + rest * 0.5 * (1 + math.cos(math.pi * x)), "linear": 1 - rest * x, "none": 1.0}[self.decay]
-        return self.lr * share * (min(1.0, (step + 1) / self.ramp) if self.ramp else 1.0)
+        rate = rate_of(self.train, round_index * self.steps + step)
+        return rate * (min(1.0, (step + 1) / self.ramp) if self.ramp else 1.0)
 
     def initial(self, generator):
         d, p = self.width, {}

@@ -78,7 +78,7 @@ double final_validation_loss(const std::string& folder, const recipe& r, base::b
             const auto result = work->run_lane(state, {round}, {lane}, always).value();
             sum.add({lane}, std::get<base::byte_vector>(result.outcome)).value();
         }
-        apply_mean(r, work->layout(), sum.finish().value().mean, state).value();
+        apply_mean(r, work->layout(), {round}, sum.finish().value().mean, state).value();
     }
     return work->validate(state, always).value();
 }

@@ -267,7 +267,7 @@ void crew_machine::finish_work(const work_item& item) {
             out = f.sum(inputs);
             break;
         case work_kind::apply:
-            out.outcome.state_after = f.apply(item.state, inputs.front());
+            out.outcome.state_after = f.apply(item.state, item.round.value, inputs.front());
             if (world_.machines_[index_].miscalculates) out.outcome.state_after.bytes[0] ^= 1;
             arrive(out.outcome.state_after);
             break;

@@ -144,6 +144,35 @@ BOOST_AUTO_TEST_CASE(a_recipe_that_diverges_fails_everywhere_with_the_place) {
     }
 }
 
+BOOST_AUTO_TEST_CASE(a_synchronous_job_is_the_same_under_loss_and_a_death) {
+    const auto functions = make_tiny_functions({.lanes = 4, .rounds = 8, .synchronous = true});
+    const auto alone = replay(*functions);
+    BOOST_REQUIRE(!alone.diverged);
+    network_conditions rough{.loss = 0.1, .duplication = 0.1, .late_max = 3s, .late = 0.05};
+    for (const std::uint64_t seed : {21, 22, 23}) {
+        crew_world world(*functions, {.nodes = 4, .seed = seed, .network = rough});
+        world.start_all();
+        run_until(world, 60s, [&] { return world.view(0).round >= 3; });
+        world.crash(1);
+        finish_as_alone(world, alone, 120s);
+    }
+}
+
+BOOST_AUTO_TEST_CASE(a_synchronous_job_that_diverges_fails_everywhere_with_the_place) {
+    const auto functions =
+        make_tiny_functions({.lanes = 3, .rounds = 40, .lr = 1e9, .synchronous = true});
+    const auto alone = replay(*functions);
+    BOOST_TEST_REQUIRE(alone.diverged.has_value());
+    crew_world world(*functions, {.nodes = 3, .seed = 7});
+    world.start_all();
+    run_until(world, 120s, [&] { return world.all(job_state::failed); });
+    for (std::size_t i = 0; i < 3; ++i) {
+        BOOST_TEST(world.view(i).reason_code == "diverged");
+        BOOST_TEST(world.view(i).reason.find(*alone.diverged) != std::string::npos,
+                   world.view(i).reason << " should name " << *alone.diverged);
+    }
+}
+
 BOOST_AUTO_TEST_CASE(one_lane_that_diverges_late_is_named_by_all) {
     const auto functions = make_hash_functions({.lanes = 5, .rounds = 4, .diverges = {{2, 3}}});
     crew_world world(*functions, {.nodes = 3, .seed = 8});

@@ -54,7 +54,7 @@ public:
         out.outcome.loss = loss_of(out.outcome.sum);
         return out;
     }
-    base::digest apply(const base::digest& state, base::byte_view mean) override {
+    base::digest apply(const base::digest& state, std::uint64_t, base::byte_view mean) override {
         base::byte_vector both(state.bytes.begin(), state.bytes.end());
         both.insert(both.end(), mean.begin(), mean.end());
         return base::sha256(both);
@@ -103,6 +103,11 @@ public:
         r.train.lanes = job.lanes;
         r.train.rounds = job.rounds;
         r.train.inner_steps = job.inner_steps;
+        if (job.synchronous) {
+            r.train.method = method_synchronous;
+            r.train.inner_steps = 1;
+            r.train.window = -46;
+        }
         r.train.batch = 2;
         r.train.micro_batch = 2;
         r.train.inner.lr = job.lr;
@@ -128,7 +133,7 @@ public:
     }
 
     base::digest initial() override {
-        full_state s(engine_->layout().padded_size);
+        full_state s(engine_->layout().padded_size, recipe_.train.synchronous());
         engine_->initial_state(s.span());
         return keep(std::move(s));
     }
@@ -173,21 +178,23 @@ public:
         out.outcome.blob = base::blob_ref_of(out.bytes);
         return sums_.emplace(key, std::move(out)).first->second;
     }
-    base::digest apply(const base::digest& state, base::byte_view mean) override {
-        const auto key = std::pair(state, base::sha256(mean));
+    base::digest apply(const base::digest& state, std::uint64_t round,
+                       base::byte_view mean) override {
+        const auto key = std::tuple(state, round, base::sha256(mean));
         if (const auto it = applied_.find(key); it != applied_.end()) return it->second;
         full_state s = states_.at(state);
-        const auto done = apply_mean(recipe_, engine_->layout(), mean, s.span());
+        const auto done = apply_mean(recipe_, engine_->layout(), {round}, mean, s.span());
         base::ensure(done.has_value(), "a mean that a sum made can be applied");
         return applied_.emplace(key, keep(std::move(s))).first->second;
     }
 
 private:
     struct full_state {
-        explicit full_state(std::uint64_t size) : parameters(size), momentum(size) {}
-        state_span span() { return {parameters, momentum}; }
-        state_view view() const { return {parameters, momentum}; }
-        std::vector<float> parameters, momentum;
+        full_state(std::uint64_t size, bool moments)
+            : parameters(size), momentum(size), second(moments ? size : 0) {}
+        state_span span() { return {parameters, momentum, second}; }
+        state_view view() const { return {parameters, momentum, second}; }
+        std::vector<float> parameters, momentum, second;
     };
     base::digest keep(full_state s) {
         const auto digest = state_digest(engine_->layout(), s.view());
@@ -203,7 +210,7 @@ private:
     std::map<std::tuple<base::digest, std::uint64_t, std::uint64_t>, computed> lanes_;
     std::map<base::digest, double> losses_;
     std::map<base::digest, computed> sums_;
-    std::map<std::pair<base::digest, base::digest>, base::digest> applied_;
+    std::map<std::tuple<base::digest, std::uint64_t, base::digest>, base::digest> applied_;
 };
 
 }  // namespace
@@ -254,7 +261,7 @@ replayed replay(lane_functions& f) {
             entry.sum = sum.outcome.sum;
             entry.mean = sum.outcome.blob;
             entry.loss = sum.outcome.loss;
-            state = entry.state_after = f.apply(state, sum.bytes);
+            state = entry.state_after = f.apply(state, round, sum.bytes);
         }
         out.entries.push_back(std::move(entry));
     }

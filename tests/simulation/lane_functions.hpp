@@ -35,7 +35,8 @@ public:
     virtual double validate(const base::digest& state, std::uint64_t round) = 0;
     /// `contributions` in lane order.
     virtual computed sum(const std::vector<base::byte_view>& contributions) = 0;
-    virtual base::digest apply(const base::digest& state, base::byte_view mean) = 0;
+    virtual base::digest apply(const base::digest& state, std::uint64_t round,
+                               base::byte_view mean) = 0;
 };
 
 /// Hashes in place of training: fast, and as deterministic.
@@ -56,6 +57,7 @@ struct tiny_job {
     std::uint64_t rounds = 4;
     double lr = 4e-3;  ///< a huge one diverges, given steps enough
     std::uint64_t inner_steps = 2;
+    bool synchronous = false;  ///< then inner_steps does not count
     std::string codec = "mxint8";
     std::string codec_down = "mxint8";
 };

@@ -325,7 +325,7 @@ base::result<computed> node_machine::compute(job_worker& worker, const training:
             out = f.sum(inputs);
             break;
         case work_kind::apply:
-            out.outcome.state_after = f.apply(item.state, inputs.front());
+            out.outcome.state_after = f.apply(item.state, item.round.value, inputs.front());
             arrive(out.outcome.state_after);
             break;
     }

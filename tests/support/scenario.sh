@@ -102,6 +102,12 @@ EOF
     done
 }
 
+# make_synchronous DIR: the job there becomes one of method synchronous.
+make_synchronous() {
+    sed -i 's/^method = .*/method = "synchronous"/; s/^inner_steps = .*/inner_steps = 1/; s/, ramp_steps = [0-9]*//; /^outer = /d
+        s/^window = .*/window = -46/' "$1/job.toml"
+}
+
 # submit NAME JOB-DIR: prints the task's id.
 submit() { node "$1" job submit "$2/job.toml" --json | json_text task; }
 

@@ -23,9 +23,13 @@
 namespace tequio::training {
 namespace {
 
+/// Where a lane diverged, if it did.
+using lane_end = std::variant<std::monostate, diverged>;
+
 trainer_config trainer_config_of(const recipe& r, const engine_options& options) {
     return {r.model, r.train.batch,
-            options.micro_batch == 0 ? r.train.micro_batch : options.micro_batch, r.train.inner};
+            options.micro_batch == 0 ? r.train.micro_batch : options.micro_batch, r.train.inner,
+            !r.train.synchronous()};
 }
 
 /// What a lane holds beside the arena: its contribution, and the tokens or examples in hand.
@@ -135,11 +139,15 @@ struct engine::parts {
     void read_sequences(const batch_span& batch);
     void read_examples(const batch_span& batch);
 
-    base::result<std::variant<std::monostate, diverged>> run_steps(base::round_index round,
-                                                                   base::lane_index lane,
-                                                                   const keep_going& go_on,
-                                                                   lane_result& result);
-    base::result<void> encode(state_view state, lane_result& result);
+    base::result<lane_end> run_steps(base::round_index round, base::lane_index lane,
+                                     const keep_going& go_on, lane_result& result);
+    base::result<lane_end> run_gradient(state_view state, base::round_index round,
+                                        base::lane_index lane, const keep_going& go_on,
+                                        lane_result& result);
+    base::result<lane_end> run_inner_steps(state_view state, base::round_index round,
+                                           base::lane_index lane, const keep_going& go_on,
+                                           lane_result& result);
+    base::result<void> encode(lane_result& result);
 
     /// `research_options::carry_inner_state`: what each lane ended its last round with.
     struct inner_state {
@@ -221,11 +229,11 @@ void engine::initial_state(state_span out) const {
     fill_initial(parts_->layout, r.train.seed, r.data.tokens.root, out, parts_->run);
 }
 
-base::result<std::variant<std::monostate, diverged>> engine::parts::run_steps(
-    base::round_index round, base::lane_index lane, const keep_going& go_on, lane_result& result) {
+base::result<lane_end> engine::parts::run_steps(base::round_index round, base::lane_index lane,
+                                                const keep_going& go_on, lane_result& result) {
     std::vector<base::digest> leaves;
     double losses = 0;
-    std::variant<std::monostate, diverged> end;
+    lane_end end;
     auto train = r.train;
     std::uint64_t steps_before = 0;
     if (active_research().carry_inner_state && round.value > 0) {
@@ -275,10 +283,46 @@ void engine::parts::keep_inner_state(base::round_index round, base::lane_index l
     kept.second.assign(work->second_moments().begin(), work->second_moments().end());
 }
 
-base::result<void> engine::parts::encode(state_view state, lane_result& result) {
+/// Method synchronous: leaves the gradient in the trainer's array.
+base::result<lane_end> engine::parts::run_gradient(state_view state, base::round_index round,
+                                                   base::lane_index lane, const keep_going& go_on,
+                                                   lane_result& result) {
+    lane_end end;
+    const auto sequences =
+        source([&](std::uint64_t index) { return data.training_start(round, lane, 0, index); });
+    TEQUIO_TRY(auto done, work->gradient(state.parameters, sequences, [&] { return go_on(0); }));
+    std::vector<base::digest> leaves;
+    if (done.not_finite) {
+        end = diverged{0, std::move(*done.not_finite)};
+    } else {
+        run.note({"trace", 0, 4 * work->gradients().size()});
+        const auto root = blob_root(float_bytes(work->gradients()), run);
+        leaves.push_back(base::merkle_leaf(root.view()));
+    }
+    result.trace = base::merkle_root(leaves);
+    result.loss = done.loss;
+    return end;
+}
+
+/// Method diloco: leaves the outer gradient in the trainer's array.
+base::result<lane_end> engine::parts::run_inner_steps(state_view state, base::round_index round,
+                                                      base::lane_index lane,
+                                                      const keep_going& go_on,
+                                                      lane_result& result) {
+    run.note({"start of a lane", 0, 16 * state.parameters.size()});
+    work->begin(state.parameters);
+    TEQUIO_CHECK(take_inner_state(round, lane));
+    TEQUIO_TRY(auto end, run_steps(round, lane, go_on, result));
+    keep_inner_state(round, lane);
+    if (std::holds_alternative<std::monostate>(end)) {
+        subtract(state.parameters, work->parameters(), work->gradients(), run);
+    }
+    return end;
+}
+
+base::result<void> engine::parts::encode(lane_result& result) {
     const auto delta = work->gradients();
     run.note({"contribution", 0, 17 * delta.size()});
-    subtract(state.parameters, work->parameters(), delta, run);
     auto bytes =
         encode_contribution(contribution_kind::lane, r, layout, delta, result.loss, lane_tokens(r));
     if (bytes) {
@@ -303,16 +347,14 @@ base::result<lane_result> engine::run_lane(state_view state, base::round_index r
     base::ensure(state.parameters.size() == p.layout.padded_size, "a state of this recipe");
     TEQUIO_CHECK(check_environment(p.run));
     lane_result result;
-    p.run.note({"start of a lane", 0, 16 * state.parameters.size()});
-    p.work->begin(state.parameters);
-    TEQUIO_CHECK(p.take_inner_state(round, lane));
-    TEQUIO_TRY(auto end, p.run_steps(round, lane, go_on, result));
-    p.keep_inner_state(round, lane);
+    const bool gradient = p.r.train.synchronous();
+    TEQUIO_TRY(auto end, gradient ? p.run_gradient(state, round, lane, go_on, result)
+                                  : p.run_inner_steps(state, round, lane, go_on, result));
     if (auto* d = std::get_if<diverged>(&end)) {
         result.outcome = std::move(*d);
         result.loss = 0;
     } else {
-        TEQUIO_CHECK(p.encode(state, result));
+        TEQUIO_CHECK(p.encode(result));
     }
     TEQUIO_CHECK(check_environment(p.run));
     return result;

@@ -32,6 +32,7 @@ void fill_initial(const state_layout& layout, std::uint64_t seed, const base::di
         "a state has the size of its layout");
     std::fill(out.parameters.begin(), out.parameters.end(), 0.0F);
     std::fill(out.momentum.begin(), out.momentum.end(), 0.0F);
+    std::fill(out.second.begin(), out.second.end(), 0.0F);
     const auto key = numerics::derive_key(numerics::stream_initialisation, seed, data);
     for (std::size_t k = 0; k < layout.tensors.size(); ++k) {
         const auto& t = layout.tensors[k];
@@ -75,6 +76,7 @@ void fill_from(const state_layout& layout, base::byte_view weights, state_span o
     base::ensure(weights.size() == layout.parameters * sizeof(float), "checked weights");
     std::fill(out.parameters.begin(), out.parameters.end(), 0.0F);
     std::fill(out.momentum.begin(), out.momentum.end(), 0.0F);
+    std::fill(out.second.begin(), out.second.end(), 0.0F);
     for_each_tensor(layout, weights, [&](const tensor_spec& t, base::byte_view bytes) {
         const auto values = out.parameters.subspan(t.offset, t.size);
         std::memcpy(values.data(), bytes.data(), bytes.size());

@@ -12,7 +12,8 @@
 
 namespace tequio::training {
 
-/// Fills both arrays of `out`, padding included. `data`: root of the token blob.
+/// Fills all arrays of `out`, padding included; the optimizer's with 0. `data`: root of the token
+/// blob.
 void fill_initial(const state_layout& layout, std::uint64_t seed, const base::digest& data,
                   state_span out, executor& run);
 
@@ -20,7 +21,8 @@ void fill_initial(const state_layout& layout, std::uint64_t seed, const base::di
 /// little-endian, without padding. Errors: `errc::bad_data`, naming the lengths, or the first
 /// tensor with a value that is not finite.
 base::result<void> check_weights(const state_layout& layout, base::byte_view weights);
-/// Copies `weights`, which passed `check_weights`; |x| < 2^-48 becomes +0, padding and momentum 0.
+/// Copies `weights`, which passed `check_weights`; |x| < 2^-48 becomes +0, padding and the
+/// optimizer's arrays 0.
 void fill_from(const state_layout& layout, base::byte_view weights, state_span out);
 
 }  // namespace tequio::training

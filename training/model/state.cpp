@@ -54,9 +54,18 @@ base::digest state_digest(const state_layout& layout, state_view state) {
                      state.momentum.size() == layout.padded_size,
                  "a state has the size of its layout");
     std::vector<base::digest> leaves;
-    leaves.reserve(2 * layout.tensors.size());
-    for (const auto& t : layout.tensors) leaves.push_back(leaf_of("momentum/", t, state.momentum));
-    for (const auto& t : layout.tensors) leaves.push_back(leaf_of("", t, state.parameters));
+    leaves.reserve(3 * layout.tensors.size());
+    const auto add = [&](std::string_view prefix, std::span<const float> flat) {
+        for (const auto& t : layout.tensors) leaves.push_back(leaf_of(prefix, t, flat));
+    };
+    if (state.second.empty()) {
+        add("momentum/", state.momentum);
+    } else {
+        base::ensure(state.second.size() == layout.padded_size, "moments have one size");
+        add("first_moment/", state.momentum);
+        add("second_moment/", state.second);
+    }
+    add("", state.parameters);
     return base::merkle_root(leaves);
 }
 

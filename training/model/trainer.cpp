@@ -14,10 +14,10 @@ namespace tequio::training {
 
 trainer_plan::trainer_plan(const trainer_config& config, const state_layout& layout,
                            unsigned threads)
-    : parameters(total.floats(layout.padded_size)),
-      gradients(total.floats(layout.padded_size)),
-      first(total.floats(layout.padded_size)),
-      second(total.floats(layout.padded_size)),
+    : gradients(total.floats(layout.padded_size)),
+      parameters(total.floats(config.updates ? layout.padded_size : 0)),
+      first(total.floats(config.updates ? layout.padded_size : 0)),
+      second(total.floats(config.updates ? layout.padded_size : 0)),
       losses(total.floats(saturating_product({config.batch, config.model.context}))),
       model(family_of(config.model)
                 .plan(config.model, {config.micro_batch, config.batch}, true, threads, total)) {}
@@ -63,7 +63,8 @@ batch_view trainer::next_batch(std::uint64_t first, std::uint64_t sequences,
     return {batch.tokens, batch.inputs, batch.targets, config_.model.context};
 }
 
-base::result<step_result> trainer::step(std::uint64_t number, double learning_rate,
+/// Losses and gradients of a whole batch; the mean loss. Gradients are whole only if it is finite.
+base::result<double> trainer::run_batch(std::span<const float> parameters,
                                         const batch_source& source,
                                         const std::function<bool()>& go_on) {
     const auto losses = memory_.floats(plan_.losses);
@@ -73,18 +74,43 @@ base::result<step_result> trainer::step(std::uint64_t number, double learning_ra
         if (!go_on()) return fail(errc::stopped, "stopped between two micro-batches");
         const auto sequences = std::min(config_.micro_batch, config_.batch - at);
         const auto batch = next_batch(at, sequences, source);
-        model_->train(parameters(), batch, scale,
+        model_->train(parameters, batch, scale,
                       losses.subspan(at * config_.model.context, batch.targets.size()), gradients,
                       at == 0);
     }
+    const double loss = numerics::wide_sum(losses) / static_cast<double>(losses.size());
+    if (std::isfinite(loss)) model_->finish(gradients);
+    return loss;
+}
+
+base::result<step_result> trainer::step(std::uint64_t number, double learning_rate,
+                                        const batch_source& source,
+                                        const std::function<bool()>& go_on) {
     step_result result;
-    result.loss = numerics::wide_sum(losses) / static_cast<double>(losses.size());
+    TEQUIO_TRY(result.loss, run_batch(parameters(), source, go_on));
+    result.not_finite = std::isfinite(result.loss) ? update(number, learning_rate)
+                                                   : std::optional<std::string>("loss");
+    return result;
+}
+
+base::result<step_result> trainer::gradient(std::span<const float> parameters,
+                                            const batch_source& source,
+                                            const std::function<bool()>& go_on) {
+    base::ensure(parameters.size() == layout_.padded_size, "parameters of this layout");
+    step_result result;
+    TEQUIO_TRY(result.loss, run_batch(parameters, source, go_on));
     if (!std::isfinite(result.loss)) {
         result.not_finite = "loss";
         return result;
     }
-    model_->finish(gradients);
-    result.not_finite = update(number, learning_rate);
+    for (const auto& t : layout_.tensors) {
+        // In float64 a sum of squares of float32 values is finite if all of them are.
+        if (std::isfinite(numerics::square_sum(gradients().subspan(t.offset, t.size), run_))) {
+            continue;
+        }
+        result.not_finite = t.name;
+        break;
+    }
     return result;
 }
 

@@ -1,7 +1,7 @@
 #pragma once
 
-/// One inner step: forward and backward over micro-batches, clipping, AdamW. Knows neither rounds
-/// nor data files; lanes and the throughput measurement are built on it.
+/// One inner step: forward and backward over micro-batches, clipping, AdamW; or its gradient alone.
+/// Knows neither rounds nor data files; lanes and the throughput measurement are built on it.
 
 #include <cstdint>
 #include <functional>
@@ -27,6 +27,8 @@ struct trainer_config {
     std::uint64_t batch = 0;        ///< sequences a step
     std::uint64_t micro_batch = 0;  ///< sequences at a time, at most `batch`
     inner_config inner;
+    /// False: gradients alone are wanted, so neither parameters nor moments are kept.
+    bool updates = true;
 };
 
 /// Everything a trainer keeps, planned. Sizes in floats: P = padded_size of the layout.
@@ -34,8 +36,9 @@ struct trainer_plan {
     trainer_plan(const trainer_config& config, const state_layout& layout, unsigned threads);
 
     arena_plan total;
-    arena_slice parameters, gradients, first, second;  ///< (P) each; AdamW's moments
-    arena_slice losses;                                ///< (batch * context)
+    arena_slice gradients;                  ///< (P)
+    arena_slice parameters, first, second;  ///< (P) each, AdamW's moments; (0) without updates
+    arena_slice losses;                     ///< (batch * context)
     std::unique_ptr<network_plan> model;
 };
 
@@ -65,6 +68,11 @@ public:
     /// micro-batch. Errors: `errc::stopped`; the parameters are then those before the step.
     base::result<step_result> step(std::uint64_t number, double learning_rate,
                                    const batch_source& source, const std::function<bool()>& go_on);
+    /// Forward and backward alone, at `parameters` (padded_size): the mean loss, and in
+    /// `gradients()` that of the mean loss, unclipped. Errors: `errc::stopped`.
+    base::result<step_result> gradient(std::span<const float> parameters,
+                                       const batch_source& source,
+                                       const std::function<bool()>& go_on);
 
     /// Losses of `sequences` sequences from the source, at `parameters`. losses: (sequences *
     /// context), written. Errors: `errc::stopped`.
@@ -84,6 +92,8 @@ public:
 private:
     trainer(const trainer_config& config, const state_layout& layout, trainer_plan plan,
             arena memory, executor& run);
+    base::result<double> run_batch(std::span<const float> parameters, const batch_source& source,
+                                   const std::function<bool()>& go_on);
     std::optional<std::string> update(std::uint64_t number, double learning_rate);
     batch_view next_batch(std::uint64_t first, std::uint64_t sequences, const batch_source& source);
 

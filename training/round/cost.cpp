@@ -35,7 +35,7 @@ job_cost cost_of(const recipe& r) {
         (rounds + 1) * static_cast<double>(out.validation_flops);
     out.data_bytes = r.data.tokens.size;
     out.init_bytes = r.model.init ? r.model.init->size : 0;
-    out.state_bytes = 2 * sizeof(float) * layout.padded_size;
+    out.state_bytes = (1 + optimizer_arrays(r.train)) * sizeof(float) * layout.padded_size;
     const auto lane = shape_of(contribution_kind::lane, r, layout);
     out.contribution_bytes = lane.size_bytes();
     out.mean_bytes = shape_of(contribution_kind::mean, r, layout).size_bytes();

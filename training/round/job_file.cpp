@@ -17,6 +17,8 @@ using kind = toml_value::kind;
 
 constexpr std::string_view license_default = "NOASSERTION";  // SPDX: nothing was declared
 constexpr std::array<std::string_view, 2> readers_has{"swarm", "everyone"};
+/// Gradients are smaller than outer gradients (NUMERICS.md, Contributions and their sums).
+constexpr int synchronous_window = -46;
 constexpr std::string_view folder_allowed =
     "a folder with config.json and safetensors, as `tequio job fetch` writes it";
 constexpr std::string_view deadline_allowed =
@@ -197,10 +199,30 @@ void read_trust(job_reader& in, job_file& job) {
     }
 }
 
+/// What a job file of method synchronous may leave out, and what it must.
+void read_synchronous(job_reader& in, train_config& train) {
+    for (const auto* key : {"inner.ramp_steps", "outer"}) {
+        const auto* node = in.any(key);
+        if (node == nullptr) continue;
+        in.refuse(key, node->shown(), "no such key with method synchronous (it belongs to diloco)");
+    }
+    if (in.any("inner_steps") == nullptr) train.inner_steps = 1;
+    if (train.inner_steps > 1) {
+        in.refuse("inner_steps", std::to_string(train.inner_steps), std::string(one_step_allowed));
+    }
+}
+
 void read_train(job_reader& in, job_file& job) {
+    in.section("train");
+    const auto* method = in.any("method");
+    if (method != nullptr && method->text == method_synchronous) {
+        job.train.inner_steps = 1;
+        job.train.window = synchronous_window;
+    }
     job.train.micro_batch = 1;  // in bounds: a missing one is no fault
     visit_train(job.train, in);
     in.section("train");
+    if (job.train.synchronous()) read_synchronous(in, job.train);
     if (in.any("micro_batch") == nullptr) job.train.micro_batch = job.train.batch;
 }
 

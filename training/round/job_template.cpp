@@ -64,7 +64,7 @@ validation = 0.1666667           # the last part of the examples
 
 )";
 
-constexpr std::string_view rest_template =
+constexpr std::string_view diloco_template =
     R"([train]
 method = "diloco"                # lanes train apart, rounds bring them together
 lanes = @lanes@                        # parts of a round that different machines can take
@@ -74,7 +74,21 @@ batch = @batch@                        # @sequences@ a step
 window = -40                     # exponent of the unit in which contributions are added
 inner = { optimizer = "adamw", lr = 1e-3, betas = [0.9, 0.95], weight_decay = 0.1, clip = 1.0, ramp_steps = @ramp_steps@ }
 outer = { optimizer = "nesterov", lr = 0.7, momentum = 0.9 }
-schedule = { warmup = @warmup@, decay = "cosine", final = 0.1 }
+)";
+
+constexpr std::string_view synchronous_template =
+    R"([train]
+method = "synchronous"           # each round is one step of all lanes together: for fast networks
+lanes = @lanes@                        # parts of a round that different machines can take
+rounds = @rounds@
+inner_steps = 1
+batch = @batch@                        # @sequences@ a lane and step
+window = -46                     # exponent of the unit in which gradients are added
+inner = { optimizer = "adamw", lr = 1e-3, betas = [0.9, 0.95], weight_decay = 0.1, clip = 1.0 }
+)";
+
+constexpr std::string_view rest_template =
+    R"(schedule = { warmup = @warmup@, decay = "cosine", final = 0.1 }
 codec = "mxint8"                 # what lanes send: f32 | mxint8 | mxfp4
 codec_down = "mxint8"            # what their mean is rounded to
 numerics = "exact/1"
@@ -121,9 +135,15 @@ base::result<std::string> job_template(const job_template_options& options) {
         return fail(errc::bad_job_file,
                     "--example: found " + quoted(options.example) + ", allowed: text, digits");
     }
-    const auto steps = options.rounds * options.inner_steps;
+    const bool synchronous = options.method == method_synchronous;
+    if (!synchronous && options.method != method_diloco) {
+        return fail(errc::bad_job_file,
+                    "--method: found " + quoted(options.method) + ", allowed: diloco, synchronous");
+    }
+    const auto steps = options.rounds * (synchronous ? 1 : options.inner_steps);
     std::string out(heading);
     out += digits ? digits_template : text_template;
+    out += synchronous ? synchronous_template : diloco_template;
     out += rest_template;
     replace_mark(out, "@name@", toml_string(options.name));
     replace_mark(out, "@family@", toml_string(options.model.family));

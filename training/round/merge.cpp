@@ -8,6 +8,7 @@
 #include "training/errc.hpp"
 #include "training/numerics/f32_grid.hpp"
 #include "training/round/outer_step.hpp"
+#include "training/round/synchronous_step.hpp"
 #include "training/round/units.hpp"
 #include "training/state.hpp"
 
@@ -136,12 +137,20 @@ base::result<sum_output> summation::finish() const {
     return out;
 }
 
-base::result<void> apply_mean(const recipe& r, const state_layout& layout, base::byte_view mean,
-                              state_span state) {
+base::result<void> apply_mean(const recipe& r, const state_layout& layout, base::round_index round,
+                              base::byte_view mean, state_span state) {
+    const auto second_size = r.train.synchronous() ? layout.padded_size : 0;
     base::ensure(state.parameters.size() == layout.padded_size &&
-                     state.momentum.size() == layout.padded_size,
-                 "a state has the size of its layout");
+                     state.momentum.size() == layout.padded_size &&
+                     state.second.size() == second_size,
+                 "a state has the size of its layout, and the arrays of its method");
     TEQUIO_CHECK(check_contribution(contribution_kind::mean, r, layout, mean));
+    if (r.train.synchronous()) {
+        std::vector<float> gradient(layout.padded_size);
+        decode_contribution(contribution_kind::mean, r, mean, gradient);
+        synchronous_step(r.train, layout, round, gradient, state);
+        return {};
+    }
     const outer_scalars scalars{static_cast<float>(r.train.outer.lr),
                                 static_cast<float>(r.train.outer.momentum)};
     const auto shape = shape_of(contribution_kind::mean, r, layout);

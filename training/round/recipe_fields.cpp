@@ -151,6 +151,10 @@ void check_model_relations(const model_config& m, std::vector<field_fault>& out)
 
 void check_train_relations(const model_config& m, const train_config& t,
                            std::vector<field_fault>& out) {
+    if (t.synchronous() && t.inner_steps != 1) {
+        out.push_back(
+            {"train.inner_steps", std::to_string(t.inner_steps), std::string(one_step_allowed)});
+    }
     // A mean of block codes can reach 127 * 2^(window + 39): below f32's limit of 2^23 up to here.
     if (t.codec_down == "f32" && t.codec != "f32" &&
         t.window > recipe_limits::window_max_f32_down) {

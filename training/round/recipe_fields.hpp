@@ -22,8 +22,8 @@ struct word_choice {
 
 inline constexpr std::array<std::string_view, 3> families_has{"gpt2", "llama", "mlp"};
 inline constexpr std::array<std::string_view, 0> families_lacks{};
-inline constexpr std::array<std::string_view, 1> methods_has{"diloco"};
-inline constexpr std::array<std::string_view, 1> methods_lacks{"synchronous"};
+inline constexpr std::array<std::string_view, 2> methods_has{method_diloco, method_synchronous};
+inline constexpr std::array<std::string_view, 0> methods_lacks{};
 inline constexpr std::array<std::string_view, 3> codecs_has{"f32", "mxint8", "mxfp4"};
 inline constexpr std::array<std::string_view, 3> decays_has{"cosine", "linear", "none"};
 inline constexpr std::array<std::string_view, 1> numerics_has{"exact/1"};
@@ -115,10 +115,12 @@ void visit_train(Train& t, Visitor& v) {
     v.real("inner.epsilon", t.inner.epsilon, epsilon_bounds);
     v.real("inner.weight_decay", t.inner.weight_decay, decay_bounds);
     v.real("inner.clip", t.inner.clip, clip_bounds);
-    v.integer("inner.ramp_steps", t.inner.ramp_steps, 0, any);
-    v.constant("outer.optimizer", word_choice{outer_has, {}});
-    v.real("outer.lr", t.outer.lr, outer_rate_bounds);
-    v.real("outer.momentum", t.outer.momentum, beta_bounds);
+    if (!t.synchronous()) {
+        v.integer("inner.ramp_steps", t.inner.ramp_steps, 0, any);
+        v.constant("outer.optimizer", word_choice{outer_has, {}});
+        v.real("outer.lr", t.outer.lr, outer_rate_bounds);
+        v.real("outer.momentum", t.outer.momentum, beta_bounds);
+    }
     v.integer("schedule.warmup", t.schedule.warmup, 0, any);
     v.word("schedule.decay", t.schedule.decay, word_choice{decays_has, {}});
     v.real("schedule.final_share", t.schedule.final_share, share_bounds);
@@ -152,6 +154,9 @@ std::string integer_range_text(std::int64_t low, std::int64_t high);
 
 /// Each field by itself. Appends.
 void check_fields(const recipe& r, std::vector<field_fault>& out);
+/// Said of an `inner_steps` other than 1 with method synchronous.
+inline constexpr std::string_view one_step_allowed =
+    "1 with method synchronous: each round is one step of all lanes together";
 /// Between fields that are each within their own bounds: divisibility, products. Appends.
 void check_model_relations(const model_config& m, std::vector<field_fault>& out);
 void check_train_relations(const model_config& m, const train_config& t,

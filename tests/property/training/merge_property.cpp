@@ -93,7 +93,7 @@ BOOST_AUTO_TEST_CASE(sum_mean_and_outer_step_are_the_twins) {
         std::vector<float> velocity = random_values(c.r, c.layout);
         auto twin_parameters = parameters;
         auto twin_velocity = velocity;
-        RC_ASSERT(apply_mean(c.r, c.layout, out.mean, {parameters, velocity}).has_value());
+        RC_ASSERT(apply_mean(c.r, c.layout, {0}, out.mean, {parameters, velocity}).has_value());
         for (std::size_t at = 0; at < n; at += 32) {
             std::vector<float> block;
             for (std::size_t i = at; i < at + 32; ++i) {

@@ -8,10 +8,13 @@
 #include <cmath>
 #include <cstdint>
 #include <cstring>
+#include <limits>
+#include <span>
 #include <string>
 #include <vector>
 
 #include "base/bytes.hpp"
+#include "training/recipe.hpp"
 
 namespace tequio::training::twin {
 
@@ -144,6 +147,65 @@ inline void outer_step(float mu, float eta, float mean, float& parameter, float&
     volatile float change = eta * direction;
     volatile float p = parameter - change;
     parameter = flush(p);
+}
+
+/// Squares of up to 65,536 values: 32 partial sums, then halves added to halves.
+inline double square_sum(std::span<const float> values) {
+    std::vector<double> sums(32);
+    for (std::size_t i = 0; i < values.size(); ++i) {
+        sums[i % 32] += static_cast<double>(values[i]) * values[i];
+    }
+    for (std::size_t half = 16; half >= 1; half /= 2) {
+        for (std::size_t j = 0; j < half; ++j) sums[j] += sums[j + half];
+    }
+    return sums[0];
+}
+
+struct adamw_scalars {
+    float clip, beta1, rest1, beta2, rest2, correction1, correction2, epsilon, rate, keep;
+};
+
+inline double power(double beta, std::uint64_t t) {
+    double product = 1;
+    for (std::uint64_t i = 0; i < t; ++i) product *= beta;
+    return product;
+}
+
+inline adamw_scalars adamw_scalars_of(const inner_config& c, double rate, std::uint64_t t,
+                                      float clip) {
+    const auto narrow = [](double x) { return static_cast<float>(x); };
+    return {clip,
+            narrow(c.beta1),
+            narrow(1 - c.beta1),
+            narrow(c.beta2),
+            narrow(1 - c.beta2),
+            narrow(1 / (1 - power(c.beta1, t))),
+            narrow(1 / (1 - power(c.beta2, t))),
+            narrow(c.epsilon),
+            narrow(rate),
+            narrow(1 - rate * c.weight_decay)};
+}
+
+/// AdamW of one element in float32; volatile keeps every operation apart but the three that
+/// std::fma joins. What is not finite becomes the largest number of its sign.
+inline void adamw(const adamw_scalars& s, bool decay, float gradient, float& parameter,
+                  float& first, float& second) {
+    volatile float clipped = gradient * s.clip;
+    const float g = flush(clipped);
+    volatile float weighted = s.rest1 * g;
+    first = flush_subnormal(std::fma(s.beta1, first, weighted));
+    volatile float square = g * g;
+    volatile float weighted_square = s.rest2 * square;
+    second = flush_subnormal(std::fma(s.beta2, second, weighted_square));
+    volatile float corrected = second * s.correction2;
+    volatile float root = std::sqrt(corrected);
+    volatile float below = root + s.epsilon;
+    volatile float above = first * s.correction1;
+    volatile float u = above / below;
+    volatile float kept = decay ? parameter * s.keep : parameter;
+    const float moved = flush(std::fma(-s.rate, u, kept));
+    constexpr float largest = std::numeric_limits<float>::max();
+    parameter = std::isfinite(moved) ? moved : std::copysign(largest, moved);
 }
 
 }  // namespace tequio::training::twin

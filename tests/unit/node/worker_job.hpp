@@ -32,6 +32,17 @@ struct test_job {
         recipe.data = data.config;
         BOOST_REQUIRE(tequio::training::check_recipe(recipe).has_value());
     }
+    /// The same job by method synchronous.
+    static test_job synchronous(std::uint64_t lanes, std::uint64_t rounds) {
+        test_job job(lanes, rounds);
+        auto& train = job.recipe.train;
+        train.method = tequio::training::method_synchronous;
+        train.inner_steps = 1;
+        train.inner.ramp_steps = 0;
+        train.window = -46;
+        BOOST_REQUIRE(tequio::training::check_recipe(job.recipe).has_value());
+        return job;
+    }
     std::string text() const { return tequio::training::recipe_text(recipe); }
     std::vector<tequio::node::unique_fd> blobs() const { return files_of({data.tokens}); }
     static std::vector<tequio::node::unique_fd> files_of(
@@ -45,9 +56,8 @@ struct test_job {
         return out;
     }
     tequio::node::state_memory make_state() const {
-        auto state = tequio::node::state_memory::create(
-            tequio::training::recipe_id_of(recipe),
-            tequio::training::layout_of(recipe.model).padded_size);
+        auto state = tequio::node::state_memory::create(tequio::training::recipe_id_of(recipe),
+                                                        tequio::node::state_shape_of(recipe));
         BOOST_REQUIRE(state.has_value());
         return std::move(*state);
     }

@@ -133,20 +133,43 @@ BOOST_AUTO_TEST_CASE(twenty_random_kills_change_nothing) {
 }
 
 BOOST_AUTO_TEST_CASE(interrupted_replay_goes_on_where_it_was) {
-    test_job job(2, 4);
-    const auto expected = whole_job(job);
-    scratch folder;
-    {
+    for (const auto& job : {test_job(2, 4), test_job::synchronous(2, 4)}) {
+        const auto expected = whole_job(job);
+        scratch folder;
+        {
+            const auto replay = open(job, options(folder));
+            BOOST_REQUIRE(replay->next_round());
+            BOOST_REQUIRE(replay->next_round());
+            BOOST_REQUIRE(replay->save());
+            BOOST_REQUIRE(replay->next_round());  // finished, but its state was not saved
+        }
         const auto replay = open(job, options(folder));
-        BOOST_REQUIRE(replay->next_round());
-        BOOST_REQUIRE(replay->next_round());
-        BOOST_REQUIRE(replay->save());
-        BOOST_REQUIRE(replay->next_round());  // finished, but its state was not saved
+        BOOST_TEST(replay->round().value == 2u);
+        BOOST_TEST(replay->entries().size() == 2u);
+        BOOST_TEST((finish(*replay) == expected));
     }
+}
+
+BOOST_AUTO_TEST_CASE(synchronous_rounds_have_one_chronicle_however_they_are_computed) {
+    const auto job = test_job::synchronous(3, 6);
+    const auto expected = whole_job(job);
+    BOOST_REQUIRE_EQUAL(expected.size(), job.recipe.train.rounds + 1);
+    BOOST_TEST((expected == whole_job(job, 3)));
+    BOOST_TEST(*expected.back().validation_loss < *expected.front().validation_loss);
+}
+
+BOOST_AUTO_TEST_CASE(a_validation_that_is_not_finite_ends_the_job_and_says_so) {
+    auto job = test_job::synchronous(2, 30);
+    job.recipe.train.inner.lr = 1e9;
+    job.recipe.train.inner.weight_decay = 1000;
+    scratch folder;
     const auto replay = open(job, options(folder));
-    BOOST_TEST(replay->round().value == 2u);
-    BOOST_TEST(replay->entries().size() == 2u);
-    BOOST_TEST((finish(*replay) == expected));
+    base::result<training::chronicle_entry> entry = replay->next_round();
+    while (entry && !entry->closes()) entry = replay->next_round();
+    BOOST_REQUIRE(!entry);
+    BOOST_TEST(entry.error().is(training::errc::not_finite));
+    BOOST_TEST(entry.error().message().find("the validation loss of round") != std::string::npos,
+               entry.error().message());
 }
 
 BOOST_AUTO_TEST_CASE(stop_is_an_error_of_its_own_and_keeps_finished_lanes) {

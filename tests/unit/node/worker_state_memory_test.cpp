@@ -39,13 +39,13 @@ unique_fd copy_of(int fd) {
 }  // namespace
 
 BOOST_AUTO_TEST_CASE(new_memory_holds_nothing) {
-    const auto memory = state_memory::create(recipe(1), floats);
+    const auto memory = state_memory::create(recipe(1), {floats});
     BOOST_REQUIRE(memory);
     BOOST_TEST(!memory->held());
 }
 
 BOOST_AUTO_TEST_CASE(state_is_held_once_committed_and_not_before) {
-    auto memory = state_memory::create(recipe(1), floats);
+    auto memory = state_memory::create(recipe(1), {floats});
     BOOST_REQUIRE(memory);
     fill(memory->next(), 1);
     BOOST_TEST(!memory->held());
@@ -65,7 +65,7 @@ BOOST_AUTO_TEST_CASE(state_is_held_once_committed_and_not_before) {
 
 BOOST_AUTO_TEST_CASE(parameters_of_earlier_rounds_are_kept_as_long_as_asked) {
     constexpr std::uint32_t kept = 4;
-    auto memory = state_memory::create(recipe(1), floats, kept);
+    auto memory = state_memory::create(recipe(1), {floats, kept});
     BOOST_REQUIRE(memory);
     for (std::uint64_t round = 0; round < 7; ++round) {
         fill(memory->next(), static_cast<float>(round + 1));
@@ -87,10 +87,35 @@ BOOST_AUTO_TEST_CASE(parameters_of_earlier_rounds_are_kept_as_long_as_asked) {
     BOOST_TEST(memory->view().parameters[0] == 7);
 }
 
+BOOST_AUTO_TEST_CASE(an_optimizer_may_have_two_arrays) {
+    const state_shape shape{floats, 3, 2};
+    auto memory = state_memory::create(recipe(1), shape);
+    BOOST_REQUIRE(memory);
+    for (std::uint64_t round = 0; round < 5; ++round) {
+        const auto next = memory->next();
+        BOOST_REQUIRE(next.second.size() == floats);
+        fill(next, static_cast<float>(round + 1));
+        std::fill(next.second.begin(), next.second.end(), 100.0F * static_cast<float>(round + 1));
+        memory->commit(name(round));
+        // What is being written must not be part of what is held.
+        const auto writing = memory->next();
+        fill(writing, 77);
+        std::fill(writing.second.begin(), writing.second.end(), 77.0F);
+        const auto view = memory->view();
+        BOOST_TEST(view.parameters[floats - 1] == static_cast<float>(round + 1));
+        BOOST_TEST(view.momentum[0] == -static_cast<float>(round + 1));
+        BOOST_TEST(view.second[0] == 100.0F * static_cast<float>(round + 1));
+        BOOST_TEST(view.second[floats - 1] == view.second[0]);
+    }
+    BOOST_TEST(memory->view(base::round_index{3}).second.empty());
+    BOOST_TEST(state_memory::map(copy_of(memory->fd()), recipe(1), shape).has_value());
+    BOOST_TEST(!state_memory::map(copy_of(memory->fd()), recipe(1), {floats, 3, 1}));
+}
+
 BOOST_AUTO_TEST_CASE(second_map_sees_the_first_ones_state) {
-    auto writer = state_memory::create(recipe(1), floats);
+    auto writer = state_memory::create(recipe(1), {floats});
     BOOST_REQUIRE(writer);
-    auto reader = state_memory::map(copy_of(writer->fd()), recipe(1), floats);
+    auto reader = state_memory::map(copy_of(writer->fd()), recipe(1), {floats});
     BOOST_REQUIRE(reader);
     fill(writer->next(), 3);
     writer->commit(name(7));
@@ -99,22 +124,22 @@ BOOST_AUTO_TEST_CASE(second_map_sees_the_first_ones_state) {
 }
 
 BOOST_AUTO_TEST_CASE(memory_of_another_recipe_or_size_is_refused) {
-    auto memory = state_memory::create(recipe(1), floats);
+    auto memory = state_memory::create(recipe(1), {floats});
     BOOST_REQUIRE(memory);
-    BOOST_TEST(!state_memory::map(copy_of(memory->fd()), recipe(2), floats));
-    BOOST_TEST(!state_memory::map(copy_of(memory->fd()), recipe(1), floats - 32));
-    BOOST_TEST(!state_memory::map(copy_of(memory->fd()), recipe(1), 1000 * floats));
+    BOOST_TEST(!state_memory::map(copy_of(memory->fd()), recipe(2), {floats}));
+    BOOST_TEST(!state_memory::map(copy_of(memory->fd()), recipe(1), {floats - 32}));
+    BOOST_TEST(!state_memory::map(copy_of(memory->fd()), recipe(1), {1000 * floats}));
 }
 
 BOOST_AUTO_TEST_CASE(memory_whose_length_can_change_is_refused) {
     unique_fd file(::memfd_create("loose", MFD_CLOEXEC | MFD_ALLOW_SEALING));
     BOOST_REQUIRE_EQUAL(
-        ::ftruncate(file.get(), static_cast<off_t>(state_memory::size_bytes(floats))), 0);
-    BOOST_TEST(!state_memory::map(std::move(file), recipe(1), floats));
+        ::ftruncate(file.get(), static_cast<off_t>(state_memory::size_bytes({floats}))), 0);
+    BOOST_TEST(!state_memory::map(std::move(file), recipe(1), {floats}));
 }
 
 BOOST_AUTO_TEST_CASE(damaged_line_of_a_slot_holds_nothing) {
-    auto memory = state_memory::create(recipe(1), floats);
+    auto memory = state_memory::create(recipe(1), {floats});
     BOOST_REQUIRE(memory);
     memory->commit(name(4));
     auto raw = memory_map::of(memory->fd(), 4096, memory_map::access::read_write);

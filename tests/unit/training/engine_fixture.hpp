@@ -44,12 +44,14 @@ struct small_job {
     dataset_view view() const { return dataset_view::open(data.tokens, r).value(); }
 };
 
-/// Parameters and momentum of one state.
+/// The arrays of one state; `arrays`: `optimizer_arrays` of its recipe.
 struct owned_state {
-    std::vector<float> parameters, momentum;
-    explicit owned_state(const state_layout& layout)
-        : parameters(layout.padded_size), momentum(layout.padded_size) {}
-    state_span span() { return {parameters, momentum}; }
+    std::vector<float> parameters, momentum, second;
+    explicit owned_state(const state_layout& layout, std::uint32_t arrays = 1)
+        : parameters(layout.padded_size),
+          momentum(layout.padded_size),
+          second(arrays > 1 ? layout.padded_size : 0) {}
+    state_span span() { return {parameters, momentum, second}; }
 };
 
 }  // namespace tequio::training

@@ -148,7 +148,7 @@ BOOST_AUTO_TEST_CASE(rounds_of_lanes_lower_the_validation_loss) {
             const auto result = e->run_lane(state.span(), {round}, {lane}, always).value();
             BOOST_REQUIRE(sum.add({lane}, std::get<base::byte_vector>(result.outcome)));
         }
-        BOOST_REQUIRE(apply_mean(job.r, e->layout(), sum.finish()->mean, state.span()));
+        BOOST_REQUIRE(apply_mean(job.r, e->layout(), {round}, sum.finish()->mean, state.span()));
     }
     BOOST_TEST(*e->validate(state.span(), always) < before - 1.0);
 }

@@ -118,8 +118,7 @@ const fault_row fault_rows[] = {
     {"validation", "validation = -0.1", "data.validation", "-0.1", "a real from 0 to below 1"},
     {"validation", "validation = nan", "data.validation", "nan", "a real from 0 to below 1"},
     // [train]
-    {"method", "method = \"synchronous\"", "train.method", "\"synchronous\"",
-     "diloco (\"synchronous\" is not in this version (has: diloco))", true},
+    {"method", "method = \"gossip\"", "train.method", "\"gossip\"", "diloco, synchronous"},
     {"lanes", "lanes = 0", "train.lanes", "0", "an integer from 1 to 65536"},
     {"lanes", "lanes = 65537", "train.lanes", "65537", "an integer from 1 to 65536"},
     {"lanes", "lanez = 8", "train.lanez", "an unknown key", "method, lanes, rounds"},

@@ -151,7 +151,7 @@ BOOST_AUTO_TEST_CASE(outer_step_by_hand) {
     one_state s(layout);
     s.parameters[0] = 10;
     s.momentum[0] = 2;
-    BOOST_REQUIRE(apply_mean(r, layout, mean, s.span()));
+    BOOST_REQUIRE(apply_mean(r, layout, {0}, mean, s.span()));
     const float mu = 0.9F;
     const float eta = 0.7F;
     const float v0 = mu * 2.0F + 1.0F;
@@ -174,7 +174,7 @@ BOOST_AUTO_TEST_CASE(stored_values_are_never_subnormal_nor_minus_zero) {
     s.parameters[2] = -0.0F;
     s.parameters[3] = 0x1p-130F;
     s.momentum[4] = 0x1p-125F;
-    BOOST_REQUIRE(apply_mean(r, layout, mean, s.span()));
+    BOOST_REQUIRE(apply_mean(r, layout, {0}, mean, s.span()));
     for (const int i : {0, 1}) BOOST_TEST(std::bit_cast<std::uint32_t>(s.momentum[i]) == 0u);
     for (const int i : {2, 3}) BOOST_TEST(std::bit_cast<std::uint32_t>(s.parameters[i]) == 0u);
     BOOST_TEST(s.momentum[4] == 0.9F * 0x1p-125F);
@@ -194,7 +194,7 @@ BOOST_AUTO_TEST_CASE(no_operation_of_the_outer_step_is_fused) {
     BOOST_REQUIRE(sum.add({0}, lane_of(r, layout, {-1.0F})));
     one_state s(layout);
     s.momentum[0] = 1.0F + 0x1p-23F;
-    BOOST_REQUIRE(apply_mean(r, layout, sum.finish()->mean, s.span()));
+    BOOST_REQUIRE(apply_mean(r, layout, {0}, sum.finish()->mean, s.span()));
     const volatile float mu = 0.9F;
     const volatile float product = mu * (1.0F + 0x1p-23F);
     const float unfused = product - 1.0F;
@@ -208,12 +208,12 @@ BOOST_AUTO_TEST_CASE(only_a_canonical_mean_is_applied) {
     one_state s(layout);
     s.parameters[0] = 5;
     const auto lane = lane_of(r, layout, {1.0F});
-    BOOST_TEST(apply_mean(r, layout, lane, s.span()).error().is(errc::bad_contribution));
+    BOOST_TEST(apply_mean(r, layout, {0}, lane, s.span()).error().is(errc::bad_contribution));
     summation sum(r, layout);
     BOOST_REQUIRE(sum.add({0}, lane));
     auto mean = sum.finish()->mean;
     mean.back() = 0x80;
-    BOOST_TEST(!apply_mean(r, layout, mean, s.span()));
+    BOOST_TEST(!apply_mean(r, layout, {0}, mean, s.span()));
     BOOST_TEST(s.parameters[0] == 5);
     BOOST_TEST(s.momentum[0] == 0);
 }

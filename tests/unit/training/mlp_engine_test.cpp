@@ -69,7 +69,7 @@ BOOST_AUTO_TEST_CASE(rounds_of_lanes_learn_and_validation_does_not_depend_on_thr
             const auto result = e->run_lane(state.span(), {round}, {lane}, always).value();
             BOOST_REQUIRE(sum.add({lane}, std::get<base::byte_vector>(result.outcome)));
         }
-        BOOST_REQUIRE(apply_mean(job.r, e->layout(), sum.finish()->mean, state.span()));
+        BOOST_REQUIRE(apply_mean(job.r, e->layout(), {round}, sum.finish()->mean, state.span()));
     }
     BOOST_TEST(*e->validate(state.span(), always) < 0.5 * before);
 }
