@@ -9,7 +9,7 @@ decoded mean. From these, PyTorch computes two things on its own.
    by 1/128/sqrt(3) in the mean square, so the norm of the difference is allowed 2 % of the gradient's.
 2. torch.optim.AdamW with clip_grad_norm_ and the schedule, from the first parameters, by the decoded means alone: 20 steps in which
    PyTorch never looks at the program's parameters again. Nothing is rounded here but float32: the parameters at the end are allowed
-   1e-4 of the way that they went (the norm of end minus begin).
+   1e-5 of the way that they went (the norm of end minus begin).
 
 Exit 0: both agree; 1: they do not; 77: there is no PyTorch here.
 """
@@ -29,7 +29,7 @@ from pytorch_gpt2 import loss_of, read_safetensors
 from pytorch_training import rate_of, read_recipe
 
 GRADIENT_LIMIT = 0.02
-STEP_LIMIT = 1e-4
+STEP_LIMIT = 1e-5
 LOSS_LIMIT = 1e-4
 
 
