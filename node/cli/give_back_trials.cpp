@@ -8,7 +8,7 @@
 
 #include "base/text.hpp"
 #include "node/cli/measure.hpp"
-#include "node/worker/control_group.hpp"
+#include "node/io/files.hpp"
 
 namespace tequio::node {
 namespace {

@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <array>
 #include <cerrno>
 #include <cstring>
 
@@ -63,6 +64,27 @@ base::result<std::string> read_file(const std::filesystem::path& path, std::uint
                                                      "; at most " + base::human_size(size_max));
     }
     return std::string(base::as_text(file.bytes()));
+}
+
+std::optional<std::string> read_kernel_file(const std::filesystem::path& path) {
+    constexpr std::size_t size_max = 64 * 1024;
+    const unique_fd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
+    if (!fd) return std::nullopt;
+    std::string out;
+    std::array<char, 4096> buffer;
+    while (out.size() < size_max) {
+        const auto size = ::read(fd.get(), buffer.data(), buffer.size());
+        if (size < 0) return std::nullopt;
+        if (size == 0) break;
+        out.append(buffer.data(), static_cast<std::size_t>(size));
+    }
+    return out;
+}
+
+std::string read_kernel_line(const std::filesystem::path& path) {
+    auto text = read_kernel_file(path).value_or("");
+    while (text.ends_with('\n') || text.ends_with(' ')) text.pop_back();
+    return text;
 }
 
 base::result<void> write_file(const std::filesystem::path& path, base::byte_view bytes,

@@ -4,6 +4,7 @@
 /// path and reason.
 
 #include <filesystem>
+#include <optional>
 #include <span>
 #include <string>
 #include <utility>
@@ -45,6 +46,11 @@ private:
 
 /// The whole file. Refuses one above `size_max` before reading it.
 base::result<std::string> read_file(const std::filesystem::path& path, std::uint64_t size_max);
+/// A file of /proc or /sys, which has no length to map or to trust; at most 64 KiB of it. None when
+/// it cannot be read. Waits for nothing: a pipe in its place holds nobody up.
+std::optional<std::string> read_kernel_file(const std::filesystem::path& path);
+/// The same without newlines and blanks at its end; empty when it cannot be read.
+std::string read_kernel_line(const std::filesystem::path& path);
 /// Writes beside `path`, syncs, renames over it, syncs the folder: after a crash the old or the new
 /// content is there, whole.
 base::result<void> write_file(const std::filesystem::path& path, base::byte_view bytes,

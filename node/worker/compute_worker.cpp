@@ -18,7 +18,7 @@
 
 #include "base/ensure.hpp"
 #include "base/text.hpp"
-#include "node/worker/control_group.hpp"
+#include "node/io/files.hpp"
 #include "node/worker/worker_main.hpp"
 
 namespace tequio::node {

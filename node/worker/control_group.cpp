@@ -18,52 +18,11 @@
 namespace tequio::node {
 namespace {
 
-constexpr std::size_t kernel_file_max = 64 * 1024;
 constexpr std::string_view version_1_prefix = "tequio-worker-";
 
 bool names(std::string_view list, std::string_view word, char separator) {
     const auto words = base::split(list, separator);
     return std::find(words.begin(), words.end(), word) != words.end();
-}
-
-/// One line of mountinfo: "36 35 98:0 /root /mount options tags - type source options".
-struct mount_line {
-    std::string_view root, place, type, options;
-};
-
-std::optional<mount_line> parse_mount(std::string_view line) {
-    const auto dash = line.find(" - ");
-    if (dash == std::string_view::npos) return {};
-    const auto left = base::split(line.substr(0, dash), ' ');
-    const auto right = base::split(line.substr(dash + 3), ' ');
-    if (left.size() < 6 || right.size() < 3) return {};
-    return mount_line{left[3], left[4], right[0], right[2]};
-}
-
-/// `path` as seen from a mount whose top is the group `root`; none if it lies elsewhere.
-std::optional<std::string> below(std::string_view root, std::string_view path) {
-    if (root == "/") return std::string(path);
-    if (!path.starts_with(root)) return {};
-    path.remove_prefix(root.size());
-    if (path.empty()) return "/";
-    if (!path.starts_with('/')) return {};
-    return std::string(path);
-}
-
-std::optional<cpu_group> find_in_mounts(int version, std::string_view path,
-                                        std::string_view mountinfo) {
-    for (const auto line : base::split(mountinfo, '\n')) {
-        const auto mount = parse_mount(line);
-        if (!mount) continue;
-        const bool fits = version == 2
-                              ? mount->type == "cgroup2"
-                              : mount->type == "cgroup" && names(mount->options, "cpu", ',');
-        if (!fits) continue;
-        if (auto inside = below(mount->root, path)) {
-            return cpu_group{version, std::string(mount->place), std::move(*inside)};
-        }
-    }
-    return {};
 }
 
 /// True if `folder` holds no process but this one.
@@ -101,37 +60,6 @@ void remove_old_groups(const std::string& folder) {
 
 }  // namespace
 
-std::optional<cpu_group> find_cpu_group(std::string_view cgroup, std::string_view mountinfo) {
-    std::optional<cpu_group> version_2;
-    for (const auto line : base::split(cgroup, '\n')) {
-        const auto first = line.find(':');
-        const auto second = first == std::string_view::npos ? first : line.find(':', first + 1);
-        if (second == std::string_view::npos || !line.substr(second + 1).starts_with('/')) continue;
-        const auto controllers = line.substr(first + 1, second - first - 1);
-        const auto path = line.substr(second + 1);
-        if (names(controllers, "cpu", ',')) {
-            if (auto found = find_in_mounts(1, path, mountinfo)) return found;
-        } else if (controllers.empty()) {
-            version_2 = find_in_mounts(2, path, mountinfo);
-        }
-    }
-    return version_2;
-}
-
-std::optional<std::string> read_kernel_file(const std::string& path) {
-    const unique_fd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
-    if (!fd) return std::nullopt;
-    std::string out;
-    std::array<char, 4096> buffer;
-    while (out.size() < kernel_file_max) {
-        const auto size = ::read(fd.get(), buffer.data(), buffer.size());
-        if (size < 0) return std::nullopt;
-        if (size == 0) break;
-        out.append(buffer.data(), static_cast<std::size_t>(size));
-    }
-    return out;
-}
-
 bool write_kernel_file(const std::string& path, std::string_view text) {
     // The kernel takes ten autogroup changes a second from all unprivileged processes together and
     // answers EAGAIN to the others.
@@ -147,9 +75,9 @@ bool write_kernel_file(const std::string& path, std::string_view text) {
 
 worker_group worker_group::make(std::uint64_t memory_bytes) {
     worker_group out;
-    const auto own = find_cpu_group(read_kernel_file("/proc/self/cgroup").value_or(""),
-                                    read_kernel_file("/proc/self/mountinfo").value_or(""));
-    if (!own) {
+    const auto own = find_group("cpu", read_kernel_file("/proc/self/cgroup").value_or(""),
+                                read_kernel_file("/proc/self/mountinfo").value_or(""));
+    if (!own || !own->seen) {
         out.how_ = "no control groups for processors here";
     } else if (own->version == 1) {
         out.make_version_1(*own);
@@ -159,7 +87,7 @@ worker_group worker_group::make(std::uint64_t memory_bytes) {
     return out;
 }
 
-bool worker_group::make_version_1(const cpu_group& own) {
+bool worker_group::make_version_1(const group_place& own) {
     remove_old_groups(own.folder());
     const auto folder =
         own.folder() + "/" + std::string(version_1_prefix) + std::to_string(::getpid());
@@ -175,7 +103,7 @@ bool worker_group::make_version_1(const cpu_group& own) {
     return true;
 }
 
-bool worker_group::make_version_2(const cpu_group& own, std::uint64_t memory_bytes) {
+bool worker_group::make_version_2(const group_place& own, std::uint64_t memory_bytes) {
     const auto top = own.folder();
     how_ = "control group " + own.path + " is not delegated to this program (Delegate=yes)";
     // The true root has no such file, and its processes need not move; but then it is not ours.

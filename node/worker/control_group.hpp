@@ -4,28 +4,14 @@
 /// delegation), cgroup-v1/cgroups.rst, systemd's CGROUP_DELEGATION.
 
 #include <cstdint>
-#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
 
+#include "node/worker/group_place.hpp"
+
 namespace tequio::node {
 
-/// Where the kernel keeps the CPU group of a process.
-struct cpu_group {
-    int version = 2;    ///< of control groups: 1 or 2
-    std::string mount;  ///< folder of the group nearest to the root that can be seen
-    std::string path;   ///< below it: "/user.slice/..."; "/" for the topmost itself
-    /// The group's folder.
-    std::string folder() const { return path == "/" ? mount : mount + path; }
-};
-
-/// Finds it in the texts of /proc/PID/cgroup and /proc/self/mountinfo. Version 1 if its CPU
-/// controller is mounted, for then version 2 has none. None if neither is.
-std::optional<cpu_group> find_cpu_group(std::string_view cgroup, std::string_view mountinfo);
-
-/// A small file of the kernel's, which has no length to map or to trust; at most 64 KiB.
-std::optional<std::string> read_kernel_file(const std::string& path);
 /// True if the kernel took it. Tries again while it answers EAGAIN, half a second at most.
 bool write_kernel_file(const std::string& path, std::string_view text);
 
@@ -59,8 +45,8 @@ public:
     void bound(std::uint64_t memory_bytes);
 
 private:
-    bool make_version_1(const cpu_group& own);
-    bool make_version_2(const cpu_group& own, std::uint64_t memory_bytes);
+    bool make_version_1(const group_place& own);
+    bool make_version_2(const group_place& own, std::uint64_t memory_bytes);
     std::string folder_;
     std::string divided_;  ///< version 2: the group that we divided
     std::string how_;

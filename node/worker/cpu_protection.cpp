@@ -14,6 +14,7 @@
 #include <set>
 
 #include "base/text.hpp"
+#include "node/io/files.hpp"
 #include "node/worker/control_group.hpp"
 
 namespace tequio::node {
@@ -42,7 +43,7 @@ std::uint64_t weight_of_shares(std::uint64_t shares) {
 
 /// The control groups from the topmost that can be seen down to `own`. Without the CPU controller
 /// at its level a group is no party to the sharing, and the file is missing.
-std::vector<group_level> levels_of(const cpu_group& own) {
+std::vector<group_level> levels_of(const group_place& own) {
     std::vector<group_level> out;
     auto path = own.path;
     while (true) {
@@ -79,8 +80,8 @@ std::vector<std::string> groups_in_use(std::string_view mountinfo) {
         if (!base::parse_u64(item.path().filename().string())) continue;
         const auto process = item.path().string();
         const auto group =
-            find_cpu_group(read_kernel_file(process + "/cgroup").value_or(""), mountinfo);
-        if (group && !out.contains(group->path) && !is_kernel_thread(process)) {
+            find_group("cpu", read_kernel_file(process + "/cgroup").value_or(""), mountinfo);
+        if (group && group->seen && !out.contains(group->path) && !is_kernel_thread(process)) {
             out.insert(group->path);
         }
     }
@@ -171,8 +172,9 @@ protection_facts inspect_cpu_protection() {
     protection_signs signs;
     signs.hidden_groups = in_group_namespace();
     const auto mountinfo = read_kernel_file("/proc/self/mountinfo").value_or("");
-    const auto own = find_cpu_group(read_kernel_file("/proc/self/cgroup").value_or(""), mountinfo);
-    if (own) {
+    const auto own =
+        find_group("cpu", read_kernel_file("/proc/self/cgroup").value_or(""), mountinfo);
+    if (own && own->seen) {
         signs.levels = levels_of(*own);
         signs.others = groups_in_use(mountinfo);
     }

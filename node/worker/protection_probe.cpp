@@ -18,7 +18,7 @@
 #include <vector>
 
 #include "base/text.hpp"
-#include "node/worker/control_group.hpp"
+#include "node/io/files.hpp"
 
 namespace tequio::node {
 namespace {

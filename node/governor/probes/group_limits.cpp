@@ -7,6 +7,8 @@
 
 #include "base/text.hpp"
 #include "node/governor/probes/kept_file.hpp"
+#include "node/io/files.hpp"
+#include "node/worker/group_place.hpp"
 
 namespace tequio::node {
 namespace {
@@ -38,39 +40,39 @@ void lower_memory(group_limits& out, const fs::path& folder, std::optional<std::
     lower(out.memory_bytes, all);
     const auto usage = number_in_file(folder / usage_file);
     if (!usage || *usage < 0) return;
-    const auto stat = read_small_file(folder / "memory.stat");
+    const auto stat = read_kernel_line(folder / "memory.stat");
     const auto cache = number_after(stat, cache_label).value_or(0);
     const auto used =
         static_cast<std::uint64_t>(*usage) - std::min(static_cast<std::uint64_t>(*usage), cache);
     lower(out.memory_available_bytes, all - std::min(all, used));
 }
 
-void read_version_2(group_limits& out, const fs::path& folder, const std::string& path) {
-    const auto text = read_small_file(folder / "cpu.max");  // "max 100000" or "150000 100000"
+void read_version_2_cpu(group_limits& out, const fs::path& folder, const std::string& name) {
+    const auto text = read_kernel_line(folder / "cpu.max");  // "max 100000" or "150000 100000"
     const auto parts = base::split(text, ' ');
     const auto quota = base::parse_u64(parts[0]);
     const auto period = parts.size() > 1 ? base::parse_u64(parts[1]) : std::nullopt;
-    if (quota && period) {
-        lower_cpu(out, static_cast<double>(*quota), static_cast<double>(*period),
-                  {2, folder, {}, path, 0});
-    }
+    if (!quota || !period) return;
+    lower_cpu(out, static_cast<double>(*quota), static_cast<double>(*period),
+              {2, folder, {}, name, 0});
+}
+
+void read_version_2_memory(group_limits& out, const fs::path& folder) {
     lower_memory(out, folder, number_in_file(folder / "memory.max"), "memory.current",
                  "\ninactive_file ");
 }
 
-/// `mounts`: where the hierarchies are mounted.
-void read_version_1_cpu(group_limits& out, const fs::path& folder, const std::string& path,
-                        const fs::path& mounts) {
+/// `use_elsewhere`: the group's processor time in a hierarchy of its own, if there is one.
+void read_version_1_cpu(group_limits& out, const fs::path& folder, const std::string& name,
+                        const fs::path& use_elsewhere) {
     const auto quota = number_in_file(folder / "cpu.cfs_quota_us");
     const auto period = number_in_file(folder / "cpu.cfs_period_us");
     if (!quota || !period) return;
     std::error_code ec;
     auto use_file = folder / "cpuacct.usage";  // the usual mount has both controllers
-    if (!fs::exists(use_file, ec)) {
-        use_file = fs::path((mounts / "cpuacct").string() + path) / "cpuacct.usage";
-    }
+    if (!fs::exists(use_file, ec)) use_file = use_elsewhere;
     lower_cpu(out, static_cast<double>(*quota), static_cast<double>(*period),
-              {1, folder, use_file, path, 0});
+              {1, folder, use_file, name, 0});
 }
 
 void read_version_1_memory(group_limits& out, const fs::path& folder) {
@@ -78,77 +80,52 @@ void read_version_1_memory(group_limits& out, const fs::path& folder) {
                  "memory.usage_in_bytes", "\ntotal_inactive_file ");
 }
 
-/// Calls `read` for the folder of `path` below `mount` and each one above it, the mount too, with
-/// the path that is left ("" at the mount).
+/// Calls `read` for the group and each one above it, the topmost that is mounted too.
 template <class Read>
-void walk_up(const fs::path& mount, std::string path, Read read) {
-    for (std::size_t depth = 0; depth < depth_max && !path.empty() && path != "/"; ++depth) {
-        // A group outside the mount ("/../other") has nothing to say here.
-        if (path.find("..") == path.npos) read(fs::path(mount.string() + path), path);
-        path.resize(path.rfind('/') == path.npos ? 0 : path.rfind('/'));
+void walk_up(group_place place, Read read) {
+    for (std::size_t depth = 0; depth < depth_max && place.path.size() > 1; ++depth) {
+        read(place);
+        place.path.resize(place.path.rfind('/'));
     }
-    read(mount, std::string());
-}
-
-/// One line of /proc/PID/cgroup: "0::/user.slice", "4:memory:/docker/1", "2:cpu,cpuacct:/".
-struct group_line {
-    std::string_view controllers, path;
-};
-
-std::optional<group_line> parse_line(std::string_view line) {
-    const auto first = line.find(':');
-    const auto second = first == line.npos ? line.npos : line.find(':', first + 1);
-    if (second == line.npos) return std::nullopt;
-    return group_line{line.substr(first + 1, second - first - 1), line.substr(second + 1)};
+    place.path = "/";
+    read(place);
 }
 
 }  // namespace
 
 bool quota_group::holds(std::string_view cgroup) const {
-    for (const auto text : base::split(cgroup, '\n')) {
-        const auto line = parse_line(text);
-        if (!line) continue;
-        const auto names = base::split(line->controllers, ',');
-        const bool ours = version == 2
-                              ? line->controllers.empty()
-                              : std::find(names.begin(), names.end(), "cpu") != names.end();
-        if (!ours) continue;
-        if (!line->path.starts_with(path)) return false;
-        const auto rest = line->path.substr(path.size());
-        return path.empty() || rest.empty() || rest.starts_with('/');
-    }
-    return false;
+    const auto other = group_path(version, "cpu", cgroup);
+    if (!other || !other->starts_with(path)) return false;
+    const auto rest = other->substr(path.size());
+    return path.empty() || rest.empty() || rest.starts_with('/');
 }
 
 group_limits read_group_limits(const fs::path& root) {
     group_limits out;
-    const auto mounts = root / "sys/fs/cgroup";
-    const auto text = read_small_file(root / "proc/self/cgroup");
-    for (const auto item : base::split(text, '\n')) {
-        const auto line = parse_line(item);
-        if (!line) continue;
-        const auto controllers = line->controllers;
-        const std::string path(line->path);
-        if (controllers.empty()) {
-            for (const auto& mount : {mounts, mounts / "unified"}) {
-                walk_up(mount, path, [&](const fs::path& f, const std::string& p) {
-                    read_version_2(out, f, p);
-                });
+    const auto groups = read_kernel_file(root / "proc/self/cgroup").value_or("");
+    const auto mounts = read_kernel_file(root / "proc/self/mountinfo").value_or("");
+    const auto in_root = [&](const std::string& folder) {
+        return fs::path(root.string() + folder);
+    };
+    if (const auto cpu = find_group("cpu", groups, mounts)) {
+        const auto use = find_group("cpuacct", groups, mounts);
+        walk_up(*cpu, [&](const group_place& place) {
+            const auto folder = in_root(place.folder());
+            if (place.version == 2) return read_version_2_cpu(out, folder, place.name());
+            fs::path elsewhere;
+            if (use && use->version == 1) {
+                const group_place same{1, use->mount, use->root, place.path, place.seen};
+                elsewhere = in_root(same.folder()) / "cpuacct.usage";
             }
-        }
-        for (const auto controller : base::split(controllers, ',')) {
-            if (controller == "cpu") {
-                for (const auto& mount : {mounts / "cpu", mounts / std::string(controllers)}) {
-                    walk_up(mount, path, [&](const fs::path& f, const std::string& p) {
-                        read_version_1_cpu(out, f, p, mounts);
-                    });
-                }
-            } else if (controller == "memory") {
-                walk_up(mounts / "memory", path, [&](const fs::path& f, const std::string&) {
-                    read_version_1_memory(out, f);
-                });
-            }
-        }
+            read_version_1_cpu(out, folder, place.name(), elsewhere);
+        });
+    }
+    if (const auto memory = find_group("memory", groups, mounts)) {
+        walk_up(*memory, [&](const group_place& place) {
+            const auto folder = in_root(place.folder());
+            place.version == 1 ? read_version_1_memory(out, folder)
+                               : read_version_2_memory(out, folder);
+        });
     }
     return out;
 }

@@ -18,7 +18,7 @@ struct quota_group {
     std::filesystem::path folder;  ///< with cpu.stat
     /// Version 1: the group's processor time, in a hierarchy of its own perhaps.
     std::filesystem::path use_file;
-    std::string path;       ///< as in /proc/PID/cgroup; empty for the top that is mounted here
+    std::string path;       ///< as in /proc/PID/cgroup; empty for the topmost, and when not known
     double processors = 0;  ///< the share
     /// `cgroup`: the text of /proc/PID/cgroup of a process; true when that one is in the group or
     /// below it.
@@ -33,10 +33,10 @@ struct group_limits {
     std::optional<std::uint64_t> memory_available_bytes;
 };
 
-/// Reads the groups of the calling process from `root`/proc/self/cgroup and `root`/sys/fs/cgroup.
-/// Inside a container the path in /proc may be that of the host: folders that are not there are
-/// passed over, and the mounted root counts in any case. What cannot be read counts as no limit.
-/// Cost: some 20 small files; once in a second or less.
+/// Reads the groups of the calling process as `find_group` finds them by `root`/proc/self/cgroup
+/// and mountinfo; mounts lie in `root` too. Inside a container the group itself may be out of
+/// sight: the topmost group that is mounted counts in any case. What cannot be read counts as no
+/// limit. Cost: some 20 small files; once in a second or less.
 group_limits read_group_limits(const std::filesystem::path& root);
 
 }  // namespace tequio::node

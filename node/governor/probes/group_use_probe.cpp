@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "base/text.hpp"
+#include "node/io/files.hpp"
 
 namespace tequio::node {
 namespace {
@@ -70,7 +71,7 @@ double group_use_probe::own_seconds(const quota_group& group, const std::vector<
         auto& p = it->second;
         const auto folder = root_ / "proc" / std::to_string(pid);
         if (fresh) {
-            p.inside = group.holds(read_small_file(folder / "cgroup"));
+            p.inside = group.holds(read_kernel_file(folder / "cgroup").value_or(""));
             if (p.inside) p.stat = kept_file(folder / "stat");
         }
         if (!p.inside) continue;

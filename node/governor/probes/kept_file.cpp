@@ -3,9 +3,8 @@
 #include <fcntl.h>
 #include <unistd.h>
 
-#include <array>
-
 #include "base/text.hpp"
+#include "node/io/files.hpp"
 
 namespace tequio::node {
 
@@ -42,17 +41,6 @@ std::string_view kept_file::read(std::string& buffer) {
     return {buffer.data(), n > 0 ? static_cast<std::size_t>(n) : 0};
 }
 
-std::string read_small_file(const std::filesystem::path& path) {
-    const int descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    if (descriptor < 0) return "";
-    std::array<char, 4096> buffer;
-    const auto n = ::read(descriptor, buffer.data(), buffer.size());
-    ::close(descriptor);
-    std::string text(buffer.data(), n > 0 ? static_cast<std::size_t>(n) : 0);
-    while (text.ends_with('\n') || text.ends_with(' ')) text.pop_back();
-    return text;
-}
-
 std::optional<std::uint64_t> take_number(std::string_view& text) {
     while (!text.empty() && (text.front() == ' ' || text.front() == '\t')) text.remove_prefix(1);
     std::uint64_t value = 0;
@@ -70,7 +58,7 @@ std::optional<std::uint64_t> number_after(std::string_view text, std::string_vie
 }
 
 std::optional<std::int64_t> number_in_file(const std::filesystem::path& path) {
-    return base::parse_i64(read_small_file(path));
+    return base::parse_i64(read_kernel_line(path));
 }
 
 }  // namespace tequio::node

@@ -31,9 +31,6 @@ private:
     int descriptor_ = -1;
 };
 
-/// As `kept_file::read`, without keeping it open; without the newline at the end. At most 4 KiB.
-std::string read_small_file(const std::filesystem::path& path);
-
 /// The decimal number at the start of `text`; skips blanks before it and takes it away.
 std::optional<std::uint64_t> take_number(std::string_view& text);
 /// The number behind the first `label` in `text` ("MemAvailable:", "total=").

@@ -7,6 +7,7 @@
 
 #include "base/text.hpp"
 #include "node/governor/probes/kept_file.hpp"
+#include "node/io/files.hpp"
 
 namespace tequio::node {
 namespace {
@@ -19,7 +20,7 @@ constexpr std::size_t known_max = 100000;  // processes looked at; beyond, the r
 bool is_ours(const std::filesystem::path& folder, const std::string& name) {
     if (name == "tequio-worker") return true;
     if (name != "tequio") return false;
-    const auto command = read_small_file(folder / "cmdline");
+    const auto command = read_kernel_line(folder / "cmdline");
     const auto words = base::split(command, '\0');
     return std::find(words.begin(), words.end(), "node") != words.end();
 }
@@ -41,7 +42,7 @@ void process_scan::refresh() {
         // A new process still has its parent's name for a moment, so it is read twice.
         if (p.scans < 2 || (*pid + scan_) % look_again == 0) {
             const auto own = folder_ / entry->d_name;
-            p.name = read_small_file(own / "comm");
+            p.name = read_kernel_line(own / "comm");
             p.ours = is_ours(own, p.name);
         }
         p.scans = std::min(p.scans + 1, 2u);

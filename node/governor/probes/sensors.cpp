@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "node/governor/probes/kept_file.hpp"
+#include "node/io/files.hpp"
 
 namespace tequio::node {
 namespace {
@@ -44,12 +45,12 @@ constexpr std::array<std::string_view, 9> processor_names{
 std::optional<bool> read_on_battery(const fs::path& root) {
     bool known = false, mains_online = false, mains = false, battery = false, drains = false;
     for (const auto& supply : entries(root / "sys/class/power_supply")) {
-        const auto type = read_small_file(supply / "type");
-        if (type.empty() || read_small_file(supply / "scope") == "Device") continue;
+        const auto type = read_kernel_line(supply / "type");
+        if (type.empty() || read_kernel_line(supply / "scope") == "Device") continue;
         if (type == "Battery" || type == "UPS") {
             if (number_in_file(supply / "present") == 0) continue;
             battery = known = true;
-            drains = drains || read_small_file(supply / "status") == "Discharging";
+            drains = drains || read_kernel_line(supply / "status") == "Discharging";
         } else if (const auto online = number_in_file(supply / "online")) {
             known = mains = true;
             mains_online = mains_online || *online > 0;
@@ -63,7 +64,7 @@ std::optional<bool> read_on_battery(const fs::path& root) {
 std::optional<double> read_celsius(const fs::path& root) {
     std::optional<double> hottest, board;
     for (const auto& zone : entries(root / "sys/class/thermal")) {
-        const auto type = read_small_file(zone / "type");
+        const auto type = read_kernel_line(zone / "type");
         if (!zone.filename().string().starts_with("thermal_zone")) continue;
         if (has_any(type, processor_names)) {
             raise_to(hottest, number_in_file(zone / "temp"));
@@ -73,7 +74,7 @@ std::optional<double> read_celsius(const fs::path& root) {
     }
     if (hottest) return hottest;
     for (const auto& chip : entries(root / "sys/class/hwmon")) {
-        if (!has_any(read_small_file(chip / "name"), processor_names)) continue;
+        if (!has_any(read_kernel_line(chip / "name"), processor_names)) continue;
         for (const auto& file : entries(chip)) {
             const auto name = file.filename().string();
             if (name.starts_with("temp") && name.ends_with("_input")) {

@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <fstream>
 
+#include "node/io/files.hpp"
 #include "node/worker/compute_worker.hpp"
 #include "node/worker/control_group.hpp"
 #include "node/worker/protection_probe.hpp"
@@ -117,29 +118,45 @@ BOOST_AUTO_TEST_CASE(measurement_lowers_a_claim_and_never_raises_one) {
 BOOST_AUTO_TEST_CASE(cpu_group_is_found_in_every_layout) {
     const std::string unified =
         "25 24 0:22 / /sys/fs/cgroup rw,nosuid shared:9 - cgroup2 cgroup2 rw,nsdelegate\n";
-    auto found = find_cpu_group("0::/user.slice/a.scope\n", unified);
+    auto found = find_group("cpu", "0::/user.slice/a.scope\n", unified);
     BOOST_REQUIRE(found.has_value());
     BOOST_TEST(found->version == 2);
     BOOST_TEST(found->folder() == "/sys/fs/cgroup/user.slice/a.scope");
     const std::string hybrid =
         "30 24 0:26 / /sys/fs/cgroup/unified rw - cgroup2 cgroup2 rw\n"
         "31 24 0:27 / /sys/fs/cgroup/cpu,cpuacct rw - cgroup cgroup rw,cpu,cpuacct\n";
-    found = find_cpu_group("4:cpu,cpuacct:/user\n1:name=systemd:/x\n0::/x\n", hybrid);
+    found = find_group("cpu", "4:cpu,cpuacct:/user\n1:name=systemd:/x\n0::/x\n", hybrid);
     BOOST_REQUIRE(found.has_value());
     BOOST_TEST(found->version == 1);
     BOOST_TEST(found->folder() == "/sys/fs/cgroup/cpu,cpuacct/user");
     // cpuset is not cpu; version 2 answers then.
-    found = find_cpu_group("4:cpuset:/user\n0::/\n", hybrid);
+    found = find_group("cpu", "4:cpuset:/user\n0::/\n", hybrid);
     BOOST_REQUIRE(found.has_value());
     BOOST_TEST(found->folder() == "/sys/fs/cgroup/unified");
     // A container that sees a part of the host's groups.
     const std::string part = "40 39 0:22 /docker/77 /sys/fs/cgroup ro - cgroup2 cgroup rw\n";
-    found = find_cpu_group("0::/docker/77\n", part);
+    found = find_group("cpu", "0::/docker/77\n", part);
     BOOST_REQUIRE(found.has_value());
     BOOST_TEST(found->path == "/");
-    BOOST_TEST(!find_cpu_group("0::/docker/777\n", part).has_value());
+    BOOST_TEST(found->seen);
+    // Another's part; a process above the root of its namespace: only the top is known.
+    for (const char* outside :
+         {"0::/docker/777\n", "0::/\n", "0::/../other\n", "0::/docker/77/..\n"}) {
+        found = find_group("cpu", outside, part);
+        BOOST_REQUIRE(found.has_value());
+        BOOST_TEST(!found->seen);
+        BOOST_TEST(found->folder() == "/sys/fs/cgroup");
+    }
+    // The same of version 1, mounted twice: the mount that shows the group counts.
+    const std::string twice =
+        "50 39 0:30 /docker/78 /other ro - cgroup cgroup rw,memory\n"
+        "51 39 0:30 /docker/77 /sys/fs/cgroup/memory ro - cgroup cgroup rw,memory\n";
+    found = find_group("memory", "9:memory:/docker/77/x\n4:cpu:/docker/77\n0::/\n", twice + part);
+    BOOST_REQUIRE(found.has_value());
+    BOOST_TEST(found->version == 1);
+    BOOST_TEST(found->folder() == "/sys/fs/cgroup/memory/x");
     for (const char* odd : {"", "x", "::", "0:", "0::", "a:b", "1:cpu\n", "\n\n0:\n"}) {
-        BOOST_TEST(!find_cpu_group(odd, hybrid + "odd - \n- cgroup2\n1 2 3 4 5\n").has_value());
+        BOOST_TEST(!find_group("cpu", odd, hybrid + "odd - \n- cgroup2\n1 2 3 4 5\n").has_value());
     }
 }
 

@@ -82,6 +82,7 @@ BOOST_AUTO_TEST_CASE(all_probes_make_one_reading) {
     m.process(12, "mpv", 0, 0, 0);
     m.put("proc/meminfo", "MemTotal: 8000 kB\nMemAvailable: 6000 kB\n");
     m.put("proc/self/cgroup", "0::/\n");
+    m.put("proc/self/mountinfo", "25 24 0:22 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n");
     m.put("sys/fs/cgroup/cpu.max", "250000 100000\n");
     m.put("sys/fs/cgroup/memory.max", "4096000\n");
     m.put("sys/fs/cgroup/memory.current", "1096000\n");

@@ -14,6 +14,7 @@
 #include "node/governor/probes/memory_probe.hpp"
 #include "node/governor/probes/sensors.hpp"
 #include "node/governor/probes/tty_probe.hpp"
+#include "node/io/files.hpp"
 #include "tests/unit/node/made_up_machine.hpp"
 
 namespace tequio::node {
@@ -30,6 +31,13 @@ const std::string garbage[] = {"",
                                std::string(5000, 'x'),
                                std::string("\0\0", 2),
                                "99999999999999999999999\n"};
+
+/// Lines of mountinfo.
+const std::string mounts_version_2 = "25 24 0:22 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n";
+const std::string mounts_version_1 =
+    "30 24 0:26 / /sys/fs/cgroup/unified rw - cgroup2 cgroup2 rw\n"
+    "31 24 0:27 / /sys/fs/cgroup/cpu,cpuacct rw - cgroup cgroup rw,cpu,cpuacct\n"
+    "32 24 0:28 / /sys/fs/cgroup/memory rw - cgroup cgroup rw,memory\n";
 
 BOOST_AUTO_TEST_SUITE(governor_probes_suite)
 
@@ -49,7 +57,7 @@ BOOST_AUTO_TEST_CASE(kept_files_are_read_anew_and_opened_anew) {
     BOOST_TEST(kept_file(m.root).read(buffer).empty());  // a folder
     BOOST_TEST_REQUIRE(::mkfifo((m.root / "pipe").c_str(), 0600) == 0);
     BOOST_TEST(kept_file(m.root / "pipe").read(buffer).empty());  // holds nobody up
-    BOOST_TEST(read_small_file(m.root / "pipe").empty());
+    BOOST_TEST(read_kernel_line(m.root / "pipe").empty());
 }
 
 BOOST_AUTO_TEST_CASE(others_use_is_user_and_system_less_our_own) {
@@ -315,6 +323,10 @@ BOOST_AUTO_TEST_CASE(limits_of_control_groups_version_2) {
     made_up_machine m;
     BOOST_TEST(!read_group_limits(m.root).processors.has_value());
     m.put("proc/self/cgroup", "0::/a.slice/b.service\n");
+    m.put("sys/fs/cgroup/cpu.max", "10000 100000\n");  // not mounted, so another thing
+    BOOST_TEST(!read_group_limits(m.root).processors.has_value());
+    std::filesystem::remove(m.root / "sys/fs/cgroup/cpu.max");
+    m.put("proc/self/mountinfo", mounts_version_2);
     m.put("sys/fs/cgroup/a.slice/b.service/cpu.max", "max 100000\n");
     m.put("sys/fs/cgroup/a.slice/cpu.max", "150000 100000\n");
     m.put("sys/fs/cgroup/a.slice/b.service/memory.max", "1000000\n");
@@ -340,11 +352,23 @@ BOOST_AUTO_TEST_CASE(limits_of_control_groups_version_2) {
     BOOST_TEST(l.processors.value() == 0.5);
     BOOST_TEST(l.tightest->holds("0::/../../docker/1/below\n"));
     BOOST_TEST(!l.memory_bytes.has_value());
+    // A container that sees its own part of the host's groups.
+    m.put("proc/self/cgroup", "0::/docker/1/a.slice\n");
+    m.put("proc/self/mountinfo", "40 39 0:22 /docker/1 /sys/fs/cgroup ro - cgroup2 cgroup rw\n");
+    m.put("sys/fs/cgroup/a.slice/cpu.max", "30000 100000\n");
+    m.put("sys/fs/cgroup/a.slice/memory.max", "5000\n");
+    l = read_group_limits(m.root);
+    BOOST_TEST(l.processors.value() == 0.3);
+    BOOST_TEST(l.tightest->path == "/docker/1/a.slice");
+    BOOST_TEST(l.tightest->holds("0::/docker/1/a.slice/b\n"));
+    BOOST_TEST(!l.tightest->holds("0::/a.slice\n"));
+    BOOST_TEST(l.memory_bytes.value() == 5000u);
 }
 
 BOOST_AUTO_TEST_CASE(limits_of_control_groups_version_1) {
     made_up_machine m;
     m.put("proc/self/cgroup", "4:memory:/docker/1\n2:cpu,cpuacct:/docker/1\n0::/\n");
+    m.put("proc/self/mountinfo", mounts_version_1);
     m.put("sys/fs/cgroup/cpu,cpuacct/cpu.cfs_quota_us", "200000\n");
     m.put("sys/fs/cgroup/cpu,cpuacct/cpu.cfs_period_us", "100000\n");
     m.put("sys/fs/cgroup/memory/memory.limit_in_bytes", "9223372036854771712\n");
@@ -359,10 +383,16 @@ BOOST_AUTO_TEST_CASE(limits_of_control_groups_version_1) {
     for (const auto& text : garbage) {
         made_up_machine g;
         g.put("proc/self/cgroup", text + "0::/x\n1:memory:/\n2:cpu:/" + text);
-        for (const auto* file : {"x/cpu.max", "x/memory.max", "memory/memory.limit_in_bytes",
-                                 "cpu/cpu.cfs_quota_us", "cpu/cpu.cfs_period_us"}) {
+        g.put("proc/self/mountinfo", text + mounts_version_1 + text);
+        for (const auto* file :
+             {"unified/x/cpu.max", "unified/x/memory.max", "memory/memory.limit_in_bytes",
+              "cpu,cpuacct/cpu.cfs_quota_us", "cpu,cpuacct/cpu.cfs_period_us"}) {
             g.put(std::string("sys/fs/cgroup/") + file, text);
         }
+        l = read_group_limits(g.root);
+        BOOST_TEST(!l.processors.has_value());
+        BOOST_TEST(!l.memory_bytes.has_value());
+        g.put("proc/self/cgroup", text + "\n0::/x\n");  // version 2 alone
         l = read_group_limits(g.root);
         BOOST_TEST(!l.processors.has_value());
         BOOST_TEST(!l.memory_bytes.has_value());
@@ -389,6 +419,7 @@ BOOST_AUTO_TEST_CASE(use_of_a_group_with_a_quota_less_our_own_version_2) {
     made_up_machine m;
     const auto hz = static_cast<std::uint64_t>(::sysconf(_SC_CLK_TCK));
     m.put("proc/self/cgroup", "0::/pod\n");
+    m.put("proc/self/mountinfo", mounts_version_2);
     m.put("sys/fs/cgroup/pod/cpu.max", "200000 100000\n");
     m.put("sys/fs/cgroup/pod/cpu.stat", "usage_usec 5000000\nnr_periods 9\nnr_throttled 3\n");
     for (const int pid : {10, 11, 12}) {
@@ -419,6 +450,9 @@ BOOST_AUTO_TEST_CASE(use_of_a_group_with_a_quota_less_our_own_version_2) {
 BOOST_AUTO_TEST_CASE(use_of_a_group_with_a_quota_version_1) {
     made_up_machine m;
     m.put("proc/self/cgroup", "3:cpuacct:/pod\n2:cpu:/pod\n");
+    m.put("proc/self/mountinfo",
+          "31 24 0:27 / /sys/fs/cgroup/cpu rw - cgroup cgroup rw,cpu\n"
+          "32 24 0:28 / /sys/fs/cgroup/cpuacct rw - cgroup cgroup rw,cpuacct\n");
     m.put("sys/fs/cgroup/cpu/pod/cpu.cfs_quota_us", "50000\n");
     m.put("sys/fs/cgroup/cpu/pod/cpu.cfs_period_us", "100000\n");
     m.put("sys/fs/cgroup/cpu/pod/cpu.stat", "nr_periods 9\nnr_throttled 3\n");
