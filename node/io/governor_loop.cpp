@@ -153,7 +153,9 @@ void governor_loop::arm(base::unix_time wall) {
     if (paused && ladder_.level() == release_level::ended) {
         base::duration left = paused_look;
         if (shown_.until) left = std::chrono::seconds(shown_.until->seconds - wall.seconds);
-        due = now + std::clamp<base::duration>(left, std::chrono::seconds(1), paused_look);
+        // The ladder is not done before the worker is dead and its states are judged.
+        due = std::min(now + std::clamp<base::duration>(left, std::chrono::seconds(1), paused_look),
+                       ladder_.next_deadline());
     }
     timer_.expires_after(std::max<base::duration>(due - now, std::chrono::milliseconds(1)));
     timer_.async_wait([this](boost::system::error_code ec) {
