@@ -19,7 +19,7 @@ packages_of() {
             libboost1.81-dev libboost-json1.81-dev libcli11-dev libhwy-dev libpcre2-dev libprotobuf-dev \
             libseccomp-dev libsodium-dev libspdlog-dev libsqlite3-dev libssl-dev libsystemd-dev libtomlplusplus-dev \
             libwayland-dev libxau-dev libxcb-screensaver0-dev libxcb1-dev wayland-protocols ;;
-        tests) printf '%s\n' ccache dbus-daemon libboost-test1.81-dev librapidcheck-dev openssl perl sqlite3 xdotool xvfb ;;
+        tests) printf '%s\n' ccache curl dbus-daemon libboost-test1.81-dev librapidcheck-dev openssl perl sqlite3 xdotool xvfb ;;
         desktop) printf '%s\n' weston ;;
         runtime) printf '%s\n' libboost-json1.81.0 libhwy1 libpcre2-8-0 libprotobuf-lite32 libseccomp2 libsodium23 \
             libspdlog1.10 libsqlite3-0 libssl3 libsystemd0 libwayland-client0 libxau6 libxcb-screensaver0 libxcb1 ;;
