@@ -6,24 +6,19 @@
 #include <bit>
 #include <boost/test/unit_test.hpp>
 #include <cmath>
-#include <cstdlib>
-#include <fstream>
-#include <functional>
-#include <map>
 #include <string>
 #include <vector>
 
 #include "base/sha256.hpp"
+#include "tests/conformance/golden_digests.hpp"
 #include "training/numerics/f32_grid.hpp"
 #include "training/numerics/mxfp4.hpp"
 #include "training/numerics/philox.hpp"
-#include "training/numerics/target.hpp"
 
 namespace tequio::tests {
 namespace {
 
 namespace numerics = training::numerics;
-const std::string vectors_path = TEQUIO_SOURCE_DIR "/tests/vectors/exact1_codecs.txt";
 
 /// `n` numbers of either sign, over `spread` binary orders of magnitude up to 2^top; one in eight
 /// lies in the middle between two multiples of 2^tie, one in sixteen is subnormal or -0.
@@ -110,37 +105,12 @@ std::string run_f32() {
     return out.digest();
 }
 
-/// In the order of the file.
-const std::vector<std::pair<std::string, std::function<std::string()>>> all_cases = {
-    {"mxfp4", run_mxfp4}, {"f32", run_f32}};
-
-std::map<std::string, std::string> read_vectors() {
-    std::map<std::string, std::string> out;
-    std::ifstream file(vectors_path);
-    for (std::string line; std::getline(file, line);) {
-        const auto space = line.find(' ');
-        if (!line.starts_with('#')) out[line.substr(0, space)] = line.substr(space + 1);
-    }
-    return out;
-}
-
-void write_vectors() {
-    std::ofstream file(vectors_path);
-    file << "# SHA-256 of what the codecs mxfp4 and f32 of exact/1 give; the cases stand in\n"
+golden_file golden() {
+    return {TEQUIO_SOURCE_DIR "/tests/vectors/exact1_codecs.txt",
+            "# SHA-256 of what the codecs mxfp4 and f32 of exact/1 give; the cases stand in\n"
             "# tests/conformance/codecs_golden_test.cpp. Made by TEQUIO_WRITE_VECTORS=1\n"
-            "# conformance_numerics. Frozen: vectors to come stand in a file of their own.\n";
-    for (const auto& [name, run] : all_cases) file << name << ' ' << run() << '\n';
-}
-
-void check_all() {
-    const auto wanted = read_vectors();
-    BOOST_TEST(wanted.size() == all_cases.size());
-    for (const auto& [name, run] : all_cases) {
-        const auto found = wanted.find(name);
-        BOOST_REQUIRE_MESSAGE(found != wanted.end(), name + " has no golden digest");
-        BOOST_TEST(run() == found->second,
-                   name << " on " << numerics::target_name() << " differs from the golden digest");
-    }
+            "# conformance_numerics. Frozen: vectors to come stand in a file of their own.\n",
+            {{"mxfp4", run_mxfp4}, {"f32", run_f32}}};
 }
 
 }  // namespace
@@ -148,20 +118,11 @@ void check_all() {
 BOOST_AUTO_TEST_SUITE(codecs_golden)
 
 BOOST_AUTO_TEST_CASE(references_give_the_golden_digests) {
-    const auto before = numerics::active_target();
-    numerics::set_target(numerics::simd_target::reference);
-    if (std::getenv("TEQUIO_WRITE_VECTORS") != nullptr) write_vectors();
-    check_all();
-    numerics::set_target(before);
+    check_references(golden());
 }
 
 BOOST_AUTO_TEST_CASE(every_target_gives_the_golden_digests) {
-    const auto before = numerics::active_target();
-    for (const auto target : numerics::available_targets()) {
-        numerics::set_target(target);
-        check_all();
-    }
-    numerics::set_target(before);
+    check_every_target(golden());
 }
 
 BOOST_AUTO_TEST_SUITE_END()

@@ -4,15 +4,12 @@
 
 #include <bit>
 #include <boost/test/unit_test.hpp>
-#include <cstdlib>
-#include <fstream>
-#include <functional>
-#include <map>
 #include <string>
 #include <vector>
 
 #include "base/bytes.hpp"
 #include "base/sha256.hpp"
+#include "tests/conformance/golden_digests.hpp"
 #include "training/numerics/adamw.hpp"
 #include "training/numerics/attention.hpp"
 #include "training/numerics/cross_entropy.hpp"
@@ -37,7 +34,6 @@ namespace tequio::tests {
 namespace {
 
 namespace numerics = training::numerics;
-const std::string vectors_path = TEQUIO_SOURCE_DIR "/tests/vectors/exact1_kernels.txt";
 
 /// Inputs: the same on every machine, for they are integers scaled by powers of two.
 class inputs {
@@ -422,7 +418,7 @@ std::string run_relu() {
 }
 
 /// In the order of the file.
-std::vector<std::pair<std::string, std::function<std::string()>>> all_cases() {
+std::vector<golden_case> all_cases() {
     using enum numerics::gemm_form;
     return {
         {"gemm_nn",
@@ -475,34 +471,12 @@ std::vector<std::pair<std::string, std::function<std::string()>>> all_cases() {
     };
 }
 
-std::map<std::string, std::string> read_vectors() {
-    std::map<std::string, std::string> out;
-    std::ifstream file(vectors_path);
-    for (std::string line; std::getline(file, line);) {
-        const auto space = line.find(' ');
-        if (!line.starts_with('#')) out[line.substr(0, space)] = line.substr(space + 1);
-    }
-    return out;
-}
-
-void write_vectors() {
-    std::ofstream file(vectors_path);
-    file << "# SHA-256 of what each kernel of exact/1 gives; the cases stand in\n"
+golden_file golden() {
+    return {TEQUIO_SOURCE_DIR "/tests/vectors/exact1_kernels.txt",
+            "# SHA-256 of what each kernel of exact/1 gives; the cases stand in\n"
             "# tests/conformance/numerics_golden_test.cpp. Made by TEQUIO_WRITE_VECTORS=1\n"
-            "# conformance_numerics. Frozen: vectors to come stand in a file of their own.\n";
-    for (const auto& [name, run] : all_cases()) file << name << ' ' << run() << '\n';
-}
-
-void check_all() {
-    const auto wanted = read_vectors();
-    const auto cases = all_cases();
-    BOOST_TEST(wanted.size() == cases.size());
-    for (const auto& [name, run] : cases) {
-        const auto found = wanted.find(name);
-        BOOST_REQUIRE_MESSAGE(found != wanted.end(), name + " has no golden digest");
-        BOOST_TEST(run() == found->second,
-                   name << " on " << numerics::target_name() << " differs from the golden digest");
-    }
+            "# conformance_numerics. Frozen: vectors to come stand in a file of their own.\n",
+            all_cases()};
 }
 
 }  // namespace
@@ -510,20 +484,11 @@ void check_all() {
 BOOST_AUTO_TEST_SUITE(numerics_golden)
 
 BOOST_AUTO_TEST_CASE(references_give_the_golden_digests) {
-    const auto before = numerics::active_target();
-    numerics::set_target(numerics::simd_target::reference);
-    if (std::getenv("TEQUIO_WRITE_VECTORS") != nullptr) write_vectors();
-    check_all();
-    numerics::set_target(before);
+    check_references(golden());
 }
 
 BOOST_AUTO_TEST_CASE(every_target_gives_the_golden_digests) {
-    const auto before = numerics::active_target();
-    for (const auto target : numerics::available_targets()) {
-        numerics::set_target(target);
-        check_all();
-    }
-    numerics::set_target(before);
+    check_every_target(golden());
 }
 
 BOOST_AUTO_TEST_SUITE_END()
