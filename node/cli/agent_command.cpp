@@ -22,14 +22,16 @@ void add_agent_command(cli_command& app, cli_context& context) {
     command->add_option(
         "--socket", *sockets,
         "a daemon's socket; may be repeated, the first that can be opened counts; default: your "
-        "own daemon's, DATA-DIR/api.sock, then the machine's, /run/tequio/agent.sock");
+        "own daemon's, DATA-DIR/api.sock, then the machine's, " +
+            std::string(system_agent_socket));
     command->callback([&context, sockets] {
         // The daemon may end in the middle of a report.
         std::signal(SIGPIPE, SIG_IGN);
         session_agent_options options;
         options.sockets.assign(sockets->begin(), sockets->end());
-        if (sockets->empty())
+        if (sockets->empty()) {
             options.sockets = {context.data_dir / "api.sock", system_agent_socket};
+        }
         options.say = [&context](const std::string& line) { context.say(line); };
         options.source_changed = [&context](const std::string& source, const std::string& detail) {
             if (context.json) {
