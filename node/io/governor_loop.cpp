@@ -18,6 +18,8 @@ constexpr std::uint64_t trickle_bytes_per_second = 8'000;
 constexpr std::uint64_t worker_memory_least = std::uint64_t{64} << 20;
 /// While the owner's pause holds and nothing is held any more: readings only keep `status` true.
 constexpr auto paused_look = std::chrono::seconds(10);
+constexpr auto fresh_look = std::chrono::milliseconds(250);
+constexpr auto workerless_look = std::chrono::milliseconds(200);
 
 base::time_point steady_now() {
     return base::time_point(std::chrono::duration_cast<base::duration>(
@@ -139,24 +141,29 @@ void governor_loop::tell_changes() {
     }
 }
 
+/// How long a reading of the machine stays good enough.
+base::duration governor_loop::pace(base::time_point now, base::unix_time wall) const {
+    const auto level = ladder_.level();
+    const bool paused = shown_.code == reason_code::paused_by_owner;  // its end is told
+    if (paused && level == release_level::ended) {
+        if (!shown_.until) return paused_look;
+        const base::duration left = std::chrono::seconds(shown_.until->seconds - wall.seconds);
+        return std::clamp<base::duration>(left, std::chrono::seconds(1), paused_look);
+    }
+    auto out = governor_->next_deadline() - now;
+    // An owner who leaves soon after coming is noticed soon; one who stays is looked at rarely.
+    const bool fresh = level == release_level::parked || level == release_level::suspended;
+    if (fresh && !paused) out = std::min<base::duration>(out, fresh_look);
+    // Without a worker there is nothing to give back; its start takes longer than this.
+    if (!workers_.usage().running) out = std::max<base::duration>(out, workerless_look);
+    return out;
+}
+
 void governor_loop::arm(base::unix_time wall) {
     const auto now = steady_now();
-    auto due =
-        std::min({governor_->next_deadline(), ladder_.next_deadline(), watch_.next_deadline()});
-    // An owner who leaves soon after coming is noticed soon; one who stays is looked at rarely.
-    const bool paused = shown_.code == reason_code::paused_by_owner;  // its end is told
-    const bool fresh =
-        ladder_.level() == release_level::parked || ladder_.level() == release_level::suspended;
-    if (fresh && !paused) due = std::min(due, now + std::chrono::milliseconds(250));
-    // Without a worker there is nothing to give back; its start takes longer than this.
-    if (!workers_.usage().running) due = std::max(due, now + std::chrono::milliseconds(200));
-    if (paused && ladder_.level() == release_level::ended) {
-        base::duration left = paused_look;
-        if (shown_.until) left = std::chrono::seconds(shown_.until->seconds - wall.seconds);
-        // The ladder is not done before the worker is dead and its states are judged.
-        due = std::min(now + std::clamp<base::duration>(left, std::chrono::seconds(1), paused_look),
-                       ladder_.next_deadline());
-    }
+    // What the ladder and the watch wait for is due however seldom the machine is read.
+    const auto due =
+        std::min({now + pace(now, wall), ladder_.next_deadline(), watch_.next_deadline()});
     timer_.expires_after(std::max<base::duration>(due - now, std::chrono::milliseconds(1)));
     timer_.async_wait([this](boost::system::error_code ec) {
         if (!ec) look();

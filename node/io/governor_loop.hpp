@@ -84,6 +84,7 @@ private:
     void end_workers_for(end_cause why);
     void limit_upload();
     void tell_changes();
+    base::duration pace(base::time_point now, base::unix_time wall) const;
     void arm(base::unix_time wall);
 
     boost::asio::io_context& io_;
