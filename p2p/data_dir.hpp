@@ -7,6 +7,7 @@
 ///     identity.key      the root key (0600)
 ///     swarm/<id>.note   founding note (0600), followed by the secret in a file of its own:
 ///     swarm/<id>.secret 0600
+///     swarm/<id>.seeds  0600; addresses, a line each; only where an invite brought some
 ///
 /// A key file is text, so that people can back it up:
 ///
@@ -71,7 +72,8 @@ private:
     int descriptor_ = -1;
 };
 
-/// Stores a membership; storing the same one again changes nothing. Errors: `errc::io_failure`.
+/// Stores a membership; storing the same one again changes nothing but its seeds, of which those
+/// given replace the stored ones. Errors: `errc::io_failure`.
 base::result<void> store_membership(const std::filesystem::path& data_dir, const membership& swarm);
 /// All memberships, by id. Errors: `errc::io_failure`, `errc::bad_swarm_note`,
 /// `errc::key_file_exposed`, each naming the file.

@@ -273,17 +273,18 @@ base::result<invite> parse_invite(std::string_view line, base::unix_time now) {
     const auto expires = in.u64();
     const auto uses = in.u32();
     const auto count = in.u8();
-    invite out;
+    std::vector<address> seeds;
     for (int i = 0; i < count && !in.failed(); ++i) {
         const auto text = in.raw(in.u16());
         if (in.failed()) break;
         TEQUIO_TRY(auto where, parse_address(base::as_text(text)));
-        out.addresses.push_back(std::move(where));
+        seeds.push_back(std::move(where));
     }
     if (in.failed() || !in.at_end() || count == 0 || count > invite_addresses_max || uses != 0 ||
         expires > static_cast<std::uint64_t>(INT64_MAX)) {
         return bad_invite("its fields do not fit");
     }
+    invite out;
     if (expires != 0) {
         out.expires = base::unix_time{static_cast<std::int64_t>(expires)};
         if (now > *out.expires) {
@@ -295,6 +296,7 @@ base::result<invite> parse_invite(std::string_view line, base::unix_time now) {
     swarm_secret secret{};
     std::copy(secret_bytes.begin(), secret_bytes.end(), secret.begin());
     TEQUIO_TRY(out.swarm, membership_of(std::string(base::as_text(note)), secret));
+    out.swarm.seeds = std::move(seeds);
     return out;
 }
 

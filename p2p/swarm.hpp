@@ -60,6 +60,7 @@ struct membership {
     std::string note;   ///< the whole signed note
     swarm_description description;
     swarm_secret secret{};
+    std::vector<address> seeds;  ///< where the invite said that members are; kept over restarts
 };
 
 /// Founds a swarm with `founder` as its only admin. `entropy`: 32 fresh random bytes
@@ -84,8 +85,7 @@ inline bool is_nameless(const membership& m) {
 
 /// What an invite carries.
 struct invite {
-    membership swarm;
-    std::vector<address> addresses;          ///< where to find members, best first
+    membership swarm;                        ///< its seeds: where to find members, best first
     std::optional<base::unix_time> expires;  ///< checked when joining, by the joiner's clock
 };
 

@@ -444,14 +444,14 @@ base::result<json::object> swarm_command(daemon_loop& daemon, std::string_view w
         TEQUIO_TRY(auto swarm, p2p::found_swarm(text_of(body, "name"), who, daemon.self(),
                                                 daemon.now().wall, p2p::fresh_entropy()));
         const auto id = swarm.id.hex();
-        TEQUIO_CHECK(daemon.enter_swarm(std::move(swarm), {}));
+        TEQUIO_CHECK(daemon.enter_swarm(std::move(swarm)));
         return json::object{{"id", id}};
     }
     if (what == "join") {
         TEQUIO_TRY(auto invite, p2p::parse_invite(text_of(body, "invite"), daemon.now().wall));
         const auto name = invite.swarm.description.name;
         const auto id = invite.swarm.id.hex();
-        TEQUIO_CHECK(daemon.enter_swarm(std::move(invite.swarm), invite.addresses));
+        TEQUIO_CHECK(daemon.enter_swarm(std::move(invite.swarm)));
         return json::object{{"id", id}, {"name", name}};
     }
     if (what == "invite") {

@@ -128,8 +128,13 @@ base::result<void> daemon_loop::open_links() {
     TEQUIO_TRY(listening_, transport_->listen(address));
     TEQUIO_CHECK(meet(options_.config.peers));
     TEQUIO_CHECK(meet(options_.peers));
+    if (swarm_) meet_seeds();
     handle(p2p::network_event(p2p::set_own_addresses{{listening_}}));
     return {};
+}
+
+void daemon_loop::meet_seeds() {
+    for (const auto& seed : swarm_->seeds) handle(p2p::network_event(p2p::add_address{seed}));
 }
 
 base::result<void> daemon_loop::meet(const std::vector<std::string>& peers) {
@@ -596,17 +601,16 @@ void daemon_loop::act(ledger_write& e) {
     });
 }
 
-base::result<void> daemon_loop::enter_swarm(p2p::membership swarm,
-                                            const std::vector<p2p::address>& addresses) {
+base::result<void> daemon_loop::enter_swarm(p2p::membership swarm) {
     if (swarm_ && swarm_->id != swarm.id) {
         return base::fail(errc::refused, "this node is in swarm " + swarm_->description.name +
                                              "; leave it first (tequio swarm leave)");
     }
     TEQUIO_CHECK(p2p::store_membership(options_.data_dir, swarm));
-    for (const auto& address : addresses) handle(p2p::network_event(p2p::add_address{address}));
     transport_->set_swarm(swarm);
     logic_->set_swarm(swarm.id);
     swarm_ = std::move(swarm);
+    meet_seeds();
     limit_upload();
     // Whoever chose an address keeps it; otherwise the node leaves loopback now.
     if (!options_.listen && !options_.config.listen) {

@@ -66,8 +66,7 @@ public:
     /// remembered is durable by then.
     void carry_out(node_effects effects, std::function<void()> then = {});
     /// Joins or founds a swarm: kept, met from now on.
-    base::result<void> enter_swarm(p2p::membership swarm,
-                                   const std::vector<p2p::address>& addresses);
+    base::result<void> enter_swarm(p2p::membership swarm);
     base::result<void> leave_swarm();
     /// Ends once everything in hand is finished.
     void stop_when_drained() { stop_when_drained_ = true; }
@@ -101,6 +100,7 @@ private:
     disk_bounds disk() const {
         return {options_.config.disk_bytes, options_.config.disk_keep_free};
     }
+    void meet_seeds();
     base::result<void> meet(const std::vector<std::string>& peers);
     void log(const log_line& line);
     void fail(const base::error& e);

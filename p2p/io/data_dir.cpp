@@ -96,22 +96,26 @@ base::result<void> write_all(int fd, std::string_view text, const fs::path& file
     return {};
 }
 
-// Writes a new file whole or not at all: another name, sync, then link(2), which refuses to replace
-// an existing file. Returns false when there is one.
-base::result<bool> create_private_file(const fs::path& file, std::string_view text) {
+// Writes `text` under another name beside `file`, synced; returns that name.
+base::result<fs::path> write_draft(const fs::path& file, std::string_view text) {
     TEQUIO_CHECK(make_private_folders(file.parent_path()));
-    const fs::path draft = file.string() + ".new." + std::to_string(::getpid());
+    fs::path draft = file.string() + ".new." + std::to_string(::getpid());
     ::unlink(draft.c_str());
-    {
-        const descriptor fd(::open(draft.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600));
-        if (fd.value < 0) return io_error(draft, "cannot create");
-        auto written = write_all(fd.value, text, draft);
-        if (written && ::fsync(fd.value) != 0) written = io_error(draft, "cannot sync");
-        if (!written) {
-            ::unlink(draft.c_str());
-            return written.error();
-        }
+    const descriptor fd(::open(draft.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600));
+    if (fd.value < 0) return io_error(draft, "cannot create");
+    auto written = write_all(fd.value, text, draft);
+    if (written && ::fsync(fd.value) != 0) written = io_error(draft, "cannot sync");
+    if (!written) {
+        ::unlink(draft.c_str());
+        return written.error();
     }
+    return draft;
+}
+
+// Writes a new file whole or not at all: by link(2), which refuses to replace an existing file.
+// Returns false when there is one.
+base::result<bool> create_private_file(const fs::path& file, std::string_view text) {
+    TEQUIO_TRY(const auto draft, write_draft(file, text));
     const int linked = ::link(draft.c_str(), file.c_str());
     const int code = errno;
     ::unlink(draft.c_str());
@@ -124,8 +128,30 @@ base::result<bool> create_private_file(const fs::path& file, std::string_view te
     return true;
 }
 
+// The same, in the place of whatever is there.
+base::result<void> replace_private_file(const fs::path& file, std::string_view text) {
+    TEQUIO_TRY(const auto draft, write_draft(file, text));
+    if (::rename(draft.c_str(), file.c_str()) != 0) {
+        auto failed = io_error(file, "cannot replace");
+        ::unlink(draft.c_str());
+        return failed;
+    }
+    return sync_folder(file.parent_path());
+}
+
 fs::path swarm_file(const fs::path& data_dir, const base::swarm_id& id, std::string_view suffix) {
     return data_dir / "swarm" / (id.hex() + std::string(suffix));
+}
+
+// A membership is whole without them: what cannot be read is left out.
+std::vector<address> load_seeds(const fs::path& file) {
+    std::vector<address> out;
+    const auto text = read_private_file(file, invite_addresses_max * (address_text_max + 1));
+    if (!text) return out;
+    for (const auto& line : base::split(*text, '\n')) {
+        if (const auto seed = parse_address(line)) out.push_back(*seed);
+    }
+    return out;
 }
 
 base::result<membership> load_membership(const fs::path& note_file, const fs::path& secret_file) {
@@ -139,6 +165,7 @@ base::result<membership> load_membership(const fs::path& note_file, const fs::pa
     std::copy(bytes->begin(), bytes->end(), secret.begin());
     auto out = membership_of(std::move(note), secret);
     if (!out) return out.error().at(note_file.string());
+    out->seeds = load_seeds(fs::path(note_file).replace_extension(".seeds"));
     return out;
 }
 
@@ -267,7 +294,13 @@ data_dir_lock::~data_dir_lock() {
 }
 
 base::result<void> store_membership(const fs::path& data_dir, const membership& swarm) {
-    // The secret first: a note without its secret would be a membership that cannot be read.
+    // The note last: without what goes before it would be a membership that cannot be read, or one
+    // that finds nobody.
+    if (!swarm.seeds.empty()) {
+        std::string seeds;
+        for (const auto& seed : swarm.seeds) seeds += seed.text() + "\n";
+        TEQUIO_CHECK(replace_private_file(swarm_file(data_dir, swarm.id, ".seeds"), seeds));
+    }
     const auto secret = base::to_hex(swarm.secret) + "\n";
     TEQUIO_CHECK(create_private_file(swarm_file(data_dir, swarm.id, ".secret"), secret));
     TEQUIO_CHECK(create_private_file(swarm_file(data_dir, swarm.id, ".note"), swarm.note));
@@ -303,6 +336,7 @@ base::result<void> remove_membership(const fs::path& data_dir, const base::swarm
         return io_error(note, "cannot remove");
     }
     ::unlink(swarm_file(data_dir, id, ".secret").c_str());
+    ::unlink(swarm_file(data_dir, id, ".seeds").c_str());
     return sync_folder(data_dir / "swarm");
 }
 

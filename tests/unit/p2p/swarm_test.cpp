@@ -82,7 +82,7 @@ BOOST_AUTO_TEST_CASE(an_invite_lets_in) {
     BOOST_REQUIRE(read);
     BOOST_TEST(read->swarm.id.hex() == swarm.id.hex());
     BOOST_TEST((read->swarm.secret == swarm.secret));
-    BOOST_TEST((read->addresses == somewhere));
+    BOOST_TEST((read->swarm.seeds == somewhere));
     BOOST_TEST(!read->expires.has_value());
 }
 
@@ -151,6 +151,14 @@ BOOST_AUTO_TEST_CASE(memberships_are_kept_in_private_files) {
     const auto swarm = make();
     BOOST_REQUIRE(p2p::store_membership(folder.path(), swarm));
     BOOST_REQUIRE(p2p::store_membership(folder.path(), swarm));
+    BOOST_TEST((*p2p::load_memberships(folder.path()))[0].seeds.empty());
+    // Joined again by a fresh invite: its addresses replace those of the old one.
+    for (const std::vector<p2p::address>& seeds : {somewhere, {{"10.1.2.3", 47100}}}) {
+        const auto line = p2p::make_invite(swarm, {seeds, {}, {}});
+        BOOST_REQUIRE(
+            p2p::store_membership(folder.path(), p2p::parse_invite(*line, founded)->swarm));
+        BOOST_TEST(((*p2p::load_memberships(folder.path()))[0].seeds == seeds));
+    }
     BOOST_REQUIRE(p2p::store_membership(folder.path(), make(p2p::admission::open, "chess")));
     const auto read = p2p::load_memberships(folder.path());
     BOOST_REQUIRE(read);
