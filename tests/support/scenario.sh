@@ -13,7 +13,7 @@ tests=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 folder=$(mktemp -d "${TMPDIR:-/tmp}/tequio-test.XXXXXX")
 
 scenario_end() {
-    local status=$? log
+    local status=${1:-$?} log
     trap - EXIT INT TERM HUP
     swarm_stop
     if ((status == 0)); then

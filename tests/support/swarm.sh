@@ -5,7 +5,7 @@
 # configuration and log are $swarm/NAME, $swarm/NAME.config and $swarm/NAME.log.
 
 swarm='' swarm_names=() swarm_policy=(--always)
-declare -A swarm_pid=()
+declare -A swarm_pid=() swarm_within=() # swarm_within[NAME]: words that a node's program is started behind
 
 # swarm_start DIR: nodes started from now on live in DIR.
 swarm_start() {
@@ -23,7 +23,8 @@ node() {
 # node_start NAME ARGUMENTS...: the daemon, on a free loopback port, until it answers. Started again
 # under the same name it goes on with its data and, so that others find it, its old port.
 node_start() {
-    local name=$1 listen=127.0.0.1:0 settings=$swarm/$1.toml
+    local name=$1 listen=127.0.0.1:0 settings=$swarm/$1.toml within
+    read -ra within <<<"${swarm_within[$1]:-}"
     shift
     mkdir -p "$swarm/$name"
     [[ -f $settings ]] || printf '%s\n' "${swarm_settings-$swarm_settings_default}" >"$settings"
@@ -31,7 +32,7 @@ node_start() {
     # --always: the others' load, and this machine's owner, must not pause a test (gives_back.sh has pauses);
     # swarm_policy=() for a node that looks at its machine.
     # A session of its own, so that the node and its worker can be killed as one group.
-    TEQUIO_DATA_DIR=$swarm/$name XDG_CONFIG_HOME=$swarm/$name.config setsid "$tequio" node "${swarm_policy[@]}" \
+    TEQUIO_DATA_DIR=$swarm/$name XDG_CONFIG_HOME=$swarm/$name.config setsid "${within[@]}" "$tequio" node "${swarm_policy[@]}" \
         --listen "$listen" --config "$settings" "$@" >>"$swarm/$name.log" 2>&1 </dev/null &
     swarm_pid[$name]=$!
     disown $!

@@ -1,0 +1,134 @@
+#!/usr/bin/env bash
+# What slow links cost: links.sh PROGRAM NODES RATE [KEY=VALUE...]; as root. RATE as tc writes it: 20mbit.
+#
+# NODES nodes of one thread each, in network namespaces behind links of that rate both ways (tc's tbf, no added delay), train
+# small-10m on made-up text: diloco, 2 lanes a node, H = 100, 3 rounds; KEY=VALUE replaces lines of the job file. Printed:
+#
+#   utilisation   merged tokens a second from the second round on, beside what as many processes of `bench train`, a thread
+#                 each, reach side by side just before and after. The first round is left out: nodes join in it. `merged only`
+#                 counts a lane once however often it was computed; `with checks` counts every lane that workers computed.
+#   bytes         sent by each interface in those rounds, beside (lanes run + 1) contributions a node and round
+#   daemons       processor time of the nodes' daemons, without their workers, in shares of a core
+#
+# and, with PYTORCH_DDP=FILE naming a script that takes --rank, --world, --master, --interface and prints tokens_per_second,
+# what that reaches behind the same links. The digest must be the replay's with CHECK=1 (it takes as long as the job).
+. "$(dirname "$0")/../support/scenario.sh"
+
+nodes=${1:-} rate=${2:-}
+[[ $nodes =~ ^[2-9]$ && $rate =~ ^[0-9]+(k|m|g)bit$ ]] || die -2 "usage: links.sh PROGRAM NODES RATE [KEY=VALUE...]"
+shift 2
+((EUID == 0)) || die -5 "namespaces need root"
+prefix=tqlinks names=() rounds=3
+for ((i = 0; i < nodes; i++)); do names+=("node$i"); done
+
+links_down() {
+    local i
+    for ((i = 0; i < nodes; i++)); do ip netns del "$prefix$i" 2>/dev/null || true; done
+    ip netns del "${prefix}hub" 2>/dev/null || true
+}
+links_up() {
+    local i inside
+    ip netns add "${prefix}hub"
+    ip -n "${prefix}hub" link add hub type bridge
+    ip -n "${prefix}hub" link set hub up
+    for ((i = 0; i < nodes; i++)); do
+        inside=$prefix$i
+        ip netns add "$inside"
+        ip link add eth0 netns "$inside" type veth peer name "port$i" netns "${prefix}hub"
+        ip -n "${prefix}hub" link set "port$i" master hub up
+        ip -n "$inside" addr add "10.79.0.$((10 + i))/24" dev eth0
+        ip -n "$inside" link set lo up
+        ip -n "$inside" link set eth0 up
+        ip netns exec "$inside" tc qdisc add dev eth0 root tbf rate "$rate" burst 256kb latency 200ms
+        ip netns exec "${prefix}hub" tc qdisc add dev "port$i" root tbf rate "$rate" burst 256kb latency 200ms
+    done
+}
+links_end() {
+    local status=$?
+    links_down
+    scenario_end $status
+}
+trap links_end EXIT
+links_down
+links_up
+
+# Tokens a second of that many processes side by side, summed.
+idle_speed() {
+    local i
+    for ((i = 0; i < nodes; i++)); do
+        "$tequio" bench train --preset small-10m --threads 1 --json --quiet >"$folder/speed$i.json" 2>"$folder/speed.log" &
+    done
+    wait $(jobs -p)
+    for ((i = 0; i < nodes; i++)); do json_number tokens_per_second <"$folder/speed$i.json"; done | awk '{ s += $1 } END { print s }'
+}
+sent_by() { ip netns exec "$prefix$1" cat /sys/class/net/eth0/statistics/tx_bytes; }
+seconds_of() { awk '{ print ($14 + $15) / 100 }' "/proc/${swarm_pid[$1]}/stat"; }
+# merged ROUND: waits for it, looking ten times a second; prints when it was seen.
+merged() {
+    local deadline=$((SECONDS + 3600)) round
+    until round=$(job_field node0 "$task" round) && [[ -n $round ]] && ((round >= $1)); do
+        ((SECONDS < deadline)) || die "round $1 does not come: $(node node0 job show "$task" --json)"
+        sleep 0.1
+    done
+    date +%s.%N
+}
+
+for ((i = 0; i < nodes; i++)); do
+    swarm_within[node$i]="nsenter --net=/run/netns/$prefix$i" # `ip netns exec` would hide the control groups
+    node_start "node$i" --threads 1
+    if ((i == 0)); then
+        node node0 swarm new links >/dev/null
+        invite=$(node node0 swarm invite --address 10.79.0.10:47100 --json 2>"$folder/invite.log" | json_text invite)
+    else
+        node "node$i" swarm join "$invite" >/dev/null
+    fi
+    node_stop "node$i"
+    printf '10.79.0.%s:47100\n' "$((10 + i))" >"$swarm/node$i.address"
+    node_start "node$i" --threads 1
+done
+wait_for 30 "the nodes to know one another" swarm_has_peers $((nodes - 1)) "${names[@]}"
+
+write_text "$folder/text" 2000000
+make_job "$folder/job" layers=6 heads=6 width=384 context=256 batch=8 micro_batch=8 lanes=$((2 * nodes)) rounds=$rounds \
+    inner_steps=100 validation=0.0005 "$@"
+cp "$folder/text" "$folder/job/text"
+lanes=$(sed -n 's/^lanes = //p' "$folder/job/job.toml") steps=$(sed -n 's/^inner_steps = //p' "$folder/job/job.toml")
+rounds=$(sed -n 's/^rounds = //p' "$folder/job/job.toml")
+before=$(idle_speed)
+printf 'side by side, network idle: %s tokens/s\n' "$before"
+task=$(submit node0 "$folder/job")
+began=$(merged 1)
+for ((i = 0; i < nodes; i++)); do sent[i]=$(sent_by "$i") used[i]=$(seconds_of "node$i"); done
+ended=$(merged "$rounds")
+for ((i = 0; i < nodes; i++)); do
+    sent[i]=$(($(sent_by "$i") - sent[i]))
+    used[i]=$(awk -v a="$(seconds_of "node$i")" -v b="${used[$i]}" 'BEGIN { print a - b }')
+done
+finished node0 "$task" 3600
+computed=$(for name in "${names[@]}"; do node "$name" job show "$task" --json | json_number results; done | awk '{ s += $1 } END { print s + 0 }')
+after=$(idle_speed)
+contribution=$(node node0 job plan "$folder/job/job.toml" --json | json_number contribution_bytes)
+awk -v a="$before" -v b="$after" -v began="$began" -v ended="$ended" -v lanes="$lanes" -v steps="$steps" -v rounds="$rounds" \
+    -v computed="$computed" -v nodes="$nodes" -v rate="$rate" 'BEGIN {
+    idle = (a + b) / 2
+    tokens = lanes * steps * 8 * 256 * (rounds - 1)
+    speed = tokens / (ended - began)
+    printf "%d nodes behind %s: idle network %.0f tokens/s (%.0f before, %.0f after); %d rounds in %.1f s\n", nodes, rate, idle, a, b, rounds - 1, ended - began
+    printf "utilisation, merged only: %.3f (%.0f tokens/s)\n", speed / idle, speed
+    if (computed > 0) printf "utilisation, with checks: %.3f (%d lanes computed for %d merged)\n", speed / idle * computed / (lanes * rounds), computed, lanes * rounds
+}'
+printf '%s\n' "${sent[@]}" | awk -v contribution="${contribution:-0}" -v lanes="$lanes" -v rounds="$rounds" -v nodes="$nodes" '{
+    sum += $1
+    printf "node %d sent %.1f MB\n", NR - 1, $1 / 1e6
+} END {
+    if (contribution > 0) printf "a node and round: %.1f MB, formula %.1f MB, ratio %.3f\n", sum / nodes / (rounds - 1) / 1e6, (lanes / nodes + 1) * contribution / 1e6, sum / (rounds - 1) / ((lanes + nodes) * contribution)
+}'
+printf '%s\n' "${used[@]}" | awk -v took="$(awk -v a="$ended" -v b="$began" 'BEGIN { print a - b }')" '{ printf "daemon %d: %.4f of a core\n", NR - 1, $1 / took }'
+if [[ -n ${PYTORCH_DDP:-} ]]; then
+    swarm_stop
+    for ((i = 0; i < nodes; i++)); do
+        ip netns exec "$prefix$i" python3 "$PYTORCH_DDP" --rank "$i" --world "$nodes" --master 10.79.0.10:29500 --interface eth0 --threads 1 &
+    done
+    wait $(jobs -p)
+fi
+[[ -z ${CHECK:-} ]] || same "digests of swarm and replay" "$(job_digest node0 "$task")" "$(replayed node0 "$task")"
