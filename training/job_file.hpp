@@ -44,6 +44,7 @@ struct job_file {
     bool shuffle = true;           ///< of idx and CSV
     double validation_share = 0;   ///< 0 <= share < 1
     train_config train;
+    slices_config slices;
     trust_config trust;
     keep_config keep;
     std::variant<base::duration, base::unix_time> deadline;  ///< from submission, or absolute

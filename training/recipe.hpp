@@ -135,11 +135,22 @@ struct train_config {
     bool synchronous() const { return method == method_synchronous; }
 };
 
-/// What determines the bits. No slices in this version; `[slices]` stands in the text all the same.
+/// Where a lane can be divided. At every cut, whether it is used or not, activations going forward
+/// and gradients coming back are rounded (numerics/cut_format.hpp), so that placement decides no
+/// bit.
+struct slices_config {
+    /// Layers before which a lane may be divided, ascending, from 1 to layers - 1. An mlp has none.
+    std::vector<std::uint64_t> cuts = {};
+    std::string activations = "f32";  ///< f32 | bf16 | mxint8; without cuts f32
+    bool operator==(const slices_config&) const = default;
+};
+
+/// What determines the bits.
 struct recipe {
     model_config model;
     data_config data;
     train_config train;
+    slices_config slices = {};
     bool operator==(const recipe&) const = default;
 };
 

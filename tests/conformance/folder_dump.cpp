@@ -96,7 +96,7 @@ int logits(char** argv) {
     for (auto& t : tokens) t = in.u32();
     arena_plan total;
     serial_executor run;
-    const auto plan = family_of(model.model).plan(model.model, {1, 1}, false, 1, total);
+    const auto plan = family_of(model.model).plan(model.model, whole_of(model.model), {1, 1}, false, 1, total);
     const auto memory = arena::create(total).value();
     const auto network = plan->build(model.layout, memory, run);
     std::vector<float> out(tokens.size() * model.model.vocabulary);

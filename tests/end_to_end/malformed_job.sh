@@ -34,6 +34,12 @@ refused validation 1.5 1.5 allowed
 refused window 7 7 allowed
 refused numerics '"fast/1"' fast/1 exact/1
 refused seed 1.5 1.5 allowed
+refused cuts '[0]' "[0]" "layers from 1 to"
+refused cuts '[1, 1]' "[1,1]" "each above the one before"
+refused cuts '[99]' "[99]" "layers from 1 to"
+refused cuts '["a"]' "a list of layers"
+refused activations '"bf16"' bf16 "f32 without cuts"
+refused activations '"fp8"' fp8 "f32, bf16, mxint8"
 refused readers '"nobody"' nobody swarm
 refused deadline '"soon"' soon
 refused files '["../text"]' "../text"

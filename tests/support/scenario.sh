@@ -89,6 +89,9 @@ codec = "mxint8"
 codec_down = "mxint8"
 numerics = "exact/1"
 seed = 1
+[slices]
+cuts = []
+activations = "f32"
 [trust]
 deadline = "1d"
 [keep]

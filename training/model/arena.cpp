@@ -79,6 +79,12 @@ std::span<float> arena::floats(arena_slice slice) const {
     return {static_cast<float*>(memory_) + slice.offset, slice.size};
 }
 
+std::span<std::uint32_t> arena::numbers(arena_slice slice) const {
+    const auto values = floats(slice);
+    static_assert(sizeof(std::uint32_t) == sizeof(float));
+    return {reinterpret_cast<std::uint32_t*>(values.data()), values.size()};
+}
+
 std::span<std::byte> arena::bytes(arena_slice slice) const {
     return std::as_writable_bytes(floats(slice));
 }

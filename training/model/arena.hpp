@@ -48,6 +48,8 @@ public:
     /// The slice's memory; valid while the arena lives. Ensures that the slice lies inside.
     std::span<float> floats(arena_slice slice) const;
     std::span<std::byte> bytes(arena_slice slice) const;
+    /// The same memory as whole numbers.
+    std::span<std::uint32_t> numbers(arena_slice slice) const;
     std::uint64_t size_bytes() const { return size_bytes_; }
     /// Asks the system to move all of it out to swap now; contents stay. Without swap nothing
     /// happens.

@@ -6,16 +6,6 @@
 #include "training/numerics/embedding.hpp"
 
 namespace tequio::training {
-namespace {
-
-/// Whole numbers in an arena of floats.
-std::span<std::uint32_t> numbers(const arena& memory, arena_slice slice) {
-    const auto floats = memory.floats(slice);
-    static_assert(sizeof(std::uint32_t) == sizeof(float));
-    return {reinterpret_cast<std::uint32_t*>(floats.data()), floats.size()};
-}
-
-}  // namespace
 
 embedding_use_plan::embedding_use_plan(std::uint64_t vocabulary_, std::uint64_t width_,
                                        std::uint64_t step_tokens, std::uint64_t batch_tokens,
@@ -31,9 +21,9 @@ embedding_use_plan::embedding_use_plan(std::uint64_t vocabulary_, std::uint64_t 
 embedding_use::embedding_use(const embedding_use_plan& plan, const arena& memory)
     : width_(plan.width),
       rows_(memory.floats(plan.rows)),
-      slots_(numbers(memory, plan.slots)),
-      tokens_(numbers(memory, plan.tokens)),
-      batch_(numbers(memory, plan.batch)) {
+      slots_(memory.numbers(plan.slots)),
+      tokens_(memory.numbers(plan.tokens)),
+      batch_(memory.numbers(plan.batch)) {
     std::fill(slots_.begin(), slots_.end(), numerics::no_row);
 }
 

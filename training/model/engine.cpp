@@ -27,9 +27,12 @@ namespace {
 using lane_end = std::variant<std::monostate, diverged>;
 
 trainer_config trainer_config_of(const recipe& r, const engine_options& options) {
-    return {r.model, r.train.batch,
-            options.micro_batch == 0 ? r.train.micro_batch : options.micro_batch, r.train.inner,
-            !r.train.synchronous()};
+    return {r.model,
+            r.train.batch,
+            options.micro_batch == 0 ? r.train.micro_batch : options.micro_batch,
+            r.train.inner,
+            !r.train.synchronous(),
+            r.slices};
 }
 
 /// What a lane holds beside the arena: its contribution, and the tokens or examples in hand.
@@ -89,29 +92,6 @@ base::result<void> check_environment(executor& run) {
                 "subnormals kept; a library linked with fast-math may have changed it");
 }
 
-/// The root of `base::blob_ref_of`, pieces shared out among the threads.
-base::digest blob_root(base::byte_view bytes, executor& run) {
-    std::vector<base::digest> leaves(base::blob_ref{{}, bytes.size()}.pieces());
-    auto hash = [&](std::size_t task, unsigned) {
-        const auto at = std::min<std::size_t>(bytes.size(), task * base::piece_size_bytes);
-        const auto size = std::min<std::size_t>(bytes.size() - at, base::piece_size_bytes);
-        leaves[task] = base::merkle_leaf(bytes.subspan(at, size));
-    };
-    run.run(leaves.size(), hash);
-    return base::merkle_root(leaves);
-}
-
-/// out[i] = a[i] - b[i].
-void subtract(std::span<const float> a, std::span<const float> b, std::span<float> out,
-              executor& run) {
-    constexpr std::size_t chunk = 65536;
-    auto body = [&](std::size_t task, unsigned) {
-        const auto end = std::min(out.size(), (task + 1) * chunk);
-        for (std::size_t i = task * chunk; i < end; ++i) out[i] = a[i] - b[i];
-    };
-    run.run((out.size() + chunk - 1) / chunk, body);
-}
-
 }  // namespace
 
 struct engine::parts {
@@ -121,14 +101,15 @@ struct engine::parts {
     executor& run;
     base::byte_view init;  // empty: weights are drawn
     std::uint64_t memory_bytes;
-    std::unique_ptr<trainer> work;
+    std::unique_ptr<lane_work> work;
+    trainer* whole = nullptr;             // what `work` is, when not in slices
     std::vector<std::uint32_t> sequence;  // (context + 1)
     std::vector<std::uint64_t> starts;    // (micro_batch)
     std::vector<float> validation_losses;
 
     /// Source of sequences, or examples, that start where `start_of` says.
     template <class StartOf>
-    trainer::batch_source source(StartOf start_of) {
+    batch_source source(StartOf start_of) {
         return [this, start_of](std::uint64_t first, const batch_span& batch) {
             const auto count = batch.targets.size() / r.model.context;
             for (std::uint64_t i = 0; i < count; ++i) starts[i] = start_of(first + i);
@@ -198,12 +179,14 @@ base::result<std::unique_ptr<engine>> engine::create(const recipe& r, dataset_vi
                                              " may be used; raise limits.memory, or leave this job "
                                              "to larger machines");
     }
-    auto p = std::make_unique<parts>(
-        parts{r, std::move(layout), std::move(data), run, init, bytes, nullptr, {}, {}, {}, {}});
+    auto p = std::make_unique<parts>(parts{
+        r, std::move(layout), std::move(data), run, init, bytes, nullptr, nullptr, {}, {}, {}, {}});
     p->sequence.resize(r.model.context + 1);
     p->starts.resize(trainer_config_of(r, options).micro_batch);
     p->validation_losses.resize(validation_windows_of(r) * r.model.context);
-    TEQUIO_TRY(p->work, trainer::create(trainer_config_of(r, options), p->layout, run));
+    TEQUIO_TRY(auto whole, trainer::create(trainer_config_of(r, options), p->layout, run));
+    p->whole = whole.get();
+    p->work = std::move(whole);
     return std::unique_ptr<engine>(new engine(std::move(p)));
 }
 
@@ -252,8 +235,8 @@ base::result<lane_end> engine::parts::run_steps(base::round_index round, base::l
         }
         losses += done.loss;
         if ((step + 1) % trace_every(r) == 0) {
-            run.note({"trace", 0, 4 * work->parameters().size()});
-            const auto root = blob_root(float_bytes(work->parameters()), run);
+            run.note({"trace", 0, 4 * layout.padded_size});
+            const auto root = work->root_of(lane_array::parameters);
             leaves.push_back(base::merkle_leaf(root.view()));
         }
     }
@@ -270,8 +253,8 @@ base::result<void> engine::parts::take_inner_state(base::round_index round, base
                                              " is gone with the process that held it; start the "
                                              "study again");
     }
-    std::copy(it->second.first.begin(), it->second.first.end(), work->first_moments().begin());
-    std::copy(it->second.second.begin(), it->second.second.end(), work->second_moments().begin());
+    std::copy(it->second.first.begin(), it->second.first.end(), whole->first_moments().begin());
+    std::copy(it->second.second.begin(), it->second.second.end(), whole->second_moments().begin());
     return {};
 }
 
@@ -279,8 +262,8 @@ void engine::parts::keep_inner_state(base::round_index round, base::lane_index l
     if (!active_research().carry_inner_state) return;
     auto& kept = carried[lane];
     kept.next = {round.value + 1};
-    kept.first.assign(work->first_moments().begin(), work->first_moments().end());
-    kept.second.assign(work->second_moments().begin(), work->second_moments().end());
+    kept.first.assign(whole->first_moments().begin(), whole->first_moments().end());
+    kept.second.assign(whole->second_moments().begin(), whole->second_moments().end());
 }
 
 /// Method synchronous: leaves the gradient in the trainer's array.
@@ -295,8 +278,8 @@ base::result<lane_end> engine::parts::run_gradient(state_view state, base::round
     if (done.not_finite) {
         end = diverged{0, std::move(*done.not_finite)};
     } else {
-        run.note({"trace", 0, 4 * work->gradients().size()});
-        const auto root = blob_root(float_bytes(work->gradients()), run);
+        run.note({"trace", 0, 4 * layout.padded_size});
+        const auto root = work->root_of(lane_array::gradients);
         leaves.push_back(base::merkle_leaf(root.view()));
     }
     result.trace = base::merkle_root(leaves);
@@ -315,16 +298,14 @@ base::result<lane_end> engine::parts::run_inner_steps(state_view state, base::ro
     TEQUIO_TRY(auto end, run_steps(round, lane, go_on, result));
     keep_inner_state(round, lane);
     if (std::holds_alternative<std::monostate>(end)) {
-        subtract(state.parameters, work->parameters(), work->gradients(), run);
+        work->subtract_from(state.parameters);
     }
     return end;
 }
 
 base::result<void> engine::parts::encode(lane_result& result) {
-    const auto delta = work->gradients();
-    run.note({"contribution", 0, 17 * delta.size()});
-    auto bytes =
-        encode_contribution(contribution_kind::lane, r, layout, delta, result.loss, lane_tokens(r));
+    run.note({"contribution", 0, 17 * layout.padded_size});
+    auto bytes = work->encode(r, result.loss);
     if (bytes) {
         result.outcome = std::move(*bytes);
         return {};
@@ -332,11 +313,8 @@ base::result<void> engine::parts::encode(lane_result& result) {
     if (!bytes.error().is(errc::not_finite)) return bytes.error();
     // Both ends are finite, their difference is not (or more than f32 takes): the last step is to
     // blame.
-    const auto at = first_refused(codec_of(contribution_kind::lane, r), delta);
-    const auto it = std::find_if(layout.tensors.begin(), layout.tensors.end(),
-                                 [&](const auto& t) { return at < t.offset + t.size; });
-    result.outcome = diverged{r.train.inner_steps - 1,
-                              it == layout.tensors.end() ? std::string("loss") : it->name};
+    result.outcome =
+        diverged{r.train.inner_steps - 1, work->refused(codec_of(contribution_kind::lane, r))};
     result.loss = 0;
     return {};
 }

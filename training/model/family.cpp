@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "base/ensure.hpp"
+#include "base/text.hpp"
 
 namespace tequio::training {
 namespace {
@@ -37,6 +38,12 @@ void tensor_list::constant(std::string name, std::uint64_t size, float value) {
 void tensor_list::norm(const std::string& name, std::uint64_t size) {
     constant(name + ".weight", size, 1.0F);
     constant(name + ".bias", size, 0.0F);
+}
+
+std::optional<std::uint64_t> number_after(std::string_view prefix, std::string_view name) {
+    if (!name.starts_with(prefix)) return std::nullopt;
+    name.remove_prefix(prefix.size());
+    return base::parse_u64(name.substr(0, name.find('.')));
 }
 
 const model_family* find_family(std::string_view name) {

@@ -5,11 +5,13 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "training/model/network.hpp"
+#include "training/model/network_part.hpp"
 #include "training/recipe.hpp"
 #include "training/state.hpp"
 
@@ -45,9 +47,19 @@ struct model_family {
     void (*tensors)(const model_config& model, tensor_list& out);
     /// A network for batches of these sizes. When not training, layers share one
     /// set of buffers and there are no gradients. Sizes saturate.
-    std::unique_ptr<network_plan> (*plan)(const model_config& model, const batch_sizes& sizes,
-                                          bool training, unsigned threads, arena_plan& plan);
+    std::unique_ptr<network_plan> (*plan)(const model_config& model, const network_part& part,
+                                          const batch_sizes& sizes, bool training, unsigned threads,
+                                          arena_plan& plan);
+    /// The layer whose stage has the tensor called `name` of such a model. A tied embedding goes
+    /// with the head. Null: the family is not divided.
+    std::uint64_t (*layer_of)(const model_config& model, std::string_view name);
 };
+
+/// The number that follows `prefix` at the start of a tensor's name; nullopt without the prefix.
+std::optional<std::uint64_t> number_after(std::string_view prefix, std::string_view name);
+
+/// The tensors of a part of a model, laid out as `layout_of` lays out all.
+state_layout layout_of_part(const model_config& model, const network_part& part);
 
 /// nullptr when this version has no such family.
 const model_family* find_family(std::string_view name);

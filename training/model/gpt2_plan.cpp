@@ -80,30 +80,45 @@ void tensors_of(const model_config& m, tensor_list& out) {
     }
 }
 
-std::unique_ptr<network_plan> plan_of(const model_config& model, const batch_sizes& sizes,
-                                      bool training, unsigned threads, arena_plan& plan) {
-    return std::make_unique<gpt2_plan>(model, sizes, training, threads, plan);
+std::unique_ptr<network_plan> plan_of(const model_config& model, const network_part& part,
+                                      const batch_sizes& sizes, bool training, unsigned threads,
+                                      arena_plan& plan) {
+    return std::make_unique<gpt2_plan>(model, part, sizes, training, threads, plan);
+}
+
+std::uint64_t layer_of(const model_config& m, std::string_view name) {
+    if (name == "transformer.wpe.weight") return 0;
+    // wte goes with the head, to which it is tied.
+    return number_after("transformer.h.", name).value_or(m.layers - 1);
 }
 
 }  // namespace
 
-const model_family gpt2_family{"gpt2", parameters_of, tensors_of, plan_of};
+const model_family gpt2_family{"gpt2", parameters_of, tensors_of, plan_of, layer_of};
 
 std::unique_ptr<network> gpt2_plan::build(const state_layout& layout, const arena& memory,
                                           executor& run) const {
     return std::make_unique<gpt2>(layout, *this, memory, run);
 }
 
-gpt2_tensors gpt2_tensors_of(const state_layout& layout, std::uint64_t layers) {
+std::unique_ptr<stage_network> gpt2_plan::build_stage(const state_layout& layout,
+                                                      const arena& memory, executor& run) const {
+    return std::make_unique<gpt2>(layout, *this, memory, run);
+}
+
+gpt2_tensors gpt2_tensors_of(const state_layout& layout, const model_config& model,
+                             const network_part& part) {
     const auto at = [&](const std::string& name) {
         return layout.tensor("transformer." + name).offset;
     };
     gpt2_tensors t;
-    t.wte = at("wte.weight");
-    t.wpe = at("wpe.weight");
-    t.ln_f_weight = at("ln_f.weight");
-    t.ln_f_bias = at("ln_f.bias");
-    for (std::uint64_t i = 0; i < layers; ++i) {
+    if (part.has_embedding()) t.wpe = at("wpe.weight");
+    if (part.has_head(model)) {
+        t.wte = at("wte.weight");
+        t.ln_f_weight = at("ln_f.weight");
+        t.ln_f_bias = at("ln_f.bias");
+    }
+    for (std::uint64_t i = part.first; i < part.end; ++i) {
         const auto h = "h." + std::to_string(i) + ".";
         gpt2_layer_tensors l;
         l.ln_1_weight = at(h + "ln_1.weight");
@@ -123,27 +138,40 @@ gpt2_tensors gpt2_tensors_of(const state_layout& layout, std::uint64_t layers) {
     return t;
 }
 
-gpt2_plan::gpt2_plan(const model_config& config, const batch_sizes& sizes, bool for_training,
-                     unsigned threads, arena_plan& plan)
-    : model(config), sequences(sizes.at_a_time), training(for_training) {
+gpt2_plan::gpt2_plan(const model_config& config, const network_part& of, const batch_sizes& sizes,
+                     bool for_training, unsigned threads, arena_plan& plan)
+    : model(config), part(of), sequences(sizes.at_a_time), training(for_training) {
     const auto tokens = saturating_product({sequences, model.context});
     const auto wide = saturating_product({tokens, model.width});
-    head_rows = head_rows_of(tokens, model.vocabulary);
-    embedded = plan.floats(wide);
-    for (std::uint64_t i = 0; i < model.layers; ++i) {
-        layers.push_back(training || i == 0 ? plan_layer(plan, model, tokens) : layers.front());
+    const auto step_tokens = saturating_product({sizes.step, model.context});
+    const bool head = part.has_head(model);
+    head_rows = head ? head_rows_of(tokens, model.vocabulary) : 0;
+    for (std::uint64_t slot = 0; slot < part.in_flight; ++slot) {
+        gpt2_saved s;
+        s.embedded = plan.floats(wide);
+        for (std::uint64_t i = 0; i < part.layers(); ++i) {
+            s.layers.push_back(training || i == 0 ? plan_layer(plan, model, tokens)
+                                                  : s.layers.front());
+        }
+        if (head) {
+            s.ln_f = plan.floats(wide);
+            s.ln_f_mean = plan.floats(tokens);
+            s.ln_f_deviation = plan.floats(tokens);
+        }
+        saved.push_back(std::move(s));
     }
-    ln_f = plan.floats(wide);
-    ln_f_mean = plan.floats(tokens);
-    ln_f_deviation = plan.floats(tokens);
     logits = plan.floats(saturating_product({head_rows, model.vocabulary}));
     product = plan.floats(wide);
     if (training) {
         d_residual = plan.floats(wide);
         d_hidden = plan.floats(saturating_product({wide, 4}));
         d_qkv = plan.floats(saturating_product({wide, 3}));
-        use = embedding_use_plan(model.vocabulary, model.width,
-                                 saturating_product({sizes.step, model.context}), tokens, plan);
+        if (!part.divided(model)) {
+            use = embedding_use_plan(model.vocabulary, model.width, step_tokens, tokens, plan);
+        } else if (part.has_embedding() || head) {
+            share = embedding_share_plan(model.vocabulary, model.width, step_tokens, tokens,
+                                         part.has_embedding(), plan);
+        }
     }
     workspace = plan.bytes(workspace_bytes(model, sequences, head_rows, threads));
 }

@@ -5,6 +5,7 @@
 
 #include "base/ensure.hpp"
 #include "training/numerics/attention.hpp"
+#include "training/numerics/elementwise.hpp"
 #include "training/numerics/embedding.hpp"
 #include "training/numerics/gemm.hpp"
 #include "training/numerics/rmsnorm.hpp"
@@ -17,13 +18,20 @@ using numerics::gemm_form;
 
 llama::llama(const state_layout& layout, llama_plan plan, const arena& memory, executor& run)
     : plan_(std::move(plan)),
-      tensors_(llama_tensors_of(layout, plan_.model)),
+      tensors_(llama_tensors_of(layout, plan_.model, plan_.part)),
       memory_(memory),
       workspace_(memory.bytes(plan_.workspace)),
+      saved_(&plan_.saved.front()),
       run_(run) {
     numerics::fill_rope_table(plan_.model.context, plan_.head_size, plan_.model.rope_theta,
                               at(plan_.cosine), at(plan_.sine));
-    if (plan_.training && plan_.model.tied) use_.emplace(plan_.use, memory);
+    const auto& part = plan_.part;
+    if (!plan_.training || !plan_.model.tied) return;
+    if (!part.divided(plan_.model)) {
+        use_.emplace(plan_.use, memory);
+    } else if (part.has_embedding() || part.has_head(plan_.model)) {
+        share_.emplace(plan_.share, memory);
+    }
 }
 
 batch_shape llama::shape(const batch_view& batch) const {
@@ -31,23 +39,23 @@ batch_shape llama::shape(const batch_view& batch) const {
 }
 
 const float* llama::layer_input(std::size_t layer) const {
-    return at(layer == 0 ? plan_.embedded : plan_.layers[layer - 1].out);
+    return at(layer == 0 ? saved_->embedded : layer_saved(layer - 1).out);
 }
 
 llama::norm_place llama::norm_of(std::size_t index) const {
     const auto layer = index / 2;
-    if (layer == plan_.layers.size()) {
-        return {tensors_.norm, at(plan_.norm), at(plan_.norm_inverse)};
+    if (layer == saved_->layers.size()) {
+        return {tensors_.norm, at(saved_->norm), at(saved_->norm_inverse)};
     }
     const auto& t = tensors_.layers[layer];
-    const auto& s = plan_.layers[layer];
+    const auto& s = layer_saved(layer);
     return index % 2 == 0 ? norm_place{t.input_norm, at(s.norm_1), at(s.norm_1_inverse)}
                           : norm_place{t.post_norm, at(s.norm_2), at(s.norm_2_inverse)};
 }
 
 head_operands llama::head(const float* p) const {
-    return {at(plan_.norm),  p + tensors_.head, at(plan_.logits),
-            plan_.head_rows, plan_.model.width, plan_.model.vocabulary};
+    return {at(saved_->norm), p + tensors_.head, at(plan_.logits),
+            plan_.head_rows,  plan_.model.width, plan_.model.vocabulary};
 }
 
 llama::token_rows llama::part_of(arena_slice qkv, int part) const {
@@ -110,9 +118,25 @@ void llama::norm_backward(const float* p, const norm_place& of, const float* x, 
                                dx, gradients.flat + of.gain, !gradients.first, workspace_, run_);
 }
 
+void llama::normalise(const float* p, const float* x, const norm_place& to, batch_shape n) {
+    numerics::rmsnorm_forward(x, p + to.gain, static_cast<float>(plan_.model.norm_epsilon), to.out,
+                              to.inverse, n.tokens, plan_.model.width, run_);
+}
+
+void llama::round(float* values, batch_shape n) {
+    numerics::cut_round(plan_.part.format(), values, n.tokens, plan_.model.width, run_);
+}
+
+void llama::end_at_cut(const float* p, std::size_t layer, batch_shape n) {
+    const auto& s = layer_saved(layer);
+    numerics::add(at(s.middle), at(plan_.product), at(s.out), n.tokens * plan_.model.width, run_);
+    round(at(s.out), n);
+    if (layer + 1 < saved_->layers.size()) normalise(p, at(s.out), norm_of(2 * layer + 2), n);
+}
+
 void llama::forward_attention(const float* p, std::size_t layer, batch_shape n) {
     const auto& t = tensors_.layers[layer];
-    const auto& s = plan_.layers[layer];
+    const auto& s = layer_saved(layer);
     const auto& m = plan_.model;
     const auto d = m.width;
     // The rotation flushes queries and keys; values are an operand as they are.
@@ -131,33 +155,41 @@ void llama::forward_attention(const float* p, std::size_t layer, batch_shape n) 
 
 void llama::forward_mlp(const float* p, std::size_t layer, batch_shape n) {
     const auto& t = tensors_.layers[layer];
-    const auto& s = plan_.layers[layer];
+    const auto& s = layer_saved(layer);
     const auto d = plan_.model.width;
     const auto f = plan_.model.hidden;
     apply(p, {t.gate_proj, d, f}, at(s.norm_2), {at(s.gate), f}, false, n.tokens);
     apply(p, {t.up_proj, d, f}, at(s.norm_2), {at(s.up), f}, false, n.tokens);
     numerics::swiglu_forward(at(s.gate), at(s.up), at(s.gated), n.tokens * f, run_);
     apply(p, {t.down_proj, f, d}, at(s.gated), {at(plan_.product), d}, false, n.tokens);
+    if (cut_before(layer + 1)) return end_at_cut(p, layer, n);
     join_residual(p, at(s.middle), at(s.out), norm_of(2 * layer + 2), n);
 }
 
-void llama::forward(const float* p, std::span<const std::uint32_t> tokens, batch_shape n) {
-    const auto d = plan_.model.width;
-    numerics::embed(tokens, n.time, p + tensors_.embedding, nullptr, at(plan_.embedded), d, run_);
-    const auto first = norm_of(0);
-    numerics::rmsnorm_forward(at(plan_.embedded), p + first.gain,
-                              static_cast<float>(plan_.model.norm_epsilon), first.out,
-                              first.inverse, n.tokens, d, run_);
-    for (std::size_t layer = 0; layer < plan_.layers.size(); ++layer) {
+void llama::embed(const float* p, std::span<const std::uint32_t> tokens, batch_shape n) {
+    const bool shared = share_.has_value();
+    numerics::embed(shared ? share_->rows_of(tokens) : tokens, n.time,
+                    shared ? share_->rows().data() : p + tensors_.embedding, nullptr,
+                    at(saved_->embedded), plan_.model.width, run_);
+}
+
+void llama::forward_layers(const float* p, batch_shape n) {
+    normalise(p, at(saved_->embedded), norm_of(0), n);
+    for (std::size_t layer = 0; layer < saved_->layers.size(); ++layer) {
         forward_attention(p, layer, n);
         forward_mlp(p, layer, n);
     }
 }
 
+void llama::forward(const float* p, std::span<const std::uint32_t> tokens, batch_shape n) {
+    embed(p, tokens, n);
+    forward_layers(p, n);
+}
+
 void llama::backward_mlp(const float* p, std::size_t layer, batch_shape n,
                          const gradient_sums& gradients) {
     const auto& t = tensors_.layers[layer];
-    const auto& s = plan_.layers[layer];
+    const auto& s = layer_saved(layer);
     const auto d = plan_.model.width;
     const auto f = plan_.model.hidden;
     float* dx = at(plan_.d_residual);
@@ -179,7 +211,7 @@ void llama::backward_mlp(const float* p, std::size_t layer, batch_shape n,
 void llama::backward_attention(const float* p, std::size_t layer, batch_shape n,
                                const gradient_sums& gradients) {
     const auto& t = tensors_.layers[layer];
-    const auto& s = plan_.layers[layer];
+    const auto& s = layer_saved(layer);
     const auto& m = plan_.model;
     const auto d = m.width;
     float* dx = at(plan_.d_residual);
@@ -204,6 +236,7 @@ void llama::backward_attention(const float* p, std::size_t layer, batch_shape n,
         apply_back(p, w, d_part, dy, part > 0, false, n.tokens);
     }
     norm_backward(p, norm_of(2 * layer), layer_input(layer), false, n, gradients);
+    if (cut_before(layer)) round(dx, n);
 }
 
 void llama::backward_embedding(std::span<const std::uint32_t> tokens,
@@ -213,10 +246,26 @@ void llama::backward_embedding(std::span<const std::uint32_t> tokens,
         if (gradients.first) use_->clear();
         return use_->add(tokens, dx, run_);
     }
+    if (share_) return share_->add(tokens, dx, run_);
     const auto& m = plan_.model;
     const std::span<float> table(gradients.flat + tensors_.embedding, m.vocabulary * m.width);
     if (gradients.first) std::fill(table.begin(), table.end(), 0.0F);
     numerics::embed_backward(tokens, dx, table.data(), m.width, run_);
+}
+
+void llama::backward_head(const float* p, const batch_view& batch, float scale,
+                          std::span<float> losses, const gradient_sums& gradients) {
+    const head_gradients to{at(plan_.product), gradients.flat + tensors_.head, gradients.first};
+    head_losses(head(p), batch.targets, scale, losses, &to, workspace_, run_);
+    const auto layers = saved_->layers.size();
+    norm_backward(p, norm_of(2 * layers), layer_input(layers), true, shape(batch), gradients);
+}
+
+void llama::backward_layers(const float* p, batch_shape n, const gradient_sums& gradients) {
+    for (std::size_t layer = saved_->layers.size(); layer-- > 0;) {
+        backward_mlp(p, layer, n, gradients);
+        backward_attention(p, layer, n, gradients);
+    }
 }
 
 void llama::train(std::span<const float> parameters, const batch_view& batch, float scale,
@@ -226,15 +275,54 @@ void llama::train(std::span<const float> parameters, const batch_view& batch, fl
     const float* p = parameters.data();
     const gradient_sums gradients{flat.data(), first};
     forward(p, batch.tokens, n);
-    const head_gradients to{at(plan_.product), flat.data() + tensors_.head, first};
-    head_losses(head(p), batch.targets, scale, losses, &to, workspace_, run_);
-    const std::size_t layers = plan_.layers.size();
-    norm_backward(p, norm_of(2 * layers), layer_input(layers), true, n, gradients);
-    for (std::size_t layer = layers; layer-- > 0;) {
-        backward_mlp(p, layer, n, gradients);
-        backward_attention(p, layer, n, gradients);
-    }
+    backward_head(p, batch, scale, losses, gradients);
+    backward_layers(p, n, gradients);
     backward_embedding(batch.tokens, gradients);
+}
+
+void llama::forward(std::span<const float> parameters, const batch_view& batch, std::uint64_t slot,
+                    std::span<const float> in) {
+    saved_ = &plan_.saved[slot];
+    const auto n = shape(batch);
+    if (plan_.part.has_embedding()) return forward(parameters.data(), batch.tokens, n);
+    base::ensure(in.size() == n.tokens * plan_.model.width, "activations of one micro-batch");
+    std::copy(in.begin(), in.end(), at(saved_->embedded));
+    forward_layers(parameters.data(), n);
+}
+
+std::span<const float> llama::activations(const batch_view& batch, std::uint64_t slot) {
+    if (plan_.part.has_head(plan_.model)) return {};
+    return memory_.floats(plan_.saved[slot].layers.back().out)
+        .first(shape(batch).tokens * plan_.model.width);
+}
+
+void llama::losses(std::span<const float> parameters, const batch_view& batch, std::uint64_t slot,
+                   std::span<float> losses) {
+    saved_ = &plan_.saved[slot];
+    head_losses(head(parameters.data()), batch.targets, 1.0F, losses, nullptr, workspace_, run_);
+}
+
+void llama::backward(std::span<const float> parameters, const batch_view& batch, std::uint64_t slot,
+                     std::span<const float> d_out, float scale, std::span<float> losses,
+                     std::span<float> flat, bool first) {
+    base::ensure(plan_.training, "the plan has room for gradients");
+    saved_ = &plan_.saved[slot];
+    const auto n = shape(batch);
+    const float* p = parameters.data();
+    const gradient_sums gradients{flat.data(), first};
+    if (plan_.part.has_head(plan_.model)) {
+        backward_head(p, batch, scale, losses, gradients);
+    } else {
+        base::ensure(d_out.size() == n.tokens * plan_.model.width, "gradients of one micro-batch");
+        std::copy(d_out.begin(), d_out.end(), at(plan_.d_residual));
+    }
+    backward_layers(p, n, gradients);
+    if (plan_.part.has_embedding()) backward_embedding(batch.tokens, gradients);
+}
+
+std::span<const float> llama::gradients_back(const batch_view& batch) {
+    if (plan_.part.has_embedding()) return {};
+    return memory_.floats(plan_.d_residual).first(shape(batch).tokens * plan_.model.width);
 }
 
 void llama::finish(std::span<float> gradients) {

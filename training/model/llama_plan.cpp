@@ -85,27 +85,43 @@ void tensors_of(const model_config& m, tensor_list& out) {
     }
 }
 
-std::unique_ptr<network_plan> plan_of(const model_config& model, const batch_sizes& sizes,
-                                      bool training, unsigned threads, arena_plan& plan) {
-    return std::make_unique<llama_plan>(model, sizes, training, threads, plan);
+std::unique_ptr<network_plan> plan_of(const model_config& model, const network_part& part,
+                                      const batch_sizes& sizes, bool training, unsigned threads,
+                                      arena_plan& plan) {
+    return std::make_unique<llama_plan>(model, part, sizes, training, threads, plan);
+}
+
+std::uint64_t layer_of(const model_config& m, std::string_view name) {
+    if (name == "model.embed_tokens.weight" && !m.tied) return 0;
+    // A tied embedding goes with the head.
+    return number_after("model.layers.", name).value_or(m.layers - 1);
 }
 
 }  // namespace
 
-const model_family llama_family{"llama", parameters_of, tensors_of, plan_of};
+const model_family llama_family{"llama", parameters_of, tensors_of, plan_of, layer_of};
 
 std::unique_ptr<network> llama_plan::build(const state_layout& layout, const arena& memory,
                                            executor& run) const {
     return std::make_unique<llama>(layout, *this, memory, run);
 }
 
-llama_tensors llama_tensors_of(const state_layout& layout, const model_config& model) {
+std::unique_ptr<stage_network> llama_plan::build_stage(const state_layout& layout,
+                                                       const arena& memory, executor& run) const {
+    return std::make_unique<llama>(layout, *this, memory, run);
+}
+
+llama_tensors llama_tensors_of(const state_layout& layout, const model_config& model,
+                               const network_part& part) {
     const auto at = [&](const std::string& name) { return layout.tensor(name + ".weight").offset; };
     llama_tensors t;
-    t.embedding = at("model.embed_tokens");
-    t.norm = at("model.norm");
-    t.head = model.tied ? t.embedding : at("lm_head");
-    for (std::uint64_t i = 0; i < model.layers; ++i) {
+    const bool head = part.has_head(model);
+    if (model.tied ? head : part.has_embedding()) t.embedding = at("model.embed_tokens");
+    if (head) {
+        t.norm = at("model.norm");
+        t.head = model.tied ? t.embedding : at("lm_head");
+    }
+    for (std::uint64_t i = part.first; i < part.end; ++i) {
         const auto h = "model.layers." + std::to_string(i) + ".";
         llama_layer_tensors l;
         l.input_norm = at(h + "input_layernorm");
@@ -122,33 +138,45 @@ llama_tensors llama_tensors_of(const state_layout& layout, const model_config& m
     return t;
 }
 
-llama_plan::llama_plan(const model_config& config, const batch_sizes& sizes, bool for_training,
-                       unsigned threads, arena_plan& plan)
+llama_plan::llama_plan(const model_config& config, const network_part& of, const batch_sizes& sizes,
+                       bool for_training, unsigned threads, arena_plan& plan)
     : model(config),
+      part(of),
       sequences(sizes.at_a_time),
       training(for_training),
       head_size(config.width / config.heads),
       kv_width(kv_width_of(config)) {
     const auto tokens = saturating_product({sequences, model.context});
     const auto wide = saturating_product({tokens, model.width});
-    head_rows = head_rows_of(tokens, model.vocabulary);
+    const auto step_tokens = saturating_product({sizes.step, model.context});
+    const bool head = part.has_head(model);
+    head_rows = head ? head_rows_of(tokens, model.vocabulary) : 0;
     cosine = plan.floats(saturating_product({model.context, head_size / 2}));
     sine = plan.floats(saturating_product({model.context, head_size / 2}));
-    embedded = plan.floats(wide);
-    for (std::uint64_t i = 0; i < model.layers; ++i) {
-        layers.push_back(training || i == 0 ? plan_layer(plan, model, tokens) : layers.front());
+    for (std::uint64_t slot = 0; slot < part.in_flight; ++slot) {
+        llama_saved s;
+        s.embedded = plan.floats(wide);
+        for (std::uint64_t i = 0; i < part.layers(); ++i) {
+            s.layers.push_back(training || i == 0 ? plan_layer(plan, model, tokens)
+                                                  : s.layers.front());
+        }
+        if (head) {
+            s.norm = plan.floats(wide);
+            s.norm_inverse = plan.floats(tokens);
+        }
+        saved.push_back(std::move(s));
     }
-    norm = plan.floats(wide);
-    norm_inverse = plan.floats(tokens);
     logits = plan.floats(saturating_product({head_rows, model.vocabulary}));
     product = plan.floats(wide);
     if (training) {
         d_residual = plan.floats(wide);
         d_gated = plan.floats(saturating_product({tokens, model.hidden}));
         d_qkv = plan.floats(saturating_product({tokens, model.width + 2 * kv_width}));
-        if (model.tied) {
-            use = embedding_use_plan(model.vocabulary, model.width,
-                                     saturating_product({sizes.step, model.context}), tokens, plan);
+        if (model.tied && !part.divided(model)) {
+            use = embedding_use_plan(model.vocabulary, model.width, step_tokens, tokens, plan);
+        } else if (model.tied && (part.has_embedding() || head)) {
+            share = embedding_share_plan(model.vocabulary, model.width, step_tokens, tokens,
+                                         part.has_embedding(), plan);
         }
     }
     workspace = plan.bytes(workspace_bytes(*this, threads));

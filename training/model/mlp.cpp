@@ -41,8 +41,9 @@ void tensors_of(const model_config& m, tensor_list& out) {
     linear("output", m.width, m.vocabulary, 1.0);
 }
 
-std::unique_ptr<network_plan> plan_of(const model_config& model, const batch_sizes& sizes,
-                                      bool training, unsigned threads, arena_plan& plan) {
+std::unique_ptr<network_plan> plan_of(const model_config& model, const network_part&,
+                                      const batch_sizes& sizes, bool training, unsigned threads,
+                                      arena_plan& plan) {
     return std::make_unique<mlp_plan>(model, sizes.at_a_time, training, threads, plan);
 }
 
@@ -68,7 +69,7 @@ mlp_layer_tensors layer_of(const state_layout& layout, const std::string& name) 
 
 }  // namespace
 
-const model_family mlp_family{"mlp", parameters_of, tensors_of, plan_of};
+const model_family mlp_family{"mlp", parameters_of, tensors_of, plan_of, nullptr};
 
 mlp_plan::mlp_plan(const model_config& config, std::uint64_t at_most_examples, bool for_training,
                    unsigned threads, arena_plan& plan)

@@ -9,6 +9,7 @@
 
 #include "training/executor.hpp"
 #include "training/model/arena.hpp"
+#include "training/model/embedding_share.hpp"
 #include "training/recipe.hpp"
 #include "training/state.hpp"
 
@@ -53,6 +54,38 @@ public:
                              std::span<float> out) = 0;
 };
 
+/// A part of a model at work as one stage of a divided lane: pure functions of its parameters and
+/// of what the stages beside it send. Arrays that cross a cut are (tokens, width) and rounded
+/// already (numerics/cut_format.hpp), by who sends them. Micro-batch k of a step has the slot
+/// k % in_flight, until its backward pass. Backward passes come in ascending order of
+/// micro-batches.
+class stage_network {
+public:
+    virtual ~stage_network() = default;
+
+    /// For a tied embedding whose table another stage has, or which another stage shares; else
+    /// null.
+    virtual embedding_share* share() = 0;
+    /// in: activations that came, empty at the first stage.
+    virtual void forward(std::span<const float> parameters, const batch_view& batch,
+                         std::uint64_t slot, std::span<const float> in) = 0;
+    /// What the forward pass in that slot sends on; empty at the last stage. Valid until the slot
+    /// is used again.
+    virtual std::span<const float> activations(const batch_view& batch, std::uint64_t slot) = 0;
+    /// The last stage, after `forward`: as `network::evaluate`.
+    virtual void losses(std::span<const float> parameters, const batch_view& batch,
+                        std::uint64_t slot, std::span<float> losses) = 0;
+    /// As `network::train`, of the slot's forward pass. d_out: gradients that came; empty at the
+    /// last stage, which alone writes losses. gradients: (padded_size) of the stage's layout.
+    virtual void backward(std::span<const float> parameters, const batch_view& batch,
+                          std::uint64_t slot, std::span<const float> d_out, float scale,
+                          std::span<float> losses, std::span<float> gradients, bool first) = 0;
+    /// What the last backward pass sends back; empty at the first stage. Valid until the next one.
+    virtual std::span<const float> gradients_back(const batch_view& batch) = 0;
+    /// Where the table of a shared embedding starts in the layout's arrays. Of the last stage.
+    virtual std::uint64_t table() const = 0;
+};
+
 /// Buffers of a network, laid out in an arena plan before there is memory.
 class network_plan {
 public:
@@ -61,6 +94,11 @@ public:
     /// outlive the network; the plan need not.
     virtual std::unique_ptr<network> build(const state_layout& layout, const arena& memory,
                                            executor& run) const = 0;
+    /// The same as a stage: `layout` is `layout_of_part`. Null for a family that is not divided.
+    virtual std::unique_ptr<stage_network> build_stage(const state_layout&, const arena&,
+                                                       executor&) const {
+        return nullptr;
+    }
 };
 
 }  // namespace tequio::training

@@ -75,7 +75,7 @@ base::result<void> sample(const loaded_model& model, std::span<const std::uint32
     TEQUIO_CHECK(check_prompt(prompt, m.vocabulary));
     std::vector<std::uint32_t> tokens(prompt.begin(), prompt.end());
     arena_plan total;
-    const auto plan = family_of(m).plan(m, {1, 1}, false, run.threads(), total);
+    const auto plan = family_of(m).plan(m, whole_of(m), {1, 1}, false, run.threads(), total);
     TEQUIO_TRY(const auto memory, arena::create(total));
     const auto network = plan->build(model.layout, memory, run);
     const numerics::draws draws(numerics::derive_key(stream_sampling, options.seed, base::digest{}),

@@ -34,10 +34,21 @@ const tensor_spec& state_layout::tensor(std::string_view name) const {
 }
 
 state_layout layout_of(const model_config& model) {
+    return layout_of_part(model, whole_of(model));
+}
+
+state_layout layout_of_part(const model_config& model, const network_part& part) {
+    const auto& family = family_of(model);
     tensor_list tensors;
-    family_of(model).tensors(model, tensors);
+    family.tensors(model, tensors);
     state_layout layout;
     layout.tensors = tensors.take();
+    if (part.divided(model)) {
+        std::erase_if(layout.tensors, [&](const tensor_spec& t) {
+            const auto layer = family.layer_of(model, t.name);
+            return layer < part.first || layer >= part.end;
+        });
+    }
     std::sort(layout.tensors.begin(), layout.tensors.end(),
               [](const auto& a, const auto& b) { return a.name < b.name; });
     for (auto& t : layout.tensors) {

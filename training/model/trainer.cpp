@@ -20,7 +20,8 @@ trainer_plan::trainer_plan(const trainer_config& config, const state_layout& lay
       second(total.floats(config.updates ? layout.padded_size : 0)),
       losses(total.floats(saturating_product({config.batch, config.model.context}))),
       model(family_of(config.model)
-                .plan(config.model, {config.micro_batch, config.batch}, true, threads, total)) {}
+                .plan(config.model, whole_of(config.model, config.slices),
+                      {config.micro_batch, config.batch}, true, threads, total)) {}
 
 trainer::trainer(const trainer_config& config, const state_layout& layout, trainer_plan plan,
                  arena memory, executor& run)
@@ -122,10 +123,7 @@ std::optional<std::string> trainer::update(std::uint64_t number, double learning
         if (!std::isfinite(part)) return t.name;
         squares = squares + part;
     }
-    const auto& inner = config_.inner;
-    const auto clip = numerics::clip_scale(std::sqrt(squares), inner.clip);
-    const auto scalars = numerics::adamw_step(
-        {inner.beta1, inner.beta2, inner.epsilon, inner.weight_decay}, learning_rate, number, clip);
+    const auto scalars = step_scalars(config_.inner, squares, number, learning_rate);
     const auto parameters = memory_.floats(plan_.parameters);
     const auto first = memory_.floats(plan_.first);
     const auto second = memory_.floats(plan_.second);
@@ -151,6 +149,27 @@ base::result<void> trainer::evaluate(std::span<const float> parameters, std::uin
         model_->evaluate(parameters, batch, losses.subspan(at * context, batch.targets.size()));
     }
     return {};
+}
+
+base::digest trainer::root_of(lane_array which) {
+    return blob_root(float_bytes(which == lane_array::parameters ? parameters() : gradients()),
+                     run_);
+}
+
+void trainer::subtract_from(std::span<const float> start) {
+    subtract(start, parameters(), gradients(), run_);
+}
+
+base::result<base::byte_vector> trainer::encode(const recipe& r, double loss) {
+    return encode_contribution(contribution_kind::lane, r, layout_, gradients(), loss,
+                               lane_tokens(r));
+}
+
+std::string trainer::refused(contribution_codec codec) const {
+    const auto at = first_refused(codec, gradients());
+    const auto it = std::find_if(layout_.tensors.begin(), layout_.tensors.end(),
+                                 [&](const auto& t) { return at < t.offset + t.size; });
+    return it == layout_.tensors.end() ? std::string("loss") : it->name;
 }
 
 }  // namespace tequio::training

@@ -14,8 +14,8 @@
 #include "base/result.hpp"
 #include "training/executor.hpp"
 #include "training/model/arena.hpp"
+#include "training/model/lane_work.hpp"
 #include "training/model/network.hpp"
-#include "training/numerics/adamw.hpp"
 #include "training/recipe.hpp"
 #include "training/state.hpp"
 
@@ -29,6 +29,7 @@ struct trainer_config {
     inner_config inner;
     /// False: gradients alone are wanted, so neither parameters nor moments are kept.
     bool updates = true;
+    slices_config slices = {};
 };
 
 /// Everything a trainer keeps, planned. Sizes in floats: P = padded_size of the layout.
@@ -42,43 +43,28 @@ struct trainer_plan {
     std::unique_ptr<network_plan> model;
 };
 
-/// What one step came to.
-struct step_result {
-    double loss = 0;  ///< mean over the step's tokens, nats
-    /// "loss" or the name of the first tensor, by name, whose gradient or new values are not
-    /// finite.
-    std::optional<std::string> not_finite;
-};
-
-/// Not thread-safe.
-class trainer {
+/// All of a model on one machine.
+class trainer final : public lane_work {
 public:
     /// Errors: `errc::out_of_memory`.
     static base::result<std::unique_ptr<trainer>> create(const trainer_config& config,
                                                          const state_layout& layout, executor& run);
 
-    /// As `arena::page_out`.
-    void page_out() const { memory_.page_out(); }
-    /// Starts a lane: copies the parameters (padded_size floats), clears the moments.
-    void begin(std::span<const float> parameters);
-
-    /// Fills a batch with sequences (or examples) first, first + 1, ...
-    using batch_source = std::function<void(std::uint64_t first, const batch_span& batch)>;
-    /// One step, the `number`-th since `begin`, counted from 1. `go_on` is asked before each
-    /// micro-batch. Errors: `errc::stopped`; the parameters are then those before the step.
+    void page_out() const override { memory_.page_out(); }
+    void begin(std::span<const float> parameters) override;
     base::result<step_result> step(std::uint64_t number, double learning_rate,
-                                   const batch_source& source, const std::function<bool()>& go_on);
-    /// Forward and backward alone, at `parameters` (padded_size): the mean loss, and in
-    /// `gradients()` that of the mean loss, unclipped. Errors: `errc::stopped`.
+                                   const batch_source& source,
+                                   const std::function<bool()>& go_on) override;
     base::result<step_result> gradient(std::span<const float> parameters,
                                        const batch_source& source,
-                                       const std::function<bool()>& go_on);
-
-    /// Losses of `sequences` sequences from the source, at `parameters`. losses: (sequences *
-    /// context), written. Errors: `errc::stopped`.
+                                       const std::function<bool()>& go_on) override;
     base::result<void> evaluate(std::span<const float> parameters, std::uint64_t sequences,
                                 const batch_source& source, const std::function<bool()>& go_on,
-                                std::span<float> losses);
+                                std::span<float> losses) override;
+    base::digest root_of(lane_array which) override;
+    void subtract_from(std::span<const float> start) override;
+    base::result<base::byte_vector> encode(const recipe& r, double loss) override;
+    std::string refused(contribution_codec codec) const override;
 
     /// (padded_size): the parameters now.
     std::span<const float> parameters() const { return memory_.floats(plan_.parameters); }

@@ -139,19 +139,6 @@ void read_model(job_reader& in, job_file& job, const folder_reader& read_folder)
     check_base_license(in, job, starts_from);
 }
 
-void read_slices(job_reader& in) {
-    in.section("slices");
-    if (const auto* cuts = in.any("cuts")) {
-        if (cuts->type != kind::array) {
-            in.refuse("cuts", cuts->shown(), "[]");
-        } else if (!cuts->items.empty()) {
-            in.refuse("cuts", cuts->shown(),
-                      "[] (" + cuts->shown() + " is not in this version (has: []))", true);
-        }
-    }
-    in.constant("activations", word_choice{activations_has, activations_lacks});
-}
-
 void read_accept(job_reader& in, trust_config& trust) {
     constexpr std::string_view allowed = "swarm, or a list of 1 to 256 node ids (64 hex digits)";
     const auto* node = in.any("accept");
@@ -231,6 +218,7 @@ void check_relations(job_reader& in, const job_file& job) {
     std::vector<field_fault> faults;
     check_model_relations(job.model, faults);
     if (faults.empty()) check_train_relations(job.model, job.train, faults);
+    if (faults.empty()) check_slices_relations(job.model, job.slices, faults);
     for (auto& f : faults) in.refuse(std::move(f));
 }
 
@@ -287,7 +275,7 @@ base::result<job_file> parse_job_file(std::string_view text, std::string_view fi
     read_model(in, job, read_folder ? read_folder : none);
     read_job_data(in, job);
     read_train(in, job);
-    read_slices(in);
+    visit_slices(job.slices, in);
     read_trust(in, job);
     visit_keep(job.keep, in);
     if (!in.failed()) check_relations(in, job);
@@ -299,7 +287,7 @@ base::result<job_file> parse_job_file(std::string_view text, std::string_view fi
 }
 
 base::result<recipe> make_recipe(const job_file& job, const data_config& data) {
-    recipe r{job.model, data, job.train};
+    recipe r{job.model, data, job.train, job.slices};
     TEQUIO_CHECK(check_recipe(r));
     return r;
 }

@@ -187,6 +187,19 @@ void job_reader::constant(std::string_view key, const word_choice& choice) {
     word(key, value, choice);
 }
 
+void job_reader::layers(std::string_view key, std::vector<std::uint64_t>& value) {
+    const auto* node = find(key);
+    if (node == nullptr) return;
+    const auto whole = [](const toml_value& item) {
+        return item.type == kind::integer && item.integer >= 0;
+    };
+    if (node->type != kind::array || !std::all_of(node->items.begin(), node->items.end(), whole)) {
+        return refuse(key, node->shown(), "a list of layers like [2, 4], or []");
+    }
+    value.clear();
+    for (const auto& item : node->items) value.push_back(static_cast<std::uint64_t>(item.integer));
+}
+
 bool job_reader::text(std::string_view key, std::string& value, std::string_view allowed) {
     const auto* node = find(key);
     if (node == nullptr) return false;

@@ -29,6 +29,8 @@ public:
     /// Blobs are made of files that other keys name: nothing to read.
     void optional_blob(std::string_view, std::optional<base::blob_ref>&, std::string_view) {}
     void constant(std::string_view key, const word_choice& choice);
+    /// A list of layers; which there may be is for a check between fields to say.
+    void layers(std::string_view key, std::vector<std::uint64_t>& value);
 
     /// Any text, judged by the caller. False: missing or of another type (a fault then).
     bool text(std::string_view key, std::string& value, std::string_view allowed);

@@ -95,8 +95,8 @@ numerics = "exact/1"
 seed = 1                         # another seed is another run
 
 [slices]
-cuts = []
-activations = "f32"
+cuts = []                        # [2, 4]: a lane may be divided before layers 2 and 4; not an mlp
+activations = "f32"              # what crosses a cut, used or not: f32 | bf16 | mxint8
 
 [trust]
 check = 0.05                     # least share of lanes that another node recomputes

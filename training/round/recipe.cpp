@@ -1,6 +1,7 @@
 #include "training/recipe.hpp"
 
 #include "base/sha256.hpp"
+#include "base/text.hpp"
 #include "training/errc.hpp"
 #include "training/model/family.hpp"
 #include "training/round/lines.hpp"
@@ -39,6 +40,9 @@ public:
         out_.value(key, choice.has.front());
     }
     void flag(std::string_view key, bool value) { out_.value(key, value ? "true" : "false"); }
+    void layers(std::string_view key, const std::vector<std::uint64_t>& cuts) {
+        out_.value(key, cuts_text(cuts));
+    }
     void blob(std::string_view key, const base::blob_ref& ref) { out_.value(key, ref.text()); }
     void optional_blob(std::string_view key, const std::optional<base::blob_ref>& ref,
                        std::string_view none) {
@@ -85,6 +89,16 @@ public:
         if (text != "true" && text != "false") return in_.refuse(key, "true or false");
         value = text == "true";
     }
+    void layers(std::string_view key, std::vector<std::uint64_t>& cuts) {
+        const auto text = in_.value(key);
+        cuts.clear();
+        if (in_.failed() || text == cuts_text({})) return;
+        for (const auto part : base::split(text, ',')) {
+            const auto layer = base::parse_u64(part);
+            if (!layer) return in_.refuse(key, "none, or layers like 2,4");
+            cuts.push_back(*layer);
+        }
+    }
     void blob(std::string_view key, base::blob_ref& value) {
         const auto text = in_.value(key);
         if (!in_.failed()) read_blob(key, text, value);
@@ -115,7 +129,7 @@ std::string recipe_text(const recipe& r) {
     visit_model(r.model, writer);
     visit_data(r.data, r.model.family, writer);
     visit_train(r.train, writer);
-    visit_slices(writer);
+    visit_slices(r.slices, writer);
     return out.take();
 }
 
@@ -126,6 +140,7 @@ base::result<void> check_recipe(const recipe& r) {
     if (faults.empty()) check_model_relations(r.model, faults);
     if (faults.empty()) check_train_relations(r.model, r.train, faults);
     if (faults.empty()) check_data_relations(r, faults);
+    if (faults.empty()) check_slices_relations(r.model, r.slices, faults);
     if (faults.empty()) return {};
     const auto& first = faults.front();
     return fail(first.lacking ? errc::not_in_version : errc::bad_recipe, "recipe " + first.text());
@@ -145,7 +160,7 @@ base::result<recipe> parse_recipe(std::string_view text) {
     if (r.model.family == "mlp") r.model.context = 1;
     visit_data(r.data, r.model.family, reader);
     visit_train(r.train, reader);
-    visit_slices(reader);
+    visit_slices(r.slices, reader);
     TEQUIO_CHECK(in.finish());
     TEQUIO_CHECK(check_recipe(r));
     if (recipe_text(r) != text) return fail(errc::bad_recipe, "recipe: not in canonical form");

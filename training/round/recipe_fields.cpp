@@ -15,6 +15,9 @@ static_assert(recipe_limits::window_max == numerics::mx_window_max);
 
 using wide = unsigned __int128;
 
+/// A stranger's list may be as long as a recipe's text; a message is not.
+constexpr std::size_t cuts_shown_max = 60;
+
 bool among(std::string_view word, std::span<const std::string_view> words) {
     return std::find(words.begin(), words.end(), word) != words.end();
 }
@@ -42,6 +45,7 @@ public:
     }
     void constant(std::string_view, const word_choice&) {}
     void flag(std::string_view, bool) {}
+    void layers(std::string_view, const std::vector<std::uint64_t>&) {}
     void blob(std::string_view key, const base::blob_ref& ref) {
         if (ref.size > base::blob_size_max_bytes) add(key, ref.text(), "a blob of at most 1 TiB");
     }
@@ -132,6 +136,7 @@ void check_fields(const recipe& r, std::vector<field_fault>& out) {
     visit_model(r.model, checker);
     visit_data(r.data, r.model.family, checker);
     visit_train(r.train, checker);
+    visit_slices(r.slices, checker);
 }
 
 void check_model_relations(const model_config& m, std::vector<field_fault>& out) {
@@ -208,6 +213,43 @@ void check_data_relations(const recipe& r, std::vector<field_fault>& out) {
         add("data.token_count", "data.example_count", d.token_count,
             least + " beside the validation " + (examples ? "examples" : "tokens"));
     }
+}
+
+void check_slices_relations(const model_config& m, const slices_config& s,
+                            std::vector<field_fault>& out) {
+    if (s.cuts.empty()) {
+        // Else two recipes of the same bits had two names.
+        if (s.activations == activations_has.front()) return;
+        out.push_back({"slices.activations", quoted(s.activations), "f32 without cuts"});
+        return;
+    }
+    const auto refuse = [&](std::string allowed) {
+        auto found = cuts_text(s.cuts);
+        if (found.size() > cuts_shown_max) {
+            found.resize(cuts_shown_max);
+            found.append("...");
+        }
+        out.push_back({"slices.cuts", "[" + found + "]", std::move(allowed)});
+    };
+    if (m.family == "mlp") return refuse("none: an mlp is not divided");
+    if (m.layers < 2) return refuse("none: one layer is not divided");
+    std::uint64_t before = 0;
+    for (const auto cut : s.cuts) {
+        if (cut <= before || cut >= m.layers) {
+            return refuse("layers from 1 to " + std::to_string(m.layers - 1) +
+                          ", each above the one before");
+        }
+        before = cut;
+    }
+}
+
+std::string cuts_text(const std::vector<std::uint64_t>& cuts) {
+    std::string out;
+    for (const auto cut : cuts) {
+        if (!out.empty()) out += ',';
+        out += std::to_string(cut);
+    }
+    return out.empty() ? "none" : out;
 }
 
 }  // namespace tequio::training

@@ -29,9 +29,7 @@ inline constexpr std::array<std::string_view, 3> decays_has{"cosine", "linear", 
 inline constexpr std::array<std::string_view, 1> numerics_has{"exact/1"};
 inline constexpr std::array<std::string_view, 1> inner_has{"adamw"};
 inline constexpr std::array<std::string_view, 1> outer_has{"nesterov"};
-inline constexpr std::array<std::string_view, 1> cuts_has{"none"};
-inline constexpr std::array<std::string_view, 1> activations_has{"f32"};
-inline constexpr std::array<std::string_view, 2> activations_lacks{"bf16", "mxint8"};
+inline constexpr std::array<std::string_view, 3> activations_has{"f32", "bf16", "mxint8"};
 
 /// Bounds of a real. `zero`: 0 is allowed although it is below `low`. `below`: `high` itself is
 /// not.
@@ -56,8 +54,9 @@ inline constexpr real_bounds outer_rate_bounds{recipe_limits::rate_min, 1000};
 
 /// Visitors have: section(name), integer(key, value, low, high), signed_integer(key, int, low,
 /// high), real(key, value, bounds), flag(key, bool), word(key, value, choice), constant(key,
-/// choice), blob(key, value) and optional_blob(key, value, word for none). Keys are without their
-/// section. Which fields there are may depend on those visited before.
+/// choice), blob(key, value), optional_blob(key, value, word for none) and layers(key, list of
+/// layers). Keys are without their section. Which fields there are may depend on those visited
+/// before.
 template <class Model, class Visitor>
 void visit_model(Model& m, Visitor& v) {
     using limit = recipe_limits;
@@ -130,11 +129,11 @@ void visit_train(Train& t, Visitor& v) {
     v.integer("seed", t.seed, 0, (std::uint64_t{1} << 63) - 1);
 }
 
-template <class Visitor>
-void visit_slices(Visitor& v) {
+template <class Slices, class Visitor>
+void visit_slices(Slices& s, Visitor& v) {
     v.section("slices");
-    v.constant("cuts", word_choice{cuts_has, {}});
-    v.constant("activations", word_choice{activations_has, activations_lacks});
+    v.layers("cuts", s.cuts);
+    v.word("activations", s.activations, word_choice{activations_has, {}});
 }
 
 /// What is wrong with one field.
@@ -162,5 +161,10 @@ void check_model_relations(const model_config& m, std::vector<field_fault>& out)
 void check_train_relations(const model_config& m, const train_config& t,
                            std::vector<field_fault>& out);
 void check_data_relations(const recipe& r, std::vector<field_fault>& out);
+void check_slices_relations(const model_config& m, const slices_config& s,
+                            std::vector<field_fault>& out);
+
+/// Cuts as a recipe's text has them: "2,4", or "none".
+std::string cuts_text(const std::vector<std::uint64_t>& cuts);
 
 }  // namespace tequio::training

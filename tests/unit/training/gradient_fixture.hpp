@@ -46,7 +46,7 @@ struct gradient_fixture {
     state_layout layout = layout_of(small);
     serial_executor run;
     arena_plan total;
-    std::unique_ptr<network_plan> plan = family_of(small).plan(small, {sequences, sequences}, true, 1, total);
+    std::unique_ptr<network_plan> plan = family_of(small).plan(small, whole_of(small), {sequences, sequences}, true, 1, total);
     arena memory = *arena::create(total);
     std::unique_ptr<network> model = plan->build(layout, memory, run);
     std::vector<float> parameters = random_parameters(layout, base::rng(1).split("parameters"));

@@ -49,6 +49,16 @@ std::string fault_of(const std::string& section, const std::string& line) {
 
 BOOST_AUTO_TEST_SUITE(mlp_recipe_test)
 
+BOOST_AUTO_TEST_CASE(an_mlp_has_no_cuts) {
+    auto r = example();
+    r.slices.cuts = {1};
+    BOOST_TEST(check_recipe(r).error().message() ==
+               "recipe slices.cuts: found [1], allowed: none: an mlp is not divided");
+    const auto job = std::string(job_text) + "[slices]\ncuts = [1]\n";
+    BOOST_TEST(parse_job_file(job, "job.toml").error().message() ==
+               "job.toml:15 slices.cuts: found [1], allowed: none: an mlp is not divided");
+}
+
 BOOST_AUTO_TEST_CASE(canonical_text_has_the_fields_of_an_mlp_and_reads_back) {
     const auto r = example();
     const auto text = recipe_text(r);

@@ -151,13 +151,63 @@ BOOST_AUTO_TEST_CASE(a_learning_rate_of_a_million_is_allowed) {
     BOOST_TEST(check_recipe(r).has_value());
 }
 
-BOOST_AUTO_TEST_CASE(what_the_version_lacks_is_refused_by_name) {
-    const auto text =
-        replaced(recipe_text(example_recipe()), "activations f32", "activations bf16");
-    const auto parsed = parse_recipe(text);
-    BOOST_REQUIRE(!parsed);
-    BOOST_TEST(parsed.error().message().find("is not in this version (has: f32)") !=
-               std::string::npos);
+BOOST_AUTO_TEST_CASE(cuts_and_their_rounding_are_part_of_the_recipe) {
+    auto r = example_recipe();
+    const auto whole = recipe_text(r);
+    BOOST_TEST(whole.ends_with("[slices]\ncuts none\nactivations f32\n"));
+    r.slices.cuts = {2, 5};
+    for (const char* format : {"f32", "bf16", "mxint8"}) {
+        r.slices.activations = format;
+        const auto text = recipe_text(r);
+        BOOST_TEST(text.ends_with(std::string("[slices]\ncuts 2,5\nactivations ") + format + "\n"));
+        const auto parsed = parse_recipe(text);
+        BOOST_REQUIRE(parsed.has_value());
+        BOOST_TEST((*parsed == r));
+        BOOST_TEST((recipe_id_of(r) != base::id_of<base::recipe_id>(base::as_bytes(whole))));
+    }
+}
+
+BOOST_AUTO_TEST_CASE(a_cut_lies_between_two_layers_and_in_order) {
+    struct row {
+        std::vector<std::uint64_t> cuts;
+        const char* activations;
+        const char* said;
+    };
+    const row rows[] = {
+        {{0},
+         "f32",
+         "recipe slices.cuts: found [0], allowed: layers from 1 to 5, each above the "
+         "one before"},
+        {{6},
+         "f32",
+         "recipe slices.cuts: found [6], allowed: layers from 1 to 5, each above the "
+         "one before"},
+        {{3, 3},
+         "bf16",
+         "recipe slices.cuts: found [3,3], allowed: layers from 1 to 5, each above "
+         "the one before"},
+        {{4, 2},
+         "bf16",
+         "recipe slices.cuts: found [4,2], allowed: layers from 1 to 5, each above "
+         "the one before"},
+        {{}, "bf16", "recipe slices.activations: found \"bf16\", allowed: f32 without cuts"},
+        {{2}, "fp8", "recipe slices.activations: found \"fp8\", allowed: f32, bf16, mxint8"},
+    };
+    for (const auto& [cuts, activations, said] : rows) {
+        auto r = example_recipe();
+        r.slices = {cuts, activations};
+        const auto checked = check_recipe(r);
+        BOOST_REQUIRE(!checked);
+        BOOST_TEST(checked.error().message() == said);
+        BOOST_TEST(!parse_recipe(recipe_text(r)));
+    }
+    auto r = example_recipe();
+    r.slices.cuts.assign(4000, 1);
+    BOOST_TEST(check_recipe(r).error().message().size() < 200U);
+    r.model.layers = 1;
+    r.slices.cuts = {1};
+    BOOST_TEST(check_recipe(r).error().message() ==
+               "recipe slices.cuts: found [1], allowed: none: one layer is not divided");
 }
 
 BOOST_AUTO_TEST_CASE(each_direction_has_any_of_three_codecs) {
@@ -207,7 +257,12 @@ BOOST_AUTO_TEST_CASE(other_forms_of_the_same_recipe_are_refused) {
         {"outer.lr 0.7", "outer.lr 0.70"},
         {"inner.clip 1\n", "inner.clip 1.0\n"},
         {"window -40", "window -040"},
-        {"cuts none", "cuts 2"},
+        {"cuts none", "cuts 02"},
+        {"cuts none", "cuts 2,"},
+        {"cuts none", "cuts 2, 4"},
+        {"cuts none", "cuts 2;4"},
+        {"cuts none", "cuts []"},
+        {"cuts none", "cuts 18446744073709551616"},
         {"activations f32", "activations bf16"},
         {"[slices]", "[slice]"},
         {"tequio/recipe/v1", "tequio/recipe/v2"},
