@@ -49,6 +49,9 @@ struct engine_options {
     /// ("Order in a lane") makes the bits equal: both must cut the step at multiples of 256 tokens
     /// or not at all.
     std::uint64_t micro_batch = 0;
+    /// Above 1: lanes run in that many slices (`choose_slices`), one after the other on this
+    /// machine. At most `slices_max`.
+    std::uint64_t slices = 1;
 };
 
 /// One recipe, its data and an executor. Allocates once, in `create`; a lane in hand allocates only
@@ -59,8 +62,9 @@ public:
     /// `check_recipe`. `init`: the blob that `r.model.init` names, already verified against its
     /// root; empty when the recipe draws its weights.
     /// Errors: `errc::out_of_memory`, saying how much is needed and allowed; `errc::bad_recipe` for
-    /// a micro_batch that would change the bits; `errc::bad_data` when `init` has not the length
-    /// that the recipe says, or a value that is not finite (naming the tensor).
+    /// a micro_batch that would change the bits, or more slices than the recipe has;
+    /// `errc::bad_data` when `init` has not the length that the recipe says, or a value that is not
+    /// finite (naming the tensor).
     static base::result<std::unique_ptr<engine>> create(const recipe& r, dataset_view data,
                                                         executor& run, engine_options options = {},
                                                         base::byte_view init = {});

@@ -11,6 +11,7 @@
 #include "tests/conformance/golden_job.hpp"
 #include "tests/support/target_guard.hpp"
 #include "training/exactness.hpp"
+#include "training/slices.hpp"
 
 namespace tequio::tests {
 namespace {
@@ -54,6 +55,22 @@ BOOST_AUTO_TEST_CASE(every_target_gives_the_golden_results) {
                        job.name << " on " << numerics::target_name());
         }
     }
+}
+
+BOOST_AUTO_TEST_CASE(jobs_with_cuts_give_the_golden_results_in_slices) {
+    const target_guard guard;
+    training::serial_executor one;
+    std::size_t in_slices = 0;
+    for (const auto target : numerics::available_targets()) {
+        numerics::set_target(target);
+        for (const auto& job : read_golden_jobs()) {
+            for (std::uint64_t n = 2; n <= training::slices_max(job.work); ++n, ++in_slices) {
+                BOOST_TEST(run_golden_job(job, one, {.slices = n}) == job.golden,
+                           job.name << " in " << n << " slices on " << numerics::target_name());
+            }
+        }
+    }
+    BOOST_TEST(in_slices >= 4 * numerics::available_targets().size());
 }
 
 // tests/vectors/README.md, rules 1 and 2.

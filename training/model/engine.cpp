@@ -13,6 +13,7 @@
 #include "base/text.hpp"
 #include "training/errc.hpp"
 #include "training/model/initial.hpp"
+#include "training/model/sliced_lane.hpp"
 #include "training/model/trainer.hpp"
 #include "training/numerics/environment.hpp"
 #include "training/numerics/gemm.hpp"
@@ -51,8 +52,16 @@ std::uint64_t bytes_beside_arena(const recipe& r, const state_layout& layout,
 std::uint64_t memory_of(const recipe& r, const state_layout& layout, unsigned threads,
                         const engine_options& options) {
     const auto config = trainer_config_of(r, options);
-    const trainer_plan plan(config, layout, threads);
     std::uint64_t bytes = 0;
+    if (options.slices > 1) {
+        // The stages' own, and the container that their parts are put together in.
+        bytes = bytes_beside_arena(r, layout, config);
+        for (const auto& slice : slice_costs(r, options.slices, threads, config.micro_batch)) {
+            if (__builtin_add_overflow(bytes, slice.memory_bytes, &bytes)) return ~std::uint64_t{0};
+        }
+        return bytes;
+    }
+    const trainer_plan plan(config, layout, threads);
     return __builtin_add_overflow(plan.total.total_bytes(), bytes_beside_arena(r, layout, config),
                                   &bytes)
                ? ~std::uint64_t{0}
@@ -76,6 +85,14 @@ base::result<void> check_micro_batch(const recipe& r, const engine_options& opti
                                       std::to_string(r.train.micro_batch) + ", batch " +
                                       std::to_string(r.train.batch) + " and context " +
                                       std::to_string(r.model.context) + "; leave it at 0");
+}
+
+base::result<void> check_slices(const recipe& r, const engine_options& options) {
+    const auto most = slices_max(r);
+    if (options.slices >= 1 && options.slices <= most) return {};
+    return fail(errc::bad_recipe, "slices: found " + std::to_string(options.slices) +
+                                      ", allowed: an integer from 1 to " + std::to_string(most) +
+                                      ", one more than the recipe has cuts");
 }
 
 base::result<void> check_environment(executor& run) {
@@ -169,6 +186,7 @@ base::result<std::unique_ptr<engine>> engine::create(const recipe& r, dataset_vi
                                                      executor& run, engine_options options,
                                                      base::byte_view init) {
     TEQUIO_CHECK(check_micro_batch(r, options));
+    TEQUIO_CHECK(check_slices(r, options));
     auto layout = layout_of(r.model);
     if (r.model.init || !init.empty()) TEQUIO_CHECK(check_weights(layout, init));
     const auto bytes = memory_of(r, layout, run.threads(), options);
@@ -184,6 +202,11 @@ base::result<std::unique_ptr<engine>> engine::create(const recipe& r, dataset_vi
     p->sequence.resize(r.model.context + 1);
     p->starts.resize(trainer_config_of(r, options).micro_batch);
     p->validation_losses.resize(validation_windows_of(r) * r.model.context);
+    if (options.slices > 1) {
+        TEQUIO_TRY(p->work, sliced_lane::create(trainer_config_of(r, options), p->layout,
+                                                choose_slices(r, options.slices), run));
+        return std::unique_ptr<engine>(new engine(std::move(p)));
+    }
     TEQUIO_TRY(auto whole, trainer::create(trainer_config_of(r, options), p->layout, run));
     p->whole = whole.get();
     p->work = std::move(whole);

@@ -189,6 +189,44 @@ coded_blocks blocks_of(const contribution_shape& shape, std::uint64_t index, con
             unit.blocks.codes.subspan(first * sizes.code_bytes, count * sizes.code_bytes)};
 }
 
+coded_blocks blocks_at(contribution_codec codec, const coded_blocks& blocks, std::uint64_t first,
+                       std::uint64_t count) {
+    const auto& sizes = sizes_of(codec);
+    const auto part = [&](base::byte_view bytes, std::uint64_t block_bytes) {
+        return bytes.subspan(first / block_elements * block_bytes,
+                             count / block_elements * block_bytes);
+    };
+    return {part(blocks.scales, sizes.scale_bytes), part(blocks.codes, sizes.code_bytes)};
+}
+
+base::byte_vector empty_contribution(contribution_kind kind, const contribution_shape& shape) {
+    base::byte_vector out(shape.size_bytes());
+    for (std::uint64_t u = 0; u < shape.units(); ++u) {
+        write_unit_header(kind, shape, u,
+                          std::span(out).subspan(u * base::piece_size_bytes, shape.bytes_in(u)));
+    }
+    return out;
+}
+
+void place_blocks(const contribution_shape& shape, contribution_run run, const coded_blocks& blocks,
+                  std::span<std::uint8_t> container) {
+    const auto& sizes = sizes_of(shape.codec);
+    for (auto u = shape.units_over(run).first; u < shape.units_over(run).end(); ++u) {
+        const auto here = shape.elements_of({u, 1});
+        const auto first = std::max(here.first, run.first);
+        const auto count = std::min(here.end(), run.end()) - first;
+        const auto from = blocks_at(shape.codec, blocks, first - run.first, count);
+        const auto block = (first - here.first) / block_elements;
+        const auto unit = container.subspan(u * base::piece_size_bytes, shape.bytes_in(u));
+        const auto scales = unit.subspan(contribution_header_bytes);
+        const auto codes = scales.subspan(shape.blocks_in(u) * sizes.scale_bytes);
+        std::copy(from.scales.begin(), from.scales.end(),
+                  scales.begin() + static_cast<std::ptrdiff_t>(block * sizes.scale_bytes));
+        std::copy(from.codes.begin(), from.codes.end(),
+                  codes.begin() + static_cast<std::ptrdiff_t>(block * sizes.code_bytes));
+    }
+}
+
 contribution_header header_of(base::byte_view checked) {
     base::byte_reader in(checked.subspan(unit_fixed_bytes));
     contribution_header out;

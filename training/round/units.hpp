@@ -29,4 +29,15 @@ const_unit unit_of(const contribution_shape& shape, base::byte_view bytes, std::
 coded_blocks blocks_of(const contribution_shape& shape, std::uint64_t index, const const_unit& unit,
                        contribution_run run);
 
+/// The blocks that hold `count` elements from `first` on (multiples of 32) of several.
+coded_blocks blocks_at(contribution_codec codec, const coded_blocks& blocks, std::uint64_t first,
+                       std::uint64_t count);
+
+/// A container whose units have their headers, no facts, and blocks still to be placed.
+base::byte_vector empty_contribution(contribution_kind kind, const contribution_shape& shape);
+/// Writes the blocks of a run of elements (multiples of 32) into a container of that shape: what a
+/// slice of a lane gives to the whole. Runs may cross units.
+void place_blocks(const contribution_shape& shape, contribution_run run, const coded_blocks& blocks,
+                  std::span<std::uint8_t> container);
+
 }  // namespace tequio::training

@@ -1,28 +1,13 @@
 // What `job plan` promises about memory, against what a lane really takes.
 
-#include <sys/wait.h>
-#include <unistd.h>
-
 #include <boost/test/unit_test.hpp>
-#include <fstream>
-#include <string>
 
 #include "tests/support/thread_pool.hpp"
 #include "tests/unit/training/engine_fixture.hpp"
+#include "tests/unit/training/memory_probe.hpp"
 
 namespace tequio::training {
 namespace {
-
-/// A line of /proc/self/status in bytes.
-std::uint64_t status_bytes(const std::string& name) {
-    std::ifstream in("/proc/self/status");
-    std::string word;
-    while (in >> word) {
-        std::uint64_t kilobytes = 0;
-        if (word == name + ":" && in >> kilobytes) return kilobytes * 1024;
-    }
-    return 0;
-}
 
 /// Most memory that a lane of the job adds to what was there, the state being the caller's.
 std::uint64_t lane_bytes(const small_job& job, unsigned threads) {
@@ -41,30 +26,10 @@ std::uint64_t lane_bytes(const small_job& job, unsigned threads) {
     return status_bytes("VmHWM") - before;
 }
 
-/// The same in a process of its own, which has no past peak.
-std::uint64_t lane_bytes_alone(const small_job& job, unsigned threads) {
-    int ends[2];
-    BOOST_REQUIRE_EQUAL(::pipe(ends), 0);
-    const auto child = ::fork();
-    BOOST_REQUIRE_GE(child, 0);
-    if (child == 0) {
-        const auto bytes = lane_bytes(job, threads);
-        const bool told = ::write(ends[1], &bytes, sizeof bytes) == sizeof bytes;
-        ::_exit(told ? 0 : 1);
-    }
-    std::uint64_t bytes = 0;
-    BOOST_REQUIRE_EQUAL(::read(ends[0], &bytes, sizeof bytes), ssize_t{sizeof bytes});
-    int status = 0;
-    BOOST_REQUIRE_EQUAL(::waitpid(child, &status, 0), child);
-    BOOST_REQUIRE(WIFEXITED(status) && WEXITSTATUS(status) == 0);
-    ::close(ends[0]);
-    ::close(ends[1]);
-    return bytes;
-}
-
 void check_prediction(const small_job& job, unsigned threads) {
     const auto planned = static_cast<double>(engine::memory_bytes_for(job.r, threads));
-    const auto found = static_cast<double>(lane_bytes_alone(job, threads));
+    const auto found =
+        static_cast<double>(peak_bytes_alone([&] { return lane_bytes(job, threads); }));
     BOOST_TEST(found < 1.1 * planned, found << " bytes, " << planned << " planned");
     BOOST_TEST(found > 0.9 * planned, found << " bytes, " << planned << " planned");
 }

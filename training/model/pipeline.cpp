@@ -1,0 +1,33 @@
+#include "training/model/pipeline.hpp"
+
+#include <algorithm>
+
+#include "base/ensure.hpp"
+
+namespace tequio::training {
+
+std::vector<pipeline_step> one_forward_one_backward(std::uint64_t stage, std::uint64_t stages,
+                                                    std::uint64_t micro_batches) {
+    base::ensure(stage < stages, "a stage is one of the stages");
+    const auto ahead = std::min(micro_batches, stages - 1 - stage);
+    std::vector<pipeline_step> out;
+    out.reserve(2 * micro_batches);
+    for (std::uint64_t m = 0; m < ahead; ++m) out.push_back({true, m});
+    for (std::uint64_t m = 0; m < micro_batches; ++m) {
+        if (m + ahead < micro_batches) out.push_back({true, m + ahead});
+        out.push_back({false, m});
+    }
+    return out;
+}
+
+std::uint64_t pipeline_in_flight(std::uint64_t stage, std::uint64_t stages,
+                                 std::uint64_t micro_batches) {
+    base::ensure(stage < stages, "a stage is one of the stages");
+    return std::min(micro_batches, stages - stage);
+}
+
+double pipeline_bubble(std::uint64_t stages, std::uint64_t micro_batches) {
+    return static_cast<double>(stages - 1) / static_cast<double>(micro_batches + stages - 1);
+}
+
+}  // namespace tequio::training

@@ -1,0 +1,35 @@
+#pragma once
+
+/// The order in which the stages of a divided lane work on the micro-batches of a step: one
+/// forward, one backward. Source: Narayanan et al. 2021 (Megatron-LM), section 2.2.1,
+/// "PipeDream-Flush"; there figure 4. Sums over micro-batches keep their order, for every stage
+/// goes backward through micro-batch 0, 1, 2, ...
+
+#include <cstdint>
+#include <vector>
+
+namespace tequio::training {
+
+/// Forward or backward through a stage with one micro-batch.
+struct pipeline_step {
+    bool forward = true;
+    std::uint64_t micro_batch = 0;
+    bool operator==(const pipeline_step&) const = default;
+};
+
+/// Stage `stage` of `stages`, counted from 0, in a step of `micro_batches`: min(M, S - 1 - s)
+/// forward passes, then one forward and one backward in turn, then the backward passes that are
+/// left. 2 M steps.
+std::vector<pipeline_step> one_forward_one_backward(std::uint64_t stage, std::uint64_t stages,
+                                                    std::uint64_t micro_batches);
+
+/// Micro-batches whose activations that stage keeps at a time: min(M, S - s).
+std::uint64_t pipeline_in_flight(std::uint64_t stage, std::uint64_t stages,
+                                 std::uint64_t micro_batches);
+
+/// Share of a step in which a stage waits, when all stages take equally long and messages no time:
+/// (S - 1) / (M + S - 1). Source: the same, section 2.2.1, where it is told as (S - 1) / M of the
+/// working time.
+double pipeline_bubble(std::uint64_t stages, std::uint64_t micro_batches);
+
+}  // namespace tequio::training

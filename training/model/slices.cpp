@@ -1,0 +1,111 @@
+#include "training/slices.hpp"
+
+#include <algorithm>
+
+#include "base/ensure.hpp"
+#include "training/contribution.hpp"
+#include "training/model/family.hpp"
+#include "training/model/stage.hpp"
+#include "training/state.hpp"
+
+namespace tequio::training {
+namespace {
+
+network_part part_of(const recipe& r, slice_range slice) {
+    return {slice.first, slice.end, r.slices};
+}
+
+/// The finest division.
+std::vector<slice_range> all_slices(const recipe& r) {
+    std::vector<slice_range> out;
+    std::uint64_t first = 0;
+    for (const auto cut : r.slices.cuts) {
+        out.push_back({first, cut});
+        first = cut;
+    }
+    out.push_back({first, r.model.layers});
+    return out;
+}
+
+/// Joins neighbours as long as none gets more than `most`, into `count` slices if that is possible.
+std::vector<slice_range> joined(const std::vector<slice_range>& finest,
+                                const std::vector<std::uint64_t>& flops, std::uint64_t count,
+                                std::uint64_t most) {
+    std::vector<slice_range> out;
+    std::uint64_t load = 0;
+    for (std::size_t i = 0; i < finest.size(); ++i) {
+        const bool fits = !out.empty() && load + flops[i] <= most;
+        // Each slice that is to come needs a range of its own.
+        const bool spare = out.size() + (finest.size() - i) > count;
+        if (fits && spare) {
+            out.back().end = finest[i].end;
+            load += flops[i];
+        } else {
+            out.push_back(finest[i]);
+            load = flops[i];
+        }
+    }
+    return out;
+}
+
+}  // namespace
+
+std::uint64_t slices_max(const recipe& r) {
+    return r.slices.cuts.size() + 1;
+}
+
+std::uint64_t slice_token_flops(const recipe& r, slice_range slice) {
+    const auto& m = r.model;
+    const auto part = part_of(r, slice);
+    auto multiplied = layout_of_part(m, part).parameters;
+    // Looked up, not multiplied by; a tied table is the head's.
+    if (part.has_embedding() && m.family == "gpt2") multiplied -= m.context * m.width;
+    if (part.has_embedding() && m.family == "llama" && !m.tied)
+        multiplied -= m.vocabulary * m.width;
+    return 6 * multiplied + 12 * part.layers() * m.context * m.width;
+}
+
+std::vector<slice_range> choose_slices(const recipe& r, std::uint64_t count) {
+    base::ensure(count >= 1 && count <= slices_max(r), "no more slices than cuts allow");
+    const auto finest = all_slices(r);
+    std::vector<std::uint64_t> flops;
+    for (const auto& slice : finest) flops.push_back(slice_token_flops(r, slice));
+    std::uint64_t low = *std::max_element(flops.begin(), flops.end());
+    std::uint64_t high = 0;
+    for (const auto f : flops) high += f;
+    // The least load with which no more than `count` slices are needed.
+    while (low < high) {
+        const auto middle = low + (high - low) / 2;
+        if (joined(finest, flops, count, middle).size() <= count) {
+            high = middle;
+        } else {
+            low = middle + 1;
+        }
+    }
+    return joined(finest, flops, count, low);
+}
+
+std::vector<slice_cost> slice_costs(const recipe& r, std::uint64_t count, unsigned threads,
+                                    std::uint64_t micro_batch) {
+    const trainer_config lane{
+        r.model,       r.train.batch,          micro_batch == 0 ? r.train.micro_batch : micro_batch,
+        r.train.inner, !r.train.synchronous(), r.slices};
+    const auto ranges = choose_slices(r, count);
+    const auto codec = codec_of(contribution_kind::lane, r);
+    std::vector<slice_cost> out;
+    for (std::size_t i = 0; i < ranges.size(); ++i) {
+        const stage_config config{lane, i, count, ranges[i].first, ranges[i].end};
+        slice_cost cost{ranges[i]};
+        cost.parameters = layout_of_part(r.model, config.part()).parameters;
+        cost.token_flops = slice_token_flops(r, ranges[i]);
+        cost.memory_bytes = stage::memory_bytes_for(config, codec, threads);
+        if (i + 1 < count) {
+            cost.message_bytes = numerics::cut_message_bytes(
+                config.part().format(), lane.micro_batch * r.model.context, r.model.width);
+        }
+        out.push_back(cost);
+    }
+    return out;
+}
+
+}  // namespace tequio::training
