@@ -10,6 +10,7 @@
 #include "node/worker/compute_pool.hpp"
 #include "node/worker/job_runner.hpp"
 #include "training/cost.hpp"
+#include "training/slices.hpp"
 
 namespace tequio::node {
 namespace {
@@ -27,6 +28,7 @@ struct plan {
     training::round_traffic traffic;
     std::uint64_t memory_bytes = 0;
     std::uint64_t disk_bytes = 0;
+    std::vector<training::slice_cost> slices;  ///< as many as there can be; none without cuts
     step_rate rate;
     double seconds = 0;  ///< this machine alone
 };
@@ -45,10 +47,26 @@ base::result<plan> make_plan(const job_input& job, const plan_options& o) {
     out.traffic = training::round_traffic_of(job.recipe, o.nodes);
     out.memory_bytes = job_memory_bytes(job.recipe, o.threads);
     out.disk_bytes = training::disk_bytes_needed(job.recipe, job.file.keep) + job.companion.size();
+    if (const auto most = training::slices_max(job.recipe); most > 1) {
+        out.slices = training::slice_costs(job.recipe, most, o.threads);
+    }
     compute_pool pool(o.threads);
     TEQUIO_TRY(out.rate,
                measure_steps(preset_of(job.recipe), pool, {1, 2, 1000, std::chrono::seconds(1)}));
     out.seconds = out.cost.total_flops / (out.rate.gflops * 1e9);
+    return out;
+}
+
+json::array slices_json(const plan& p) {
+    json::array out;
+    for (const auto& s : p.slices) {
+        out.push_back(json::object{{"first_layer", s.layers.first},
+                                   {"end_layer", s.layers.end},
+                                   {"parameters", s.parameters},
+                                   {"token_flops", s.token_flops},
+                                   {"memory_bytes", s.memory_bytes},
+                                   {"message_bytes", s.message_bytes}});
+    }
     return out;
 }
 
@@ -64,6 +82,7 @@ json::object as_json(const job_input& job, const plan_options& o, const plan& p)
             {"companion_bytes", job.companion.size()},
             {"memory_bytes", p.memory_bytes},
             {"disk_bytes", p.disk_bytes},
+            {"slices", slices_json(p)},
             {"contribution_bytes", p.cost.contribution_bytes},
             {"mean_bytes", p.cost.mean_bytes},
             {"nodes", o.nodes},
@@ -103,6 +122,16 @@ void print(const job_input& job, const plan_options& o, const plan& p) {
              std::to_string(p.cost.lane_tokens * train.lanes * train.rounds) + " " + unit);
     line("memory of a node",
          size(p.memory_bytes) + " with " + std::to_string(o.threads) + " threads");
+    for (std::size_t i = 0; i < p.slices.size(); ++i) {
+        const auto& s = p.slices[i];
+        std::string text = "layers " + std::to_string(s.layers.first) + " to " +
+                           std::to_string(s.layers.end - 1) + ": " + size(s.memory_bytes);
+        if (s.message_bytes != 0) {
+            text += "; sends " + size(s.message_bytes) + " a micro-batch, and gets as much back";
+        }
+        line(("slice " + std::to_string(i + 1) + " of " + std::to_string(p.slices.size())).c_str(),
+             text);
+    }
     line("disk of a node", size(p.disk_bytes));
     line("a contribution", size(p.cost.contribution_bytes) + " (" + train.codec + "); a mean " +
                                size(p.cost.mean_bytes) + " (" + train.codec_down + ")");

@@ -17,6 +17,7 @@
 #include "node/worker/job_replay.hpp"
 #include "training/errc.hpp"
 #include "training/model_folder.hpp"
+#include "training/slices.hpp"
 
 namespace tequio::node {
 namespace {
@@ -257,6 +258,16 @@ base::result<void> write_model(const replay_command_options& o, const replay_job
     return {};
 }
 
+/// A lane is divided at its recipe's cuts and nowhere else.
+base::result<void> check_slices(const replay_command_options& o, const training::recipe& r) {
+    const auto most = training::slices_max(r);
+    if (o.slices >= 1 && o.slices <= most) return {};
+    return ends_with(exit_code::usage, "--slices: found " + std::to_string(o.slices) +
+                                           ", allowed: 1 to " + std::to_string(most) +
+                                           ": the recipe has " + std::to_string(most - 1) +
+                                           (most == 2 ? " cut" : " cuts"));
+}
+
 /// A study is no job: it has no chronicle to be compared with, its state no other process could go
 /// on from, and nothing of it is kept where a replay of the job would find it.
 base::result<void> check_research(const cli_context& context, replay_command_options& o) {
@@ -276,8 +287,10 @@ base::result<void> check_research(const cli_context& context, replay_command_opt
 }
 
 base::result<void> check_outputs(const replay_command_options& o) {
-    if (o.slices != 1) {
-        return ends_with(exit_code::usage, "--slices is not in this version (has: 1)");
+    if (o.slices != 1 && o.research.any()) {
+        return ends_with(exit_code::usage,
+                         "--slices: found " + std::to_string(o.slices) +
+                             ", allowed: 1 with --research, which is about whole lanes");
     }
     if (!o.chronicle_out.empty() && !o.rounds.empty()) {
         return ends_with(exit_code::usage,
@@ -301,6 +314,7 @@ base::result<std::unique_ptr<job_replay>> open_replay(const cli_context& context
     }
     if (!o.work_dir.empty()) options.folder = o.work_dir;
     options.worker.research = o.research;
+    options.worker.slices = o.slices;
     options.keep_going = [&display](const replay_progress& at) {
         display.show(at);
         return !interrupted();
@@ -344,9 +358,10 @@ base::result<void> compute_rounds(job_replay& replay, const round_range& range,
 }
 
 base::result<void> replay_whole(cli_context& context, replay_command_options& o) {
-    TEQUIO_CHECK(check_outputs(o));
     TEQUIO_CHECK(check_research(context, o));
+    TEQUIO_CHECK(check_outputs(o));
     TEQUIO_TRY(auto job, find_job(context, o));
+    TEQUIO_CHECK(check_slices(o, job.recipe));
     if (o.research.carry_inner_state && job.recipe.train.synchronous()) {
         return ends_with(exit_code::usage,
                          "--research inner_state=carried is for method diloco: with method "
@@ -378,7 +393,8 @@ void add_job_replay_command(cli_command& job, cli_context& context) {
     command->add_option("JOB", o->what, "task id (or its first digits), task file, or job.toml")
         ->required();
     command->add_option("--threads", o->threads, "compute threads")->range(1, 1024);
-    command->add_option("--slices", o->slices, "slices of a lane");
+    command->add_option("--slices", o->slices,
+                        "run each lane in that many slices, at most one more than it has cuts");
     command->add_option("--rounds", o->rounds, "A..B: only these, both included");
     command->add_option("--data", o->data, "files of the job: its data, weights to start from");
     command->add_option("--chronicle", o->chronicle, "compare with this file");

@@ -163,6 +163,9 @@ base::result<void> compute_worker::spawn(int socket, int gate) {
                                        "--memory",  std::to_string(options_.memory_bytes)};
     if (!options_.low_priority) arguments.emplace_back("--usual-priority");
     if (!options_.group.empty()) arguments.insert(arguments.end(), {"--group", options_.group});
+    if (options_.slices > 1) {
+        arguments.insert(arguments.end(), {"--slices", std::to_string(options_.slices)});
+    }
     for (const auto& word : training::research_words(options_.research)) {
         arguments.push_back("--research");
         arguments.push_back(word);

@@ -29,6 +29,7 @@ struct compute_worker_options {
     std::uint64_t memory_bytes = 0;  ///< the owner's limit; 0: none
     bool low_priority = true;
     training::research_options research = {};  ///< studies only; a daemon sets none
+    std::uint64_t slices = 1;                  ///< in which lanes run; a daemon has them whole
     std::string group = {};  ///< folder of a control group to compute in (control_group.hpp)
 };
 

@@ -11,6 +11,7 @@
 #include "training/dataset.hpp"
 #include "training/errc.hpp"
 #include "training/merge.hpp"
+#include "training/slices.hpp"
 
 namespace tequio::node {
 namespace {
@@ -62,10 +63,11 @@ base::result<std::vector<memory_map>> map_blobs(const training::recipe& r,
 
 }  // namespace
 
-std::uint64_t job_memory_bytes(const training::recipe& r, unsigned threads, std::uint32_t kept) {
+std::uint64_t job_memory_bytes(const training::recipe& r, unsigned threads, std::uint32_t kept,
+                               std::uint64_t slices) {
     const auto cost = training::cost_of(r);
     const auto shape = state_shape_of(r, kept);
-    auto bytes = training::engine::memory_bytes_for(r, threads);
+    auto bytes = training::engine::memory_bytes_for(r, threads, {.slices = slices});
     bytes = saturating_add(bytes, state_memory::size_bytes(shape));
     // Of a sum in hand; applying a mean takes half of that, or less.
     bytes = saturating_add(bytes, cost.sum_bytes);
@@ -79,16 +81,18 @@ job_runner::job_runner(training::recipe r, std::vector<memory_map> blobs, state_
 base::result<std::unique_ptr<job_runner>> job_runner::open(std::string_view recipe_text,
                                                            std::span<const unique_fd> files,
                                                            unique_fd state, compute_pool& pool,
-                                                           std::uint64_t memory_max_bytes) {
+                                                           const runner_options& options) {
     TEQUIO_TRY(auto recipe, training::parse_recipe(recipe_text));
     const auto layout = training::layout_of(recipe.model);
     TEQUIO_TRY(auto memory, state_memory::map(std::move(state), training::recipe_id_of(recipe),
                                               state_shape_of(recipe)));
-    const auto needed = job_memory_bytes(recipe, pool.threads(), memory.kept());
-    if (memory_max_bytes != 0 && needed > memory_max_bytes) {
+    // More slices than there can be need nothing: the engine refuses them.
+    const auto slices = std::min(options.slices, training::slices_max(recipe));
+    const auto needed = job_memory_bytes(recipe, pool.threads(), memory.kept(), slices);
+    if (options.memory_max_bytes != 0 && needed > options.memory_max_bytes) {
         return base::fail(errc::out_of_memory,
                           "this job needs " + base::human_size(needed) + " of memory and " +
-                              base::human_size(memory_max_bytes) +
+                              base::human_size(options.memory_max_bytes) +
                               " are allowed here; raise limits.idle.memory to take part");
     }
     TEQUIO_TRY(auto blobs, map_blobs(recipe, files));
@@ -100,8 +104,8 @@ base::result<std::unique_ptr<job_runner>> job_runner::open(std::string_view reci
         new job_runner(std::move(recipe), std::move(blobs), std::move(memory), pool));
     TEQUIO_TRY(auto data, training::dataset_view::open(out->blobs_[0].bytes(), out->recipe_));
     const auto init = out->recipe_.model.init ? out->blobs_[1].bytes() : base::byte_view{};
-    TEQUIO_TRY(out->engine_,
-               training::engine::create(out->recipe_, std::move(data), pool, {}, init));
+    TEQUIO_TRY(out->engine_, training::engine::create(out->recipe_, std::move(data), pool,
+                                                      {.slices = options.slices}, init));
     out->memory_bytes_ = needed;
     return out;
 }

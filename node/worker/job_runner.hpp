@@ -35,23 +35,30 @@ struct item_result {
     base::byte_vector blob;
 };
 
+/// What a job may take, and how its lanes run.
+struct runner_options {
+    std::uint64_t memory_max_bytes = 0;  ///< a job that needs more is refused; 0: no limit
+    std::uint64_t slices = 1;            ///< see `training::engine_options`
+};
+
 /// Memory that a job takes while it is open: the engine, the states of `kept` rounds, a sum in hand
 /// and its mean.
 std::uint64_t job_memory_bytes(const training::recipe& r, unsigned threads,
-                               std::uint32_t kept = state_memory::kept_min);
+                               std::uint32_t kept = state_memory::kept_min,
+                               std::uint64_t slices = 1);
 
 /// Not thread-safe; `pool` outlives it and is used by the caller's thread.
 class job_runner {
 public:
     /// Parses the recipe, maps and verifies its blobs (one SHA-256 pass), maps the state memory
     /// and compares the held state with its digest; a state that differs is cleared. `blobs`: in
-    /// the order of `training::recipe_blobs`. `memory_max_bytes`: refused above it, 0 for no limit.
+    /// the order of `training::recipe_blobs`.
     /// Errors: those of `training::parse_recipe`, `dataset_view::open`, `engine::create`;
     /// `training::errc::bad_data` when a blob is not the recipe's.
     static base::result<std::unique_ptr<job_runner>> open(std::string_view recipe_text,
                                                           std::span<const unique_fd> blobs,
                                                           unique_fd state, compute_pool& pool,
-                                                          std::uint64_t memory_max_bytes);
+                                                          const runner_options& options = {});
 
     std::uint64_t memory_bytes() const { return memory_bytes_; }
     std::optional<held_state> held() const { return state_.held(); }

@@ -17,9 +17,10 @@ inline constexpr int worker_gate_descriptor = 4;
 /// What `compute_worker` puts on the command line, after the program's name and `worker`.
 struct worker_settings {
     unsigned threads = 1;
-    std::uint64_t memory_bytes = 0;  ///< see `sandbox_limits`
-    bool low_priority = true;        ///< false for measurements that its user waits for
-    std::string group;               ///< control group to go into; see `lower_own_priority`
+    std::uint64_t memory_bytes = 0;       ///< see `sandbox_limits`
+    bool low_priority = true;             ///< false for measurements that its user waits for
+    std::uint64_t slices = 1;             ///< in which lanes run; see `training::engine_options`
+    std::string group;                    ///< control group to go into; see `lower_own_priority`
     training::research_options research;  ///< of `job replay --research`; a daemon sets none
 };
 

@@ -14,8 +14,8 @@ base::error out_of_place(const char* what) {
 
 }  // namespace
 
-worker_session::worker_session(channel link, compute_pool& pool, std::uint64_t memory_bytes)
-    : link_(std::move(link)), pool_(pool), memory_bytes_(memory_bytes) {
+worker_session::worker_session(channel link, compute_pool& pool, const runner_options& options)
+    : link_(std::move(link)), pool_(pool), options_(options) {
     pool_.while_parked([this] { look_while_parked(); });
 }
 
@@ -84,7 +84,7 @@ void worker_session::open_job(const worker_open_job& message, std::vector<unique
     job_.reset();
     const std::span blobs(descriptors.begin() + 1, descriptors.end());
     auto opened =
-        job_runner::open(message.recipe, blobs, std::move(descriptors[0]), pool_, memory_bytes_);
+        job_runner::open(message.recipe, blobs, std::move(descriptors[0]), pool_, options_);
     if (!opened) {
         report(worker_job_refused{opened.error().message()});
         return;

@@ -13,9 +13,8 @@ namespace tequio::node {
 /// Serves one daemon. Not thread-safe.
 class worker_session {
 public:
-    /// `pool` outlives the session, which is the one that looks while it is parked. `memory_bytes`:
-    /// the owner's limit, 0 for none.
-    worker_session(channel link, compute_pool& pool, std::uint64_t memory_bytes);
+    /// `pool` outlives the session, which is the one that looks while it is parked.
+    worker_session(channel link, compute_pool& pool, const runner_options& options);
 
     /// Sends a report; false once the daemon is gone or the message cannot be sent.
     bool report(const worker_report& message, int descriptor = -1);
@@ -40,7 +39,7 @@ private:
 
     channel link_;
     compute_pool& pool_;
-    std::uint64_t memory_bytes_;
+    runner_options options_;
     std::unique_ptr<job_runner> job_;
 
     std::uint64_t item_ = 0;  ///< in hand; 0: none

@@ -64,6 +64,7 @@ says '--research: found "panel=100"'
 # What cannot be meant.
 ends 2 replay --rounds 3..2
 ends 2 replay --slices 2
+says "--slices: found 2, allowed: 1 to 1: the recipe has 0 cuts"
 ends 4 "$tequio" job replay "$(printf 'a%.0s' {1..64})"
 ends 2 "$tequio" bench net
 says "not in this version"
