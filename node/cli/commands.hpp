@@ -23,6 +23,7 @@ void add_ledger_command(cli_command& app, cli_context& context);
 void add_id_command(cli_command& app, cli_context& context);
 void add_config_command(cli_command& app, cli_context& context);
 void add_doctor_command(cli_command& app, cli_context& context);
+void add_store_command(cli_command& app, cli_context& context);
 /// Hidden: the compute process (`tequio worker`), started by the daemon and by `job replay`.
 void add_worker_command(cli_command& app, cli_context& context);
 /// Runs without a daemon too, and reports to it once there is one.

@@ -30,9 +30,10 @@ void add_commands(cli_command& app, cli_context& context) {
     }
     add_ledger_command(app, context);
     add_config_command(app, context);
+    add_store_command(app, context);
     add_worker_command(app, context);
     add_agent_command(app, context);
-    for (const auto* name : {"logs", "store", "completion"}) {
+    for (const auto* name : {"logs", "completion"}) {
         refuse_command(app, context, name);
     }
 }

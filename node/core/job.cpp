@@ -85,6 +85,22 @@ base::byte_vector round_record_of(const held_job& j, const training::check_recor
     return {bytes.begin(), bytes.end()};
 }
 
+const char* job_state_name(training::job_state state) {
+    switch (state) {
+        case training::job_state::waiting:
+            return "waiting";
+        case training::job_state::running:
+            return "running";
+        case training::job_state::done:
+            return "done";
+        case training::job_state::failed:
+            return "failed";
+        case training::job_state::cancelled:
+            return "cancelled";
+    }
+    return "unknown";
+}
+
 bool is_open(const held_job& j) {
     // Files of the model say that it was done before a restart, whatever its crew knows by now.
     if (j.phase == job_phase::ended || !j.files.empty()) return false;

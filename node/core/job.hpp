@@ -25,9 +25,12 @@ struct held_job {
     training::job_state ended_as = training::job_state::waiting;  ///< counts in phase `ended`
     std::string ended_code;
     std::string ended_reason;
-    base::unix_time ended_at;
+    std::optional<base::unix_time> ended_at;  ///< as first seen; durable
     base::unix_time accepted_at;
     bool left = false;
+    bool own = false;  ///< handed in at this node: it keeps its copy for the whole time
+    std::optional<base::time_point> expired_since;  ///< its keep time has been over since then
+    bool contributions_dropped = false;             ///< in this life, after its end
 
     /// Of the task's blobs those that the blob store has not confirmed yet; none once the job is
     /// over.
@@ -78,6 +81,9 @@ base::byte_vector round_record_of(const held_job& j, const training::check_recor
 
 /// True while it is neither ended, done nor failed.
 bool is_open(const held_job& j);
+
+/// The job for the functions of retention.hpp. Cost: a copy of its chronicle.
+stored_job stored_of(const held_job& j, const p2p::network& network);
 
 job_view view_of(const held_job& j, const p2p::network& network);
 

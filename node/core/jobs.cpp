@@ -50,6 +50,7 @@ held_job& node_logic::state::add_job(training::task task, std::string note,
 void node_logic::state::restore_jobs() {
     const auto memory = std::move(memory_);
     memory_.clear();
+    restore_forgotten(memory);
     std::string last;
     for (const auto& [place, value] : memory) {
         if (place.first.starts_with("job/") && place.first != last) {
@@ -65,6 +66,9 @@ void node_logic::state::restore_job(const std::string& hex, const node_memory& m
         return it == memory.end() ? nullptr : &it->second;
     };
     const auto* note = value("note");
+    if (const auto id = base::parse_id<base::task_id>(hex); id && forgotten_.contains(*id)) {
+        return forget_memory(hex);  // the node died in the middle of it
+    }
     auto task = note ? training::parse_task(*note) : fail(errc::not_found, "its note is missing");
     if (!task) {
         say(log_level::warn, "job " + hex.substr(0, 8) + " is left out: " + task.error().message());
@@ -76,6 +80,10 @@ void node_logic::state::restore_job(const std::string& hex, const node_memory& m
     const base::byte_vector bytes(note->begin(), note->end());
     j.note_id = p2p::note_id_of(static_cast<std::uint8_t>(note_kind::task), bytes);
     j.left = value("left") != nullptr;
+    j.own = value("own") != nullptr;
+    if (const auto* ended = value("ended")) {
+        if (const auto at = base::parse_i64(*ended)) j.ended_at = base::unix_time{*at};
+    }
     for (auto it = memory.lower_bound({"job/" + hex, "file:"});
          it != memory.end() && it->first.first == "job/" + hex &&
          it->first.second.starts_with("file:");
@@ -245,7 +253,7 @@ void node_logic::state::end_job(held_job& j, training::job_state as, std::string
     j.ended_as = as;
     j.ended_code = std::move(code);
     j.ended_reason = std::move(reason);
-    j.ended_at = at_.wall;
+    note_end(j);
     say(log_level::info, "job " + j.id.brief() + " ended: " + j.ended_reason);
     if (j.crew) tell_crew(j, training::crew_command::cancel);
     j.waiting_work.reset();
@@ -268,6 +276,7 @@ void node_logic::state::crew_finished(held_job& j, const training::job_finished&
         "job " + j.id.brief() +
             (finished.state == training::job_state::done ? " is done" : " failed") +
             (finished.reason.empty() ? "" : ": " + finished.reason));
+    note_end(j);
     if (finished.state != training::job_state::done || !j.files.empty() || j.exporting) {
         out_->push_back(close_compute{j.id});
         return;

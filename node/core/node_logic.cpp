@@ -321,6 +321,7 @@ void node_logic::state::on(node_tick&) {
                     "accept.hours_per_job is used up at this node");
         }
     }
+    keep_house();
 }
 
 void node_logic::state::set_pause(bool paused, std::optional<base::unix_time> until) {

@@ -22,6 +22,7 @@
 #include "base/rng.hpp"
 #include "ledger/receipt_desk.hpp"
 #include "node/core/node_config.hpp"
+#include "node/core/retention.hpp"
 #include "node/governor/governor.hpp"
 #include "node/governor/release_ladder.hpp"
 #include "p2p/network.hpp"
@@ -114,6 +115,10 @@ struct keep {
     std::string key;
     std::optional<std::string> value;
 };
+/// All keys of a bucket are forgotten, durably like `keep`.
+struct forget_bucket {
+    std::string bucket;
+};
 struct ledger_write {
     std::uint64_t request = 0;
     ledger::store_write what;
@@ -146,8 +151,8 @@ struct log_line {
 
 using node_effect =
     std::variant<p2p::link_send, p2p::dial, p2p::close_link, p2p::read_piece, p2p::store_piece,
-                 look_up_blob, confirm_blob, put_blob, drop_blob, keep, ledger_write, begin_compute,
-                 stop_compute, open_compute, close_compute, export_model, log_line>;
+                 look_up_blob, confirm_blob, put_blob, drop_blob, keep, forget_bucket, ledger_write,
+                 begin_compute, stop_compute, open_compute, close_compute, export_model, log_line>;
 using node_effects = std::vector<node_effect>;
 
 /// What `keep` stored, as it is found at the next start: (bucket, key) -> value.
@@ -172,6 +177,9 @@ struct refusal {
     base::node_id node;
     std::string reason;
 };
+
+/// "waiting", "running", "done", "failed" or "cancelled".
+const char* job_state_name(training::job_state state);
 
 struct job_view {
     base::task_id id;
@@ -239,6 +247,13 @@ public:
     base::result<job_view> job(const base::task_id& id) const;
     /// The task's note as it was signed.
     base::result<std::string> task_note(const base::task_id& id) const;
+    /// What is stored of each job. Cost: copies of all chronicles.
+    std::vector<stored_job> stored_jobs() const;
+    /// Errors: `errc::refused` for a job that is not over, `errc::not_found`.
+    base::result<void> may_prune(const base::task_id& id) const;
+    /// Forgets the jobs that `survey` found expired and lets its spare blobs go, but for what has
+    /// come to be needed since.
+    void prune(moment at, const store_survey& survey, node_effects& out);
     activity_view activity() const;
     const p2p::network& network() const;
 

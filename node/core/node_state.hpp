@@ -1,8 +1,8 @@
 #pragma once
 
 /// The inside of `node_logic`. One file a concern: node_logic.cpp (events, commands), notes.cpp
-/// (tasks and cancellations as they arrive), jobs.cpp (crews, blobs, compute), receipts.cpp (the
-/// ledger's desk). Private to node/core.
+/// (tasks and cancellations as they arrive), jobs.cpp (crews, blobs, compute), keeping.cpp (what
+/// is kept, how long), receipts.cpp (the ledger's desk). Private to node/core.
 
 #include <algorithm>
 #include "node/core/errc.hpp"
@@ -109,6 +109,18 @@ public:
     std::vector<base::node_id> linked_nodes() const;
     held_job* job_of(const base::task_id& id);
 
+    // keeping.cpp
+    /// Notes ends, lets go of what nobody needs, forgets jobs whose time is over. Every
+    /// housekeeping.
+    void keep_house();
+    void note_end(held_job& j);
+    void drop_contributions(held_job& j);
+    /// Why an ended job may be forgotten now; empty when it stays.
+    std::string may_be_forgotten(held_job& j);
+    void forget_job(const base::task_id& id);
+    void forget_memory(const std::string& hex);
+    void restore_forgotten(const node_memory& memory);
+
     // receipts.cpp
     void record_check(held_job& j, const training::check_recorded& recorded);
     void tell_desk(const ledger::desk_event& e);
@@ -127,6 +139,9 @@ public:
     std::map<base::node_id, base::byte_vector> certificates_;  ///< of linked peers' message keys
     /// Cancellations ahead of their task, by task and by who signed; bounded.
     std::map<std::pair<base::task_id, base::public_key>, std::string> cancelled_early_;
+    /// Jobs that are not kept any more, with their deadlines: until then their tasks may come
+    /// again.
+    std::map<base::task_id, base::unix_time> forgotten_;
     std::map<base::public_key, std::uint64_t> served_;  ///< items begun for a submitter
 
     struct in_flight {

@@ -31,7 +31,7 @@ void node_logic::state::on_note(p2p::note_received& note) {
 base::result<void> node_logic::state::acceptable(const training::task& t,
                                                  const base::task_id& id) const {
     training::task_circumstances here{at_.wall, config_.swarm, config_.exactness,
-                                      jobs_.contains(id)};
+                                      jobs_.contains(id) || forgotten_.contains(id)};
     TEQUIO_CHECK(training::task_acceptable(t, here, config_.accept));
     if (!t.trust.accept.empty() && std::find(t.trust.accept.begin(), t.trust.accept.end(),
                                              self_.node()) == t.trust.accept.end()) {
@@ -143,11 +143,14 @@ base::result<base::task_id> node_logic::submit(moment at, std::string_view note,
         // Remembered before it is spread: the effects stand in this order.
         state_->remember("job/" + id.hex(), "note", j.note);
         state_->remember("job/" + id.hex(), "accepted", std::to_string(at.wall.seconds));
+        state_->remember("job/" + id.hex(), "own", "1");
+        j.own = true;
         if (const auto spread = state_->tell_network(
                 p2p::publish_note{static_cast<std::uint8_t>(note_kind::task), bytes});
             !spread) {
             state_->remember("job/" + id.hex(), "note", std::nullopt);
             state_->remember("job/" + id.hex(), "accepted", std::nullopt);
+            state_->remember("job/" + id.hex(), "own", std::nullopt);
             state_->jobs_.erase(id);
             return spread.error();
         }

@@ -51,6 +51,8 @@ ledger::confirm node_logic::state::judge_receipt(const ledger::confirm_wanted& w
     using answer = ledger::confirm::answer;
     const auto& facts = wanted.what.facts;
     auto* j = job_of(facts.task);
+    // What was forgotten is unavailable here, not wrong.
+    if (!j && forgotten_.contains(facts.task)) return {wanted.request, answer::not_yet, ""};
     if (!j) return {wanted.request, answer::disagree, "this node does not know the task"};
     if (!facts.lane)
         return {wanted.request, answer::disagree, "only lanes are receipted in this version"};

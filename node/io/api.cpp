@@ -36,22 +36,6 @@ api_response refused(const base::error& error) {
     return refused(status, error.message());
 }
 
-std::string name_of(training::job_state state) {
-    switch (state) {
-        case training::job_state::waiting:
-            return "waiting";
-        case training::job_state::running:
-            return "running";
-        case training::job_state::done:
-            return "done";
-        case training::job_state::failed:
-            return "failed";
-        case training::job_state::cancelled:
-            return "cancelled";
-    }
-    return "unknown";
-}
-
 json::value optional_number(const std::optional<double>& value) {
     return value ? json::value(*value) : json::value(nullptr);
 }
@@ -96,7 +80,7 @@ json::object job_json(daemon_loop& daemon, const job_view& v) {
                      {"recipe", training::recipe_id_of(v.task->work).hex()},
                      {"name", v.task->name},
                      {"purpose", v.task->purpose},
-                     {"state", name_of(v.crew.state)},
+                     {"state", job_state_name(v.crew.state)},
                      {"reason_code", v.crew.reason_code},
                      {"reason", v.crew.reason},
                      {"round", v.crew.round},
@@ -195,7 +179,7 @@ json::object status_json(daemon_loop& daemon) {
     for (const auto& v : daemon.logic().jobs()) {
         jobs.push_back(json::object{{"task", v.id.hex()},
                                     {"name", v.task->name},
-                                    {"state", name_of(v.crew.state)},
+                                    {"state", job_state_name(v.crew.state)},
                                     {"round", v.crew.round},
                                     {"rounds", v.crew.rounds}});
     }
@@ -335,11 +319,11 @@ void submit(daemon_loop& daemon, const api_request& request, respond_with respon
 
 api_response files_json(const job_view& v) {
     if (v.files.empty()) {
-        return refused(
-            v.crew.state == training::job_state::done ? 400 : 404,
-            v.crew.state == training::job_state::done
-                ? "the model is being written; ask again in a moment"
-                : "job " + v.id.hex().substr(0, 12) + " is not done: " + name_of(v.crew.state));
+        return refused(v.crew.state == training::job_state::done ? 400 : 404,
+                       v.crew.state == training::job_state::done
+                           ? "the model is being written; ask again in a moment"
+                           : "job " + v.id.hex().substr(0, 12) +
+                                 " is not done: " + job_state_name(v.crew.state));
     }
     json::array files;
     for (const auto& [name, ref] : v.files)
@@ -485,6 +469,21 @@ base::result<json::object> swarm_command(daemon_loop& daemon, std::string_view w
     return fail(errc::not_found, "no such swarm command: " + std::string(what));
 }
 
+/// /store, /store/prune
+void store_route(daemon_loop& daemon, const api_request& request,
+                 const std::vector<std::string_view>& path, const respond_with& respond) {
+    const auto answer = [respond](base::result<json::object> done) {
+        respond(done ? ok(std::move(*done)) : refused(done.error()));
+    };
+    if (request.method == "GET" && path.size() == 1) return show_store(daemon, answer);
+    if (request.method == "POST" && path.size() == 2 && path[1] == "prune") {
+        const auto body = body_of(request);
+        if (!body) return respond(refused(body.error()));
+        return prune_store(daemon, *body, answer);
+    }
+    respond(refused(404, "no such thing about the store: " + request.target));
+}
+
 api_response simple_route(daemon_loop& daemon, const api_request& request,
                           const std::vector<std::string_view>& path) {
     const auto what = path[0];
@@ -557,6 +556,7 @@ void answer_api(daemon_loop& daemon, api_request request,
             return resume_or_drain(daemon, request, path[0] == "resume", std::move(respond));
         }
     }
+    if (path[0] == "store") return store_route(daemon, request, path, std::move(respond));
     respond(simple_route(daemon, request, path));
 }
 

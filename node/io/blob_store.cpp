@@ -14,13 +14,6 @@ namespace {
 
 constexpr std::size_t leaf_lists_max = 256;  // guess: a crew's open contributions, twice over
 
-base::result<base::blob_ref> ref_of_name(std::string name) {
-    const auto dash = name.find('-');
-    if (dash == std::string::npos) return base::fail(base::errc::bad_encoding, name);
-    name[dash] = ':';
-    return base::parse_blob_ref(name);
-}
-
 base::result<void> write_at(int fd, base::byte_view bytes, std::uint64_t offset,
                             const std::filesystem::path& path) {
     while (!bytes.empty()) {
@@ -35,6 +28,13 @@ base::result<void> write_at(int fd, base::byte_view bytes, std::uint64_t offset,
 
 }  // namespace
 
+base::result<base::blob_ref> blob_ref_of_file(std::string name) {
+    const auto dash = name.find('-');
+    if (dash == std::string::npos) return base::fail(base::errc::bad_encoding, name);
+    name[dash] = ':';
+    return base::parse_blob_ref(name);
+}
+
 base::result<std::unique_ptr<blob_store>> blob_store::open(std::filesystem::path folder,
                                                            const disk_bounds& bounds) {
     TEQUIO_CHECK(make_private_folder(folder));
@@ -43,7 +43,7 @@ base::result<std::unique_ptr<blob_store>> blob_store::open(std::filesystem::path
     for (const auto& group : std::filesystem::directory_iterator(store->folder_, ec)) {
         for (const auto& file : std::filesystem::directory_iterator(group.path(), ec)) {
             const auto name = file.path().filename().string();
-            const auto ref = ref_of_name(name);
+            const auto ref = blob_ref_of_file(name);
             if (ref && name.find('.') == std::string::npos) {
                 store->whole_.insert(*ref);
                 store->used_ += ref->size;

@@ -22,6 +22,9 @@ struct disk_bounds {
     double keep_free = 0;
 };
 
+/// The blob whose file has this name ("<root>-<size>"). Errors: `base::errc::bad_encoding`.
+base::result<base::blob_ref> blob_ref_of_file(std::string name);
+
 class blob_store {
 public:
     /// Opens or makes the folder and lists what is there. What does not fit into `bounds` is

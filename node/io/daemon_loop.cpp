@@ -579,6 +579,12 @@ void daemon_loop::act(keep& e) {
     hold_for([this, changes = std::move(changes)] { return memory_->apply(changes); });
 }
 
+void daemon_loop::act(forget_bucket& e) {
+    hold_for([this, bucket = std::move(e.bucket)] {
+        return memory_->apply({{bucket, std::nullopt, std::nullopt}});
+    });
+}
+
 void daemon_loop::act(ledger_write& e) {
     std::vector<ledger::store_write> writes;
     std::vector<std::uint64_t> requests;

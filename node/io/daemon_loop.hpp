@@ -7,6 +7,7 @@
 #include <boost/asio/posix/stream_descriptor.hpp>
 #include <boost/asio/signal_set.hpp>
 #include <boost/asio/steady_timer.hpp>
+#include <boost/json/object.hpp>
 #include <deque>
 
 #include "ledger/store.hpp"
@@ -115,6 +116,7 @@ private:
     void act(put_blob& e);
     void act(drop_blob& e);
     void act(keep& e);
+    void act(forget_bucket& e);
     void act(ledger_write& e);
     void act(begin_compute& e) { workers_->begin(e); }
     void act(stop_compute& e) { workers_->stop(e.task); }
@@ -170,6 +172,11 @@ private:
     std::optional<base::error> failure_;
 };
 
+/// How what is asked about the store is answered: JSON, or why not.
+using store_answer = std::function<void(base::result<boost::json::object>)>;
+/// GET store, POST store/prune (node/io/store_api.cpp).
+void show_store(daemon_loop& daemon, const store_answer& respond);
+void prune_store(daemon_loop& daemon, const boost::json::object& body, const store_answer& respond);
 /// Answers one API request; routes in node/io/api.cpp.
 void answer_api(daemon_loop& daemon, api_request request,
                 std::function<void(api_response)> respond);

@@ -113,12 +113,13 @@ base::result<void> key_value_store::apply(const std::vector<store_change>& chang
         statement put(db_->handle,
                       "INSERT OR REPLACE INTO item(bucket, key, value) VALUES(?1, ?2, ?3)");
         statement erase(db_->handle, "DELETE FROM item WHERE bucket = ?1 AND key = ?2");
-        if (!put || !erase) return undo("prepare");
+        statement erase_all(db_->handle, "DELETE FROM item WHERE bucket = ?1");
+        if (!put || !erase || !erase_all) return undo("prepare");
         for (const auto& change : changes) {
-            auto& s = change.value ? put : erase;
+            auto& s = change.value ? put : change.key ? erase : erase_all;
             s.reset();
             s.bind(1, change.bucket);
-            s.bind(2, change.key);
+            if (change.key || change.value) s.bind(2, change.key.value_or(""));
             if (change.value) s.bind(3, *change.value);
             if (s.step() != SQLITE_DONE) return undo("store");
         }

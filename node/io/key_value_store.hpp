@@ -13,10 +13,10 @@
 
 namespace tequio::node {
 
-/// One change. An absent value erases the key.
+/// One change. An absent value erases the key; an absent key, with it, the whole bucket.
 struct store_change {
     std::string bucket;
-    std::string key;
+    std::optional<std::string> key;
     std::optional<std::string> value;
 };
 

@@ -25,7 +25,7 @@ ends 2 "$tequio" job sample
 ends 2 "$tequio" job no-such-command
 says '"no-such-command"'
 # What this version lacks it refuses by name, whatever stands behind it.
-for command in "swarm members|--x" "swarm remove|a b" "bench net|--preset x" "job offers|" "ledger credit|x" "logs|-f" "store|prune"; do
+for command in "swarm members|--x" "swarm remove|a b" "bench net|--preset x" "job offers|" "ledger credit|x" "logs|-f"; do
     # shellcheck disable=SC2086
     ends 2 "$tequio" ${command/|/ }
     says "\`tequio ${command%%|*}\` is not in this version"

@@ -230,6 +230,13 @@ void node_machine::act(keep& e) {
     });
 }
 
+void node_machine::act(forget_bucket& e) {
+    hold_for([this, bucket = e.bucket] {
+        std::erase_if(disk_.memory, [&](const auto& item) { return item.first.first == bucket; });
+        world_.trace(index_, "forget " + bucket);
+    });
+}
+
 void node_machine::act(ledger_write& e) {
     store(disk_write, [this, e = std::move(e)] {
         auto outcome = disk_.ledger.commit(e.what);

@@ -75,6 +75,7 @@ private:
     void act(node::put_blob& e);
     void act(node::drop_blob& e);
     void act(node::keep& e);
+    void act(node::forget_bucket& e);
     void act(node::ledger_write& e);
     void act(node::begin_compute& e);
     void act(node::stop_compute& e);

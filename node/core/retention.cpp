@@ -1,0 +1,173 @@
+#include "node/core/retention.hpp"
+
+#include <algorithm>
+
+#include "base/sha256.hpp"
+#include "training/cost.hpp"
+
+namespace tequio::node {
+namespace {
+
+constexpr std::int64_t day_seconds = 86400;
+/// `job submit` hands over blobs before their task.
+constexpr std::int64_t unowned_seconds = 3600;
+constexpr std::uint64_t need_max = std::uint64_t{1} << 62;
+
+/// Rounds whose contributions may be asked for (training/crew keeps `settle` + 2 closed ones).
+std::uint64_t rounds_of_contributions(const training::task& task) {
+    return task.trust.settle + 3;
+}
+
+std::uint64_t sum_of(std::uint64_t a, std::uint64_t b) {
+    return a >= need_max || b >= need_max - a ? need_max : a + b;
+}
+
+std::uint64_t times(std::uint64_t a, std::uint64_t b) {
+    return a != 0 && b > need_max / a ? need_max : a * b;
+}
+
+base::digest rank_of(const base::task_id& task, const base::node_id& node) {
+    return base::sha256_stream()
+        .add("tequio/keep/v1\n")
+        .add(base::byte_view(task.bytes))
+        .add(base::byte_view(node.bytes))
+        .finish();
+}
+
+/// What of one job may go.
+struct job_verdict {
+    bool all = false;            ///< the job is forgotten
+    bool contributions = false;  ///< it needs these no more
+};
+
+job_verdict judge(const stored_job& job, base::unix_time now, const prune_scope& scope) {
+    if (job.open || (scope.only && *scope.only != job.id)) return {};
+    job_verdict v;
+    v.all = scope.only == job.id || (job.ended && kept_until(*job.task, *job.ended) <= now);
+    v.contributions =
+        v.all || (job.ended && job.ended->seconds + contributions_after_end_seconds <= now.seconds);
+    return v;
+}
+
+/// Sizes that results of open jobs have: such a blob may be one that no chronicle names yet.
+std::set<std::uint64_t> sizes_under_way(const std::vector<stored_job>& jobs) {
+    std::set<std::uint64_t> sizes;
+    for (const auto& job : jobs) {
+        if (!job.open) continue;
+        const auto cost = training::cost_of(job.task->work);
+        sizes.insert({cost.contribution_bytes, cost.mean_bytes});
+    }
+    return sizes;
+}
+
+}  // namespace
+
+const char* blob_kind_name(blob_kind kind) {
+    switch (kind) {
+        case blob_kind::data:
+            return "data";
+        case blob_kind::contribution:
+            return "contributions";
+        case blob_kind::mean:
+            return "means";
+        case blob_kind::state:
+            return "states";
+        case blob_kind::other:
+            return "other";
+    }
+    return "unknown";
+}
+
+std::map<base::blob_ref, blob_kind> blobs_of(const stored_job& job) {
+    std::map<base::blob_ref, blob_kind> out;
+    for (const auto& ref : training::task_blobs(*job.task)) out.emplace(ref, blob_kind::data);
+    for (const auto& [name, ref] : job.files) out.emplace(ref, blob_kind::state);
+    const auto size = training::cost_of(job.task->work).contribution_bytes;
+    const auto kept = rounds_of_contributions(*job.task);
+    for (const auto& entry : job.chronicle) {
+        const auto text = training::chronicle_entry_text(entry);
+        out.emplace(base::blob_ref_of(base::as_bytes(text)), blob_kind::other);
+        if (entry.closes()) continue;
+        out.emplace(entry.mean, blob_kind::mean);
+        if (entry.round.value + kept < job.chronicle.size()) continue;
+        for (const auto& root : entry.contributions) {
+            out.emplace(base::blob_ref{root, size}, blob_kind::contribution);
+        }
+    }
+    return out;
+}
+
+base::unix_time kept_until(const training::task& task, base::unix_time ended) {
+    return {ended.seconds + static_cast<std::int64_t>(task.keep.days) * day_seconds};
+}
+
+bool is_spare_copy(const base::task_id& task, const base::node_id& self,
+                   const std::set<base::node_id>& holders, std::uint64_t copies) {
+    const auto own = rank_of(task, self);
+    const auto before = std::count_if(holders.begin(), holders.end(), [&](const auto& node) {
+        return node != self && rank_of(task, node) < own;
+    });
+    return copies > 0 && static_cast<std::uint64_t>(before) >= copies;
+}
+
+std::uint64_t disk_need(const training::task& task) {
+    const auto cost = training::cost_of(task.work);
+    const auto rounds = task.work.train.rounds;
+    const auto lanes = task.work.train.lanes;
+    // A line of 77 bytes a lane and some 400 more (training/chronicle.hpp).
+    const auto text = times(sum_of(rounds, 1), 400 + 77 * lanes);
+    const auto open_rounds = std::min(rounds, rounds_of_contributions(task));
+    auto need = sum_of(training::task_blob_bytes(task), text);
+    need = sum_of(need, times(rounds, cost.mean_bytes));
+    need = sum_of(need, times(times(open_rounds, lanes), cost.contribution_bytes));
+    return sum_of(need, times(cost.parameters, sizeof(float)));
+}
+
+store_survey survey_store(const std::vector<stored_job>& jobs,
+                          const std::vector<stored_blob>& blobs, base::unix_time now,
+                          const prune_scope& scope) {
+    store_survey out;
+    struct claim {
+        std::size_t job = 0;  ///< the first that names it
+        blob_kind kind = blob_kind::other;
+        bool goes = true;  ///< all that name it let it go
+    };
+    std::map<base::blob_ref, claim> claims;
+    for (std::size_t i = 0; i < jobs.size(); ++i) {
+        const auto& job = jobs[i];
+        const auto verdict = judge(job, now, scope);
+        job_share share{job.id, job.task->name, job.state, job.ended, {}, {}, 0, 0, verdict.all};
+        if (job.ended) share.kept_until = kept_until(*job.task, *job.ended);
+        out.jobs.push_back(std::move(share));
+        for (const auto& [ref, kind] : blobs_of(job)) {
+            auto& c = claims.try_emplace(ref, claim{i, kind, true}).first->second;
+            c.goes = c.goes &&
+                     (verdict.all || (verdict.contributions && kind == blob_kind::contribution));
+        }
+    }
+    const auto under_way = sizes_under_way(jobs);
+    for (const auto& blob : blobs) {
+        out.used += blob.bytes;
+        const auto it = claims.find(blob.ref);
+        bool goes = false;
+        if (it != claims.end()) {
+            auto& share = out.jobs[it->second.job];
+            share.bytes[static_cast<std::size_t>(it->second.kind)] += blob.bytes;
+            share.total += blob.bytes;
+            goes = it->second.goes;
+            if (goes) share.prunable += blob.bytes;
+        } else {
+            const bool fresh = under_way.contains(blob.ref.size) ||
+                               now.seconds - blob.written.seconds < unowned_seconds;
+            out.unowned += blob.bytes;
+            if (fresh) out.unowned_fresh += blob.bytes;
+            goes = !fresh && !scope.only;
+        }
+        if (!goes) continue;
+        out.spare.push_back(blob);
+        out.prunable += blob.bytes;
+    }
+    return out;
+}
+
+}  // namespace tequio::node
