@@ -7,6 +7,7 @@
 #include "node/cli/commands.hpp"
 #include "node/cli/job_input.hpp"
 #include "node/cli/measure.hpp"
+#include "node/io/log_format.hpp"
 #include "node/io/model_files.hpp"
 #include "node/worker/compute_pool.hpp"
 #include "training/sampling.hpp"
@@ -20,17 +21,6 @@ struct sample_command_options {
     unsigned threads = usable_threads();
     training::sample_options sample;
 };
-
-/// A model of bytes may write any; JSON may not hold them.
-std::string as_utf8(std::string_view bytes) {
-    std::string out;
-    while (!bytes.empty()) {
-        const auto length = base::utf8_length(bytes);
-        out += length == 0 ? std::string_view("\xef\xbf\xbd") : bytes.substr(0, length);
-        bytes.remove_prefix(length == 0 ? 1 : length);
-    }
-    return out;
-}
 
 base::result<mapped_model> open_folder(const std::filesystem::path& folder) {
     auto files = mapped_model::open(folder);

@@ -9,6 +9,7 @@
 
 #include "base/text.hpp"
 #include "node/core/errc.hpp"
+#include "node/io/log_format.hpp"
 #include "node/worker/sandbox.hpp"
 #include "training/exactness.hpp"
 
@@ -166,7 +167,7 @@ base::result<void> daemon_loop::open_api() {
 base::result<void> daemon_loop::run() {
     auto logger = spdlog::stderr_color_mt("tequio");
     spdlog::set_default_logger(logger);
-    spdlog::set_pattern("%Y-%m-%dT%H:%M:%S%z %l %v");
+    set_log_format(options_.config.log_format);
     spdlog::set_level(options_.quiet ? spdlog::level::err
                                      : spdlog::level::from_str(options_.config.log_level));
 
@@ -369,6 +370,7 @@ void daemon_loop::configure(node_config config) {
     options_.config = std::move(config);
     options_.config.listen = std::move(listen);
     if (!options_.quiet) spdlog::set_level(spdlog::level::from_str(options_.config.log_level));
+    set_log_format(options_.config.log_format);
     logic_->set_policy(logic_config());
     limit_upload();
     governor_->configure(options_.config);
