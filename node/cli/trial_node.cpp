@@ -60,15 +60,18 @@ copies = 1
 days = 1
 )";
 
-/// `keep_free`: a measurement is no reason to refuse a full disk. `after`: one input lasts for the
+/// `keep_free`: a measurement is no reason to refuse a full disk. `disk`: no run comes near the
+/// job's end, for which all its rounds would count. `after`: one input lasts for the
 /// longest build.
 constexpr std::string_view config_text = R"([limits]
 keep_free = "0 %"
-disk = "1GiB"
+disk = "4TiB"
 [limits.idle]
 threads = "100 %"
 [idle]
 after = "1h"
+[accept]
+disk_per_submitter = "4TiB"
 )";
 
 /// Letters and spaces that no two of which tell the next one.

@@ -160,6 +160,10 @@ job_view view_of(const held_job& j, const p2p::network& network) {
         v.crew.reason_code = j.ended_code;
         v.crew.reason = j.ended_reason;
     }
+    if (!j.no_room.empty() && is_open(j)) {
+        v.crew.reason_code = "no_room";
+        v.crew.reason = j.no_room;
+    }
     v.data_here = j.phase != job_phase::fetching;
     count_pieces(j, network, v);
     // A node speaks in the crew once it holds task and data, and follows the chronicle from then

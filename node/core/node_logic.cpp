@@ -195,10 +195,14 @@ void node_logic::state::on(p2p::network_event& e) {
 }
 
 void node_logic::state::on(blob_looked_up& e) {
+    for (auto& [id, j] : jobs_) {
+        if (j.missing.contains(e.ref) || j.wanted.contains(e.ref)) note_room(j, e);
+    }
     if (e.whole) {
         out_->push_back(confirm_blob{e.ref, must_deliver(e.ref)});
         return;
     }
+    if (!e.no_room.empty()) return blob_is_gone(e.ref, e.no_room);
     std::vector<base::node_id> holders;
     for (const auto& [id, j] : jobs_) {
         if (j.missing.contains(e.ref)) holders = linked_nodes();
@@ -215,6 +219,17 @@ void node_logic::state::on(blob_looked_up& e) {
         !done) {
         blob_is_gone(e.ref, done.error().message());
     }
+}
+
+/// Says once that a job waits for room on the disk, and once that it goes on.
+void node_logic::state::note_room(held_job& j, const blob_looked_up& e) {
+    if (e.whole) return;
+    if (j.no_room.empty() != e.no_room.empty()) {
+        say(e.no_room.empty() ? log_level::info : log_level::warn,
+            "job " + j.id.brief() +
+                (e.no_room.empty() ? " has room again" : " fetches nothing more: " + e.no_room));
+    }
+    j.no_room = e.no_room;
 }
 
 void node_logic::state::on(blob_confirmed& e) {
@@ -437,6 +452,11 @@ void node_logic::set_policy(const node_logic_config& policy) {
     state_->config_.accept = policy.accept;
     state_->config_.jobs_per_submitter = policy.jobs_per_submitter;
     state_->config_.hours_per_job = policy.hours_per_job;
+    state_->config_.disk = policy.disk;
+}
+
+void node_logic::set_disk(const disk_use& use) {
+    state_->disk_use_ = use;
 }
 
 void node_logic::set_swarm(const base::swarm_id& swarm) {

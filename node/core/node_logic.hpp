@@ -44,6 +44,8 @@ struct blob_looked_up {
     base::blob_ref ref;
     bool whole = false;
     std::vector<bool> have;  ///< a flag a piece
+    /// Why the rest may not be fetched: there is no room. Empty: it may.
+    std::string no_room = {};
 };
 /// Answer to `confirm_blob`: the blob is durable here; `bytes` when they were asked for.
 struct blob_confirmed {
@@ -166,6 +168,7 @@ struct node_logic_config {
     std::string exactness;  ///< identity of this program's arithmetic
     training::task_policy accept;
     std::uint64_t jobs_per_submitter = 4;
+    disk_limits disk;
     std::uint64_t hours_per_job = 168;
     std::size_t jobs_max = 64;  ///< open at a time; guess; further tasks are refused
     bool exact = true;          ///< false when this machine failed its self-test: it takes no work
@@ -235,6 +238,8 @@ public:
     owner_wish owner() const;
     /// What the owner accepts from now on; jobs that are here already stay.
     void set_policy(const node_logic_config& policy);
+    /// How full the disk is, for weighing tasks. Tell it now and then.
+    void set_disk(const disk_use& use);
     /// From now on tasks of this swarm are taken up.
     void set_swarm(const base::swarm_id& swarm);
     /// True when drained: nothing is in hand and no receipt waits.

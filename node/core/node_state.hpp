@@ -74,6 +74,7 @@ public:
     void on_introduction(const base::node_id& from, const base::byte_vector& certificate);
     void on_refusal(held_job& j, const base::node_id& from, std::string_view reason);
     bool must_deliver(const base::blob_ref& ref) const;
+    void note_room(held_job& j, const blob_looked_up& e);
     void explain_dial(const p2p::dial_failed& failed);
 
     // notes.cpp
@@ -81,6 +82,8 @@ public:
     p2p::judge_note judge_task(const p2p::note_received& note);
     p2p::judge_note judge_cancellation(const p2p::note_received& note);
     base::result<void> acceptable(const training::task& t, const base::task_id& id) const;
+    /// Weighs the task's bytes against the disk and what other jobs may need of it.
+    base::result<void> fits_disk(const training::task& t) const;
     base::result<void> apply_cancellation(const training::cancellation& c, const std::string& note);
 
     // jobs.cpp
@@ -151,6 +154,7 @@ public:
     };
     std::optional<in_flight> computing_;
 
+    disk_use disk_use_;
     std::map<p2p::address, std::string> dial_failures_;  ///< last reason said, by address; bounded
 
     bool paused_ = false;

@@ -51,7 +51,20 @@ base::result<void> node_logic::state::acceptable(const training::task& t,
     if (open_jobs >= config_.jobs_max)
         return fail(errc::refused, "this node has as many jobs as it keeps");
     if (!config_.exact) return fail(errc::refused, "this machine failed the exactness self-test");
-    return {};
+    return fits_disk(t);
+}
+
+base::result<void> node_logic::state::fits_disk(const training::task& t) const {
+    disk_promised promised;
+    for (const auto& [other, j] : jobs_) {
+        const auto need = is_open(j) || j.exporting
+                              ? disk_need(*j.task)
+                              : disk_need_ended(*j.task, view_of(j, network_).crew.round);
+        promised.all += need;
+        if (j.task->submitter == t.submitter) promised.of_submitter += need;
+    }
+    const auto why = does_not_fit(disk_need(t), promised, config_.disk, disk_use_);
+    return why.empty() ? base::result<void>() : fail(errc::refused, why);
 }
 
 p2p::judge_note node_logic::state::judge_task(const p2p::note_received& note) {

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/sha256.hpp"
+#include "base/text.hpp"
 #include "training/cost.hpp"
 
 namespace tequio::node {
@@ -111,16 +112,47 @@ bool is_spare_copy(const base::task_id& task, const base::node_id& self,
 }
 
 std::uint64_t disk_need(const training::task& task) {
+    const auto& train = task.work.train;
+    const auto open_rounds = std::min(train.rounds, rounds_of_contributions(task));
+    return sum_of(
+        disk_need_ended(task, train.rounds),
+        times(times(open_rounds, train.lanes), training::cost_of(task.work).contribution_bytes));
+}
+
+std::uint64_t disk_need_ended(const training::task& task, std::uint64_t rounds) {
     const auto cost = training::cost_of(task.work);
-    const auto rounds = task.work.train.rounds;
-    const auto lanes = task.work.train.lanes;
     // A line of 77 bytes a lane and some 400 more (training/chronicle.hpp).
-    const auto text = times(sum_of(rounds, 1), 400 + 77 * lanes);
-    const auto open_rounds = std::min(rounds, rounds_of_contributions(task));
+    const auto text = times(sum_of(rounds, 1), 400 + 77 * task.work.train.lanes);
     auto need = sum_of(training::task_blob_bytes(task), text);
     need = sum_of(need, times(rounds, cost.mean_bytes));
-    need = sum_of(need, times(times(open_rounds, lanes), cost.contribution_bytes));
-    return sum_of(need, times(cost.parameters, sizeof(float)));
+    return rounds < task.work.train.rounds ? need
+                                           : sum_of(need, times(cost.parameters, sizeof(float)));
+}
+
+std::string does_not_fit(std::uint64_t need, const disk_promised& promised,
+                         const disk_limits& limits, const disk_use& use) {
+    const auto size = [](std::uint64_t bytes) { return base::human_size(bytes); };
+    if (sum_of(promised.of_submitter, need) > limits.submitter_bytes) {
+        return "accept.disk_per_submitter is " + size(limits.submitter_bytes) +
+               "; the job may need " + size(need) + ", this submitter's others here " +
+               size(promised.of_submitter);
+    }
+    // What nobody was promised, such as another program's blobs, is there all the same.
+    const auto taken = std::max(promised.all, use.used);
+    if (sum_of(taken, need) > limits.limit_bytes) {
+        return "limits.disk is " + size(limits.limit_bytes) + "; the job may need " + size(need) +
+               ", and " + size(taken) + " are used or promised to others";
+    }
+    if (limits.keep_free <= 0 || use.capacity == 0) return "";
+    const auto kept =
+        static_cast<std::uint64_t>(limits.keep_free * static_cast<double>(use.capacity));
+    const auto to_come = promised.all - std::min(promised.all, use.used);
+    if (sum_of(sum_of(need, to_come), kept) > use.available) {
+        return "limits.keep_free is " + base::shortest(limits.keep_free * 100) + " % of " +
+               size(use.capacity) + "; the job may need " + size(need) + ", the others " +
+               size(to_come) + " more, and " + size(use.available) + " are free";
+    }
+    return "";
 }
 
 store_survey survey_store(const std::vector<stored_job>& jobs,

@@ -80,6 +80,30 @@ bool is_spare_copy(const base::task_id& task, const base::node_id& self,
 /// Disk that a job takes at its worst moment: data, all rounds' means and texts, contributions of
 /// the rounds that are not settled, the model. Saturates at 2^62.
 std::uint64_t disk_need(const training::task& task);
+/// The same once it is over after so many rounds.
+std::uint64_t disk_need_ended(const training::task& task, std::uint64_t rounds);
+
+/// What the owner lends of the disk, and what the machine has.
+struct disk_limits {
+    std::uint64_t limit_bytes = std::uint64_t{1} << 62;      ///< `limits.disk`
+    std::uint64_t submitter_bytes = std::uint64_t{1} << 62;  ///< `accept.disk_per_submitter`
+    double keep_free = 0;  ///< `limits.keep_free`; 0: the file system is not weighed beforehand
+};
+/// How full it is, as last read. `capacity` 0: not read yet.
+struct disk_use {
+    std::uint64_t used = 0;       ///< bytes of blobs
+    std::uint64_t capacity = 0;   ///< of the file system
+    std::uint64_t available = 0;  ///< there
+};
+/// Needs of the jobs that are here already.
+struct disk_promised {
+    std::uint64_t all = 0;
+    std::uint64_t of_submitter = 0;
+};
+/// Why a job that needs so many bytes does not fit beside what is promised, for people: what,
+/// found, allowed. Empty when it fits.
+std::string does_not_fit(std::uint64_t need, const disk_promised& promised,
+                         const disk_limits& limits, const disk_use& use);
 
 /// Bytes by what they are, indexed by `blob_kind`.
 using bytes_by_kind = std::array<std::uint64_t, blob_kinds>;

@@ -67,7 +67,7 @@ std::filesystem::path blob_store::part_of(const base::blob_ref& ref) const {
     return path;
 }
 
-base::result<void> blob_store::reserve(std::uint64_t bytes) {
+base::result<void> blob_store::room_for(std::uint64_t bytes) const {
     const auto limit = bounds_.limit_bytes;
     if (bytes > limit || used_ > limit - bytes) {
         return base::fail(base::errc::too_large,
@@ -96,7 +96,9 @@ base::result<base::blob_ref> blob_store::put(base::byte_view bytes) {
     auto leaves = base::blob_leaves(bytes);
     const auto ref = base::blob_ref_of(leaves, bytes.size());
     if (has(ref)) return ref;
-    TEQUIO_CHECK(reserve(ref.size));
+    // What was on its way has been made here meanwhile.
+    if (arriving_.contains(ref)) TEQUIO_CHECK(remove(ref));
+    TEQUIO_CHECK(room_for(ref.size));
     const auto path = path_of(ref);
     TEQUIO_CHECK(make_private_folder(path.parent_path()));
     TEQUIO_CHECK(write_file(path, bytes, 0600));
@@ -107,7 +109,7 @@ base::result<base::blob_ref> blob_store::put(base::byte_view bytes) {
 
 base::result<blob_store::arriving*> blob_store::arriving_blob(const base::blob_ref& ref) {
     if (const auto it = arriving_.find(ref); it != arriving_.end()) return &it->second;
-    TEQUIO_CHECK(reserve(ref.size));
+    TEQUIO_CHECK(room_for(ref.size));
     const auto path = part_of(ref);
     TEQUIO_CHECK(make_private_folder(path.parent_path()));
     arriving out;
@@ -133,6 +135,7 @@ base::result<blob_store::arriving*> blob_store::arriving_blob(const base::blob_r
     } else if (::ftruncate(out.file.get(), static_cast<off_t>(ref.size + pieces)) != 0) {
         return io_error(path, "reserve space for", errno);
     }
+    used_ += ref.size;  // promised from now on: two that arrive at a time may not both count on it
     return &arriving_.emplace(ref, std::move(out)).first->second;
 }
 
@@ -173,7 +176,6 @@ base::result<bool> blob_store::put_piece(const base::blob_ref& ref, const base::
     TEQUIO_CHECK(sync_folder(path.parent_path()));
     arriving_.erase(ref);
     whole_.insert(ref);
-    used_ += ref.size;
     return true;
 }
 
@@ -228,9 +230,8 @@ base::result<unique_fd> blob_store::open_file(const base::blob_ref& ref) const {
 }
 
 base::result<void> blob_store::remove(const base::blob_ref& ref) {
-    arriving_.erase(ref);
+    if (arriving_.erase(ref) + whole_.erase(ref) != 0) used_ -= ref.size;
     leaves_.erase(ref);
-    if (whole_.erase(ref) != 0) used_ -= ref.size;
     std::error_code ec;
     std::filesystem::remove(path_of(ref), ec);
     std::filesystem::remove(part_of(ref), ec);

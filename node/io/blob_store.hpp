@@ -35,9 +35,15 @@ public:
     void set_bounds(const disk_bounds& bounds) { bounds_ = bounds; }
 
     bool has(const base::blob_ref& ref) const { return whole_.contains(ref); }
+    /// Some of it has come, or room for it is set aside.
+    bool is_arriving(const base::blob_ref& ref) const { return arriving_.contains(ref); }
+    /// Of blobs that are whole or arriving.
     std::uint64_t used_bytes() const { return used_; }
     std::vector<base::blob_ref> list() const { return {whole_.begin(), whole_.end()}; }
 
+    /// Whether so many bytes may be added now. Errors: `base::errc::too_large`, with the limit,
+    /// what is used and what is asked for.
+    base::result<void> room_for(std::uint64_t bytes) const;
     /// Stores whole bytes, durably; nothing happens when they are there.
     base::result<base::blob_ref> put(base::byte_view bytes);
     /// Stores one verified piece; true when the blob is whole now. A piece that does not verify is
@@ -64,7 +70,6 @@ private:
         : folder_(std::move(folder)), bounds_(bounds) {}
     std::filesystem::path path_of(const base::blob_ref& ref) const;
     std::filesystem::path part_of(const base::blob_ref& ref) const;
-    base::result<void> reserve(std::uint64_t bytes);
     base::result<arriving*> arriving_blob(const base::blob_ref& ref);
     base::result<const std::vector<base::digest>*> leaves_of(const base::blob_ref& ref);
 

@@ -111,6 +111,8 @@ node_logic_config daemon_loop::logic_config() const {
         std::min(config.accept.max_data_bytes, options_.config.disk_per_submitter);
     config.jobs_per_submitter = options_.config.jobs_per_submitter;
     config.hours_per_job = options_.config.hours_per_job;
+    config.disk = {options_.config.disk_bytes, options_.config.disk_per_submitter,
+                   options_.config.disk_keep_free};
     config.exact = exact_;
     return config;
 }
@@ -531,7 +533,12 @@ void daemon_loop::act(look_up_blob& e) {
     storage_->run([this, ref = e.ref]() -> storage_thread::continuation {
         blob_looked_up answer{ref, blobs_->has(ref), {}};
         if (!answer.whole) {
-            if (auto have = blobs_->pieces_present(ref)) answer.have = std::move(*have);
+            const bool begun = blobs_->is_arriving(ref);
+            if (const auto room = blobs_->room_for(begun ? 0 : ref.size); !room) {
+                answer.no_room = room.error().message();
+            } else if (auto have = blobs_->pieces_present(ref)) {
+                answer.have = std::move(*have);
+            }
         }
         return [this, answer = std::move(answer)]() mutable { handle(std::move(answer)); };
     });

@@ -34,6 +34,22 @@ node one status | grep -q 'needs a restart' && die "nothing needs a restart"
 reload 'limits.disk = "1GiB"'$'\n'"$disk" "$good$"
 submit one "$folder/job" >/dev/null || die "the new limits.disk does not count"
 
+# What one submitter's jobs may come to need, all rounds included.
+make_job "$folder/longer" rounds=64
+reload 'accept.disk_per_submitter = "1MiB"'$'\n'"$disk" "$good$"
+ends 5 node one job submit "$folder/longer/job.toml"
+says "accept.disk_per_submitter is 1.0 MiB" "the job may need"
+reload "$disk" "$good$"
+submit one "$folder/longer" >/dev/null || die "the new accept.disk_per_submitter does not count"
+
+# The log's form.
+reload 'log.format = "json"'$'\n'"$disk" "$good\"}\$"
+tail -n 1 "$folder/one.log" | perl -MJSON::PP -e '
+    my $line = decode_json(<STDIN>);
+    die "not an object of a log\n" unless $line->{time} =~ /^20.*Z$/ && $line->{level} eq "info" && length $line->{message};
+' || die "no JSON: $(tail -n 1 "$folder/one.log")"
+reload "$disk" "$good$"
+
 # A bad one: nothing of it counts, not even the good lines.
 threads() { node one status --json | json_number threads_limit; }
 before=$(threads)

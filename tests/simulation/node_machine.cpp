@@ -47,6 +47,7 @@ node_logic_config node_machine::config() const {
     c.exactness = std::string(world_exactness);
     c.accept = o.accept;
     c.jobs_per_submitter = o.jobs_per_submitter;
+    c.disk = o.disk;
     c.exact = o.exact;
     return c;
 }
@@ -183,6 +184,7 @@ void node_machine::act(look_up_blob& e) {
             answer.have.resize(ref.pieces());
             for (const auto& [index, bytes] : it->second) answer.have[index] = true;
         }
+        if (!answer.whole) answer.no_room = world_.options_of(index_).no_room;
         handle(std::move(answer));
     });
 }

@@ -157,6 +157,45 @@ BOOST_AUTO_TEST_CASE(a_task_that_the_owner_does_not_want_is_refused_and_passed_o
     run_until(line, 30s, [&] { return line.job(2, id).has_value(); });
 }
 
+BOOST_AUTO_TEST_CASE(a_task_that_does_not_fit_the_disk_is_refused_and_the_submitter_hears_why) {
+    sample_job job(1, 1);
+    node_world world(2, 33);
+    const auto need = node::disk_need(job.task(world));
+    world.options_of(1).disk.limit_bytes = need - 1;
+    const auto why = refusal_of_second(world, job, job.task(world));
+    BOOST_TEST(why.find("limits.disk is") != std::string::npos, why);
+
+    // One fits, two of one submitter do not.
+    node_world other(2, 34);
+    other.options_of(1).disk.submitter_bytes = 2 * need - 1;
+    other.start_all();
+    other.run_for(5s);
+    submit(other, 0, job, job.task(other, "first"));
+    const auto second = submit(other, 0, job, job.task(other, "second"));
+    run_until(other, 20s, [&] { return !other.job(0, second)->refusals.empty(); });
+    const auto said = other.job(0, second)->refusals.front().reason;
+    BOOST_TEST(said.find("accept.disk_per_submitter is") != std::string::npos, said);
+    BOOST_TEST(!other.job(1, second).has_value());
+}
+
+BOOST_AUTO_TEST_CASE(without_room_nothing_is_fetched_the_job_says_so_and_goes_on_when_there_is) {
+    sample_job job(3, 3);
+    node_world world(2, 35);
+    world.options_of(1).no_room = "limits.disk is 1 KiB";
+    world.start_all();
+    const auto id = submit(world, 0, job, job.task(world));
+    run_until(world, 20s, [&] { return world.job(1, id).has_value(); });
+    world.run_for(10s);
+    const auto view = *world.job(1, id);
+    BOOST_TEST(view.crew.reason_code == "no_room");
+    BOOST_TEST(view.crew.reason == "limits.disk is 1 KiB");
+    BOOST_TEST(!view.data_here);
+    BOOST_TEST(world.disk(1).pieces.empty());
+    BOOST_TEST(world.disk(1).blobs.empty());
+    world.options_of(1).no_room.clear();
+    finish_as_alone(world, 2, id, job, 120s);
+}
+
 BOOST_AUTO_TEST_CASE(a_machine_that_failed_its_self_test_refuses_tasks) {
     sample_job job(1, 1);
     node_world world(2, 29);

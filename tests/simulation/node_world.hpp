@@ -55,6 +55,8 @@ struct node_options {
     base::swarm_id swarm;
     training::task_policy accept;
     std::uint64_t jobs_per_submitter = 4;
+    node::disk_limits disk;
+    std::string no_room;  ///< why its blob store takes nothing more; empty: it does
     bool exact = true;
     std::int64_t clock_ahead_seconds = 0;
     base::duration lane = std::chrono::seconds(2);

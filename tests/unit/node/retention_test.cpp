@@ -197,6 +197,48 @@ BOOST_AUTO_TEST_CASE(the_need_saturates_and_does_not_wrap) {
     BOOST_TEST(disk_need(task) <= std::uint64_t{1} << 62);
 }
 
+BOOST_AUTO_TEST_CASE(a_job_that_does_not_fit_is_told_what_was_found_and_what_is_allowed) {
+    constexpr std::uint64_t gib = std::uint64_t{1} << 30;
+    const disk_limits limits{10 * gib, 5 * gib, 0.15};
+    const disk_use wide{0, 1000 * gib, 900 * gib};
+    struct row {
+        std::uint64_t need, promised, of_submitter;
+        disk_use use;
+        const char* says;  ///< empty: it fits
+    };
+    const row rows[]{
+        {5 * gib, 5 * gib, 0, wide, ""},
+        {5 * gib + 1, 0, 0, wide, "accept.disk_per_submitter is 5.0 GiB"},
+        {2 * gib, 4 * gib, 4 * gib, wide, "this submitter's others here 4.0 GiB"},
+        {5 * gib, 5 * gib + 1, 0, wide, "limits.disk is 10.0 GiB"},
+        // More is there than was promised.
+        {2 * gib, gib, 0, {9 * gib, 1000 * gib, 900 * gib}, "9.0 GiB are used or promised"},
+        // 15 % of 100 GiB stay free; of 3 GiB promised 1 is there already.
+        {3 * gib, 3 * gib, 0, {gib, 100 * gib, 20 * gib}, ""},
+        {3 * gib + 1,
+         3 * gib,
+         0,
+         {gib, 100 * gib, 20 * gib},
+         "limits.keep_free is 15 % of 100.0 GiB"},
+        {3 * gib, 0, 0, {0, 0, 0}, ""},  // nobody has looked yet
+        {std::uint64_t{1} << 62, std::uint64_t{1} << 62, 0, wide, "accept.disk_per_submitter"},
+    };
+    for (const auto& r : rows) {
+        const auto said = does_not_fit(r.need, {r.promised, r.of_submitter}, limits, r.use);
+        BOOST_TEST(said.empty() == (*r.says == '\0'), said);
+        BOOST_TEST(said.find(r.says) != std::string::npos, said << " lacks " << r.says);
+    }
+    // An owner who keeps nothing free has the file system filled.
+    BOOST_TEST(does_not_fit(3 * gib, {}, {10 * gib, 5 * gib, 0}, {0, 100, 1}).empty());
+}
+
+BOOST_AUTO_TEST_CASE(what_ended_early_needs_less) {
+    const auto& task = *done_job("a").task;
+    const auto cost = training::cost_of(task.work);
+    BOOST_TEST(disk_need(task) == disk_need_ended(task, 12) + 6 * 2 * cost.contribution_bytes);
+    BOOST_TEST(disk_need_ended(task, 3) < disk_need_ended(task, 12) - 9 * cost.mean_bytes);
+}
+
 BOOST_AUTO_TEST_SUITE_END()
 
 }  // namespace tequio::node

@@ -119,6 +119,43 @@ BOOST_AUTO_TEST_CASE(other_disk_limits_count_at_once_and_remove_nothing) {
     BOOST_TEST(store->used_bytes() == 1001u);
 }
 
+BOOST_AUTO_TEST_CASE(what_is_on_its_way_counts_as_used) {
+    const scratch s;
+    auto store = open_store(s, 1'000'000);
+    const auto first = some_bytes(600'000);
+    const auto ref = base::blob_ref_of(first);
+    BOOST_TEST(store->put_piece(ref, piece_of(first, 0)).has_value());
+    BOOST_TEST(store->used_bytes() == 600'000u);
+    BOOST_TEST(!store->room_for(400'001).has_value());
+    BOOST_TEST(store->room_for(400'000).has_value());
+    auto second = some_bytes(500'000);
+    second[0] ^= 1;
+    BOOST_TEST(!store->put_piece(base::blob_ref_of(second), piece_of(second, 0)).has_value());
+    for (std::uint64_t i = 1; i < ref.pieces(); ++i) {
+        BOOST_TEST(store->put_piece(ref, piece_of(first, i)).has_value());
+    }
+    BOOST_TEST(store->has(ref));
+    BOOST_TEST(store->used_bytes() == 600'000u);
+    BOOST_TEST(store->remove(ref).has_value());
+    BOOST_TEST(store->used_bytes() == 0u);
+    // Made here while it was on its way: one copy, counted once.
+    BOOST_TEST(store->put_piece(ref, piece_of(first, 0)).has_value());
+    BOOST_TEST(store->put(first).has_value());
+    BOOST_TEST(store->used_bytes() == 600'000u);
+    BOOST_TEST(!store->is_arriving(ref));
+}
+
+BOOST_AUTO_TEST_CASE(a_whole_bucket_can_be_forgotten) {
+    const scratch s;
+    auto memory = key_value_store::open(s.path / "node.db").value();
+    BOOST_TEST(memory->apply({{"a", "1", "x"}, {"a", "2", "y"}, {"ab", "1", "z"}}).has_value());
+    BOOST_TEST(memory->apply({{"a", std::nullopt, std::nullopt}, {"c", "1", "w"}}).has_value());
+    const auto items = memory->load_all().value();
+    BOOST_REQUIRE(items.size() == 2u);
+    BOOST_TEST(items[0].bucket == "ab");
+    BOOST_TEST(items[1].bucket == "c");
+}
+
 BOOST_AUTO_TEST_CASE(room_that_stays_free_is_asked_for_at_each_blob) {
     const scratch s;
     auto store = open_store(s);
