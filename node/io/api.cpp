@@ -163,6 +163,9 @@ json::object give_back_json(const daemon_loop& daemon) {
 /// What the node does; while the machine is given back the governor says why.
 activity_view activity_of(daemon_loop& daemon, const governor_view& v) {
     auto activity = daemon.logic().activity();
+    if (daemon.full_since()) {
+        return {"paused", "disk_full", daemon.disk_full_reason(), *daemon.full_since(), {}};
+    }
     if (v.allowed.threads > 0 || activity.state == "refusing") return activity;
     activity.state = "paused";
     activity.reason_code = reason_code_name(v.allowed.code);

@@ -76,15 +76,7 @@ base::result<void> daemon_loop::open_data() {
                        std::move(item.value));
     }
     load_records();
-    auto log_key = std::make_shared<const base::signing_key>(
-        base::signing_key::from_seed(identity_->key(p2p::key_role::log).seed()));
-    auto certificate =
-        ledger::certify_key(identity_->root(), ledger::log_role, log_key->public_part());
-    TEQUIO_TRY(ledger_,
-               ledger::store::open((options_.data_dir / "ledger.db").string(),
-                                   {identity_->node(), std::move(log_key), std::move(certificate)},
-                                   wall_now()));
-    return {};
+    return open_ledger();
 }
 
 void daemon_loop::load_records() {
@@ -195,6 +187,7 @@ base::result<void> daemon_loop::run() {
         std::make_unique<node_logic>(logic_config(), *identity_, std::move(found_),
                                      std::move(offers), now(), base::rng(p2p::fresh_entropy()));
     timer_ = std::make_unique<asio::steady_timer>(io_);
+    look_at_disk();
     TEQUIO_CHECK(open_links());
     TEQUIO_CHECK(open_api());
     open_governor();
@@ -423,11 +416,12 @@ void daemon_loop::carry_out(node_effects effects, std::function<void()> then) {
     if (then) waiting_.emplace_back(effects_in_, std::move(then));
     pump();
     arm_timer();
+    bound_outbox();
     if (stop_when_drained_ && logic_->drained() && outbox_.empty() && !holding_) stop("drained");
 }
 
 void daemon_loop::pump() {
-    while (!holding_) {
+    while (!holding_ && !full_since_) {
         answer_waiting();
         if (outbox_.empty()) return;
         auto effect = next_effect();
@@ -484,20 +478,6 @@ void daemon_loop::log(const log_line& line) {
             spdlog::debug(line.text);
             break;
     }
-}
-
-void daemon_loop::hold_for(std::function<base::result<void>()> work) {
-    holding_ = true;
-    storage_->run([this, work = std::move(work)]() -> storage_thread::continuation {
-        auto done = work();
-        return [this, done = std::move(done)] {
-            holding_ = false;
-            if (!done) return fail(done.error());
-            pump();
-            if (stop_when_drained_ && logic_->drained() && outbox_.empty() && !holding_)
-                stop("drained");
-        };
-    });
 }
 
 void daemon_loop::act(p2p::link_send& e) {
@@ -591,28 +571,6 @@ void daemon_loop::act(keep& e) {
 void daemon_loop::act(forget_bucket& e) {
     hold_for([this, bucket = std::move(e.bucket)] {
         return memory_->apply({{bucket, std::nullopt, std::nullopt}});
-    });
-}
-
-void daemon_loop::act(ledger_write& e) {
-    std::vector<ledger::store_write> writes;
-    std::vector<std::uint64_t> requests;
-    writes.push_back(std::move(e.what));
-    requests.push_back(e.request);
-    while (!outbox_.empty() && std::holds_alternative<ledger_write>(outbox_.front())) {
-        auto next = std::get<ledger_write>(next_effect());
-        writes.push_back(std::move(next.what));
-        requests.push_back(next.request);
-    }
-    storage_->run([this, writes = std::move(writes),
-                   requests = std::move(requests)]() -> storage_thread::continuation {
-        auto outcomes = ledger_->commit(writes);
-        return [this, requests, outcomes = std::move(outcomes)]() mutable {
-            if (!outcomes) return fail(outcomes.error());
-            for (std::size_t i = 0; i < requests.size(); ++i) {
-                handle(ledger_written{requests[i], std::move((*outcomes)[i])});
-            }
-        };
     });
 }
 

@@ -62,6 +62,12 @@ public:
     const std::string& needs_restart() const { return needs_restart_; }
     /// Reads the configuration again. A bad one changes nothing. Errors: what is wrong with it.
     base::result<void> reload();
+    /// What people are told while the disk is full; empty when it is not.
+    std::string disk_full_reason() const;
+    /// Since when it is full.
+    const std::optional<base::unix_time>& full_since() const { return full_since_; }
+    /// Carries out and removes what lets blobs go, ahead of all that waits for room: it makes some.
+    void drop_at_once(node_effects& effects);
     bool exact() const { return exact_; }
     /// Carries out what a command to `logic()` wanted, then calls `then`: what the command
     /// remembered is durable by then.
@@ -80,6 +86,8 @@ private:
     void measure_protection();
     void on_protection(protection_report report);
     base::result<void> open_data();
+    /// Opens the ledger, again if it was open. Errors: as `ledger::store::open`.
+    base::result<void> open_ledger();
     base::result<void> open_links();
     base::result<void> open_api();
     node_logic_config logic_config() const;
@@ -125,8 +133,23 @@ private:
     void act(export_model& e) { workers_->export_final(e); }
     void act(log_line& e) { log(e); }
     /// Runs `work` on the storage thread and holds back every later effect until it is done
-    /// (node_logic.hpp, rule 1).
+    /// (node_logic.hpp, rule 1). On a full disk it is run again once there is room.
     void hold_for(std::function<base::result<void>()> work);
+
+    // A full disk (daemon_disk.cpp).
+
+    struct ledger_batch {
+        std::vector<ledger::store_write> writes;
+        std::vector<std::uint64_t> requests;
+    };
+    void commit(std::shared_ptr<const ledger_batch> batch);
+    /// Tells the logic how full the disk is, now and every 10 s.
+    void look_at_disk();
+    /// No effect is carried out from now on; `then` runs, once, when there is room again.
+    void wait_for_room(std::function<void()> then);
+    void look_for_room();
+    /// What waits for room is bounded: beyond that the node stops.
+    void bound_outbox();
 
     daemon_options options_;
     boost::asio::io_context io_{1};
@@ -164,6 +187,9 @@ private:
     std::uint64_t effects_out_ = 0;  ///< ever taken out of it
     /// Who waits for effects below that number to be done, oldest first.
     std::deque<std::pair<std::uint64_t, std::function<void()>>> waiting_;
+    std::optional<base::unix_time> full_since_;
+    std::vector<std::function<void()>> waiting_for_room_;
+    boost::asio::steady_timer disk_timer_{io_}, room_timer_{io_};
     std::uint64_t governed_upload_ = 0;  ///< bytes a second that the governor allows; 0: no limit
     bool holding_ = false;
     bool stopping_ = false;

@@ -97,7 +97,12 @@ base::result<void> write_file(const std::filesystem::path& path, base::byte_view
         while (!bytes.empty()) {
             const auto n = ::write(fd.get(), bytes.data(), bytes.size());
             if (n < 0 && errno == EINTR) continue;
-            if (n < 0) return io_error(beside, "write", errno);
+            if (n < 0) {
+                // On a full disk what is there of it would take the room that is missing.
+                const auto error = io_error(beside, "write", errno);
+                ::unlink(beside.c_str());
+                return error;
+            }
             bytes = bytes.subspan(static_cast<std::size_t>(n));
         }
         if (::fsync(fd.get()) != 0) return io_error(beside, "sync", errno);

@@ -55,6 +55,7 @@ void prune_store(daemon_loop& daemon, const json::object& body, const store_answ
         if (dry_run) return respond(prune_json(found, true));
         node_effects effects;
         daemon.logic().prune(daemon.now(), found, effects);
+        if (daemon.full_since()) daemon.drop_at_once(effects);
         daemon.carry_out(std::move(effects),
                          [respond, answer = prune_json(found, false)] { respond(answer); });
     });
