@@ -31,6 +31,24 @@ struct blob_ref {
     std::string text() const;
 };
 
+/// Consecutive pieces of a blob. None: the whole blob.
+struct piece_run {
+    std::uint64_t first = 0;
+    std::uint64_t count = 0;
+
+    auto operator<=>(const piece_run&) const = default;
+    /// True when all of the blob is meant.
+    bool whole() const { return count == 0; }
+    /// Of the pieces of `ref` those that are meant, whole or not.
+    piece_run within(const blob_ref& ref) const {
+        return whole() ? piece_run{0, ref.pieces()} : *this;
+    }
+    /// True when all of them are pieces of `ref`. Safe on any numbers.
+    bool fits(const blob_ref& ref) const {
+        return whole() ? first == 0 : count <= ref.pieces() && first <= ref.pieces() - count;
+    }
+};
+
 /// Errors: `errc::bad_encoding`; `errc::too_large` above `blob_size_max_bytes`.
 result<blob_ref> parse_blob_ref(std::string_view text);
 

@@ -157,13 +157,15 @@ struct judge_note {
 struct withdraw_note {
     base::digest id;
 };
-/// Fetches a blob from `holders` (never this node). For a fetch under way: adds holders. `have`:
-/// pieces already stored, empty or one flag a piece. Ends in `blob_complete`, `blob_failed`, or by
-/// `cancel_fetch`; there is no deadline. Errors: `errc::too_large`, `errc::full`.
+/// Fetches a blob, or a run of its pieces, from `holders` (never this node). For a fetch under way:
+/// adds holders and pieces. `have`: pieces already stored, empty or one flag a piece. Ends in
+/// `blob_complete`, `blob_failed`, or by `cancel_fetch`; there is no deadline. Errors:
+/// `errc::too_large` (a run beyond the blob's end too), `errc::full`.
 struct fetch_blob {
     base::blob_ref ref;
     std::vector<base::node_id> holders;
     std::vector<bool> have;
+    base::piece_run pieces = {};
 };
 struct cancel_fetch {
     base::blob_ref ref;
@@ -202,7 +204,7 @@ struct store_piece {
     base::blob_ref ref;
     base::blob_piece piece;
 };
-/// All pieces were verified and handed over in earlier `store_piece` effects.
+/// All pieces that were asked for were verified and handed over in earlier `store_piece` effects.
 struct blob_complete {
     base::blob_ref ref;
 };

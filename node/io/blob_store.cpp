@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 
 #include "base/ensure.hpp"
@@ -13,6 +14,7 @@ namespace tequio::node {
 namespace {
 
 constexpr std::size_t leaf_lists_max = 256;  // guess: a crew's open contributions, twice over
+constexpr std::uint64_t leaf_bytes = sizeof(base::digest);
 
 base::result<void> write_at(int fd, base::byte_view bytes, std::uint64_t offset,
                             const std::filesystem::path& path) {
@@ -107,36 +109,52 @@ base::result<base::blob_ref> blob_store::put(base::byte_view bytes) {
     return ref;
 }
 
+base::result<unique_fd> blob_store::open_part(const base::blob_ref& ref) const {
+    const auto path = part_of(ref);
+    unique_fd file(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
+    if (!file) return io_error(path, "create", errno);
+    return file;
+}
+
+/// What a file says that an earlier run of this program left, or a fresh one.
+base::result<blob_store::arriving> blob_store::read_arriving(const base::blob_ref& ref) const {
+    const auto path = part_of(ref);
+    const auto pieces = ref.pieces();
+    const auto length = ref.size + pieces * leaf_bytes;
+    TEQUIO_TRY(const auto file, open_part(ref));
+    struct stat info {};
+    if (::fstat(file.get(), &info) != 0) return io_error(path, "look at", errno);
+    arriving out;
+    out.present.assign(pieces, false);
+    out.missing = pieces;
+    if (static_cast<std::uint64_t>(info.st_size) != length) {
+        if (::ftruncate(file.get(), 0) != 0 ||
+            ::ftruncate(file.get(), static_cast<off_t>(length)) != 0) {
+            return io_error(path, "reserve space for", errno);
+        }
+        return out;
+    }
+    TEQUIO_TRY(const auto bytes, mapped_file::open(path));
+    for (std::uint64_t i = 0; i < pieces; ++i) {
+        base::digest leaf;
+        const auto kept = bytes.bytes().subspan(ref.size + i * leaf_bytes, leaf_bytes);
+        std::copy(kept.begin(), kept.end(), leaf.bytes.begin());
+        if (leaf.is_zero()) continue;
+        const auto piece = bytes.bytes().subspan(i * base::piece_size_bytes, ref.piece_size(i));
+        if (base::merkle_leaf(piece) != leaf) continue;
+        out.present[i] = true;
+        --out.missing;
+    }
+    return out;
+}
+
 base::result<blob_store::arriving*> blob_store::arriving_blob(const base::blob_ref& ref) {
     if (const auto it = arriving_.find(ref); it != arriving_.end()) return &it->second;
     TEQUIO_CHECK(room_for(ref.size));
-    const auto path = part_of(ref);
-    TEQUIO_CHECK(make_private_folder(path.parent_path()));
-    arriving out;
-    out.file = unique_fd(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
-    if (!out.file) return io_error(path, "create", errno);
-    const auto pieces = ref.pieces();
-    // The tail of the file, after the blob's bytes, keeps one byte a piece: 1 when that piece is
-    // here.
-    struct stat info {};
-    if (::fstat(out.file.get(), &info) != 0) return io_error(path, "look at", errno);
-    out.present.assign(pieces, false);
-    out.missing = pieces;
-    if (static_cast<std::uint64_t>(info.st_size) == ref.size + pieces) {
-        base::byte_vector marks(pieces);
-        if (::pread(out.file.get(), marks.data(), pieces, static_cast<off_t>(ref.size)) !=
-            static_cast<ssize_t>(pieces)) {
-            return io_error(path, "read", errno);
-        }
-        for (std::uint64_t i = 0; i < pieces; ++i) {
-            out.present[i] = marks[i] == 1;
-            out.missing -= out.present[i] ? 1 : 0;
-        }
-    } else if (::ftruncate(out.file.get(), static_cast<off_t>(ref.size + pieces)) != 0) {
-        return io_error(path, "reserve space for", errno);
-    }
+    TEQUIO_CHECK(make_private_folder(part_of(ref).parent_path()));
+    TEQUIO_TRY(auto found, read_arriving(ref));
     used_ += ref.size;  // promised from now on: two that arrive at a time may not both count on it
-    return &arriving_.emplace(ref, std::move(out)).first->second;
+    return &arriving_.emplace(ref, std::move(found)).first->second;
 }
 
 base::result<bool> blob_store::put_piece(const base::blob_ref& ref, const base::blob_piece& piece) {
@@ -147,25 +165,24 @@ base::result<bool> blob_store::put_piece(const base::blob_ref& ref, const base::
     }
     TEQUIO_TRY(auto* const blob, arriving_blob(ref));
     const auto part = part_of(ref);
+    // Opened for each piece: a job has many blobs of which only some pieces ever come.
+    TEQUIO_TRY(const auto file, open_part(ref));
     if (!blob->present[piece.index]) {
-        TEQUIO_CHECK(
-            write_at(blob->file.get(), piece.bytes, piece.index * base::piece_size_bytes, part));
-        static constexpr std::uint8_t here = 1;
-        TEQUIO_CHECK(
-            write_at(blob->file.get(), base::byte_view(&here, 1), ref.size + piece.index, part));
+        const auto leaf = base::merkle_leaf(piece.bytes);
+        TEQUIO_CHECK(write_at(file.get(), piece.bytes, piece.index * base::piece_size_bytes, part));
+        TEQUIO_CHECK(write_at(file.get(), leaf.view(), ref.size + piece.index * leaf_bytes, part));
         blob->present[piece.index] = true;
         --blob->missing;
     }
     if (blob->missing != 0) return false;
-    if (::ftruncate(blob->file.get(), static_cast<off_t>(ref.size)) != 0 ||
-        ::fsync(blob->file.get()) != 0) {
+    if (::ftruncate(file.get(), static_cast<off_t>(ref.size)) != 0 || ::fsync(file.get()) != 0) {
         return io_error(part, "finish", errno);
     }
-    // Marks and bytes reach the disk in any order when the power goes, so a resumed transfer may
-    // believe in a piece that was never written: the whole is checked once.
+    // Bytes and leaves reach the disk in any order when the power goes, and what is here may be
+    // from before: the whole is checked once.
     {
-        TEQUIO_TRY(const auto file, mapped_file::open(part));
-        if (base::blob_ref_of(file.bytes()) != ref) {
+        TEQUIO_TRY(const auto whole, mapped_file::open(part));
+        if (base::blob_ref_of(whole.bytes()) != ref) {
             TEQUIO_CHECK(remove(ref));
             return base::fail(base::errc::io_failure,
                               "blob " + ref.text() + " was damaged on disk; fetched anew");
@@ -177,6 +194,16 @@ base::result<bool> blob_store::put_piece(const base::blob_ref& ref, const base::
     arriving_.erase(ref);
     whole_.insert(ref);
     return true;
+}
+
+bool blob_store::has_pieces(const base::blob_ref& ref, const base::piece_run& run) {
+    if (has(ref)) return true;
+    const auto here = pieces_present(ref);
+    if (!here || !run.fits(ref)) return false;
+    const auto pieces = run.within(ref);
+    const auto first = here->begin() + static_cast<std::ptrdiff_t>(pieces.first);
+    return std::all_of(first, first + static_cast<std::ptrdiff_t>(pieces.count),
+                       [](bool here_too) { return here_too; });
 }
 
 base::result<std::vector<bool>> blob_store::pieces_present(const base::blob_ref& ref) {
@@ -227,6 +254,15 @@ base::result<unique_fd> blob_store::open_file(const base::blob_ref& ref) const {
     unique_fd fd(::open(path_of(ref).c_str(), O_RDONLY | O_CLOEXEC));
     if (!fd) return io_error(path_of(ref), "open", errno);
     return fd;
+}
+
+base::result<unique_fd> blob_store::open_pieces(const base::blob_ref& ref) const {
+    // It may become whole between two tries: then it has the other name.
+    for (const auto& path : {path_of(ref), part_of(ref), path_of(ref)}) {
+        unique_fd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+        if (fd) return fd;
+    }
+    return io_error(path_of(ref), "open", errno);
 }
 
 base::result<void> blob_store::remove(const base::blob_ref& ref) {

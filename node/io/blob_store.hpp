@@ -1,8 +1,10 @@
 #pragma once
 
-/// Blobs as files: `blobs/ab/<root>-<size>` when whole, with a `.part` ending and a piece list
-/// beside it while it arrives. Used from the storage thread; `has` and `used_bytes` answer from
-/// memory.
+/// Blobs as files: `blobs/ab/<root>-<size>` when whole, with a `.part` ending while only some of
+/// its pieces are here, which may be for good. Behind the blob's bytes a `.part` file keeps the
+/// 32-byte leaf hash of every piece that is here, and zeros for the others: after a loss of power
+/// pieces that do not hash to theirs count as missing. Used from the storage thread; `has` and
+/// `used_bytes` answer from memory, `open_pieces` works from any thread.
 
 #include <filesystem>
 #include <map>
@@ -52,17 +54,20 @@ public:
     /// Which pieces of a blob that is still arriving are here, so that a transfer resumes where it
     /// stopped.
     base::result<std::vector<bool>> pieces_present(const base::blob_ref& ref);
+    /// Every piece of the run is here.
+    bool has_pieces(const base::blob_ref& ref, const base::piece_run& run);
 
     /// Errors: `errc::io_failure` when the blob is not here.
     base::result<base::blob_piece> read_piece(const base::blob_ref& ref, std::uint64_t index);
     base::result<mapped_file> map(const base::blob_ref& ref) const;
     base::result<unique_fd> open_file(const base::blob_ref& ref) const;
+    /// The same of a blob of which perhaps only some pieces are here, at their places in its bytes.
+    base::result<unique_fd> open_pieces(const base::blob_ref& ref) const;
     /// Forgets a blob, whole or arriving.
     base::result<void> remove(const base::blob_ref& ref);
 
 private:
     struct arriving {
-        unique_fd file;
         std::vector<bool> present;
         std::uint64_t missing = 0;
     };
@@ -71,6 +76,8 @@ private:
     std::filesystem::path path_of(const base::blob_ref& ref) const;
     std::filesystem::path part_of(const base::blob_ref& ref) const;
     base::result<arriving*> arriving_blob(const base::blob_ref& ref);
+    base::result<arriving> read_arriving(const base::blob_ref& ref) const;
+    base::result<unique_fd> open_part(const base::blob_ref& ref) const;
     base::result<const std::vector<base::digest>*> leaves_of(const base::blob_ref& ref);
 
     std::filesystem::path folder_;

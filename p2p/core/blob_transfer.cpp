@@ -43,6 +43,9 @@ base::result<void> blob_transfer::fetch(base::time_point now, const fetch_blob& 
     if (!command.have.empty() && command.have.size() != ref.pieces()) {
         return fail(errc::too_large, "the pieces at hand do not fit the blob " + ref.text());
     }
+    if (!command.pieces.fits(ref)) {
+        return fail(errc::too_large, "pieces beyond the end of the blob " + ref.text());
+    }
     if (!numbers_.contains(ref)) {
         if (transfers_.size() >= config_.fetches_max) {
             return fail(errc::full, "too many blobs are being fetched");
@@ -51,16 +54,12 @@ base::result<void> blob_transfer::fetch(base::time_point now, const fetch_blob& 
         numbers_[ref] = number;
         auto& t = transfers_[number];
         t.ref = ref;
-        t.pieces.assign(ref.pieces(), piece::missing);
+        t.pieces.assign(ref.pieces(), piece::unwanted);
         t.start = rng_.below(ref.pieces());
-        for (std::uint64_t i = 0; i < command.have.size(); ++i) {
-            if (!command.have[i]) continue;
-            t.pieces[i] = piece::done;
-            ++t.done;
-        }
     }
     const auto number = numbers_.at(ref);
     auto& t = transfers_.at(number);
+    add_pieces(t, command);
     for (const auto& node : command.holders) {
         if (node == self_ || t.holders.size() >= blob_holders_max) continue;
         const auto [at, is_new] = t.holders.try_emplace(node);
@@ -69,7 +68,7 @@ base::result<void> blob_transfer::fetch(base::time_point now, const fetch_blob& 
         by_holder_[node].insert(number);
         out.wants.push_back(node);
     }
-    if (t.done == ref.pieces()) {
+    if (t.done == t.wanted) {
         finish(number, out);
         out.shell.push_back(blob_complete{ref});
         return {};
@@ -81,6 +80,21 @@ base::result<void> blob_transfer::fetch(base::time_point now, const fetch_blob& 
 
 void blob_transfer::cancel(const base::blob_ref& ref, part_effects& out) {
     if (const auto at = numbers_.find(ref); at != numbers_.end()) finish(at->second, out);
+}
+
+// What is wanted from now on; what was wanted before keeps its standing.
+void blob_transfer::add_pieces(transfer& t, const fetch_blob& command) {
+    const auto run = command.pieces.within(t.ref);
+    bool some_missing = false;
+    for (auto i = run.first; i < run.first + run.count; ++i) {
+        if (t.pieces[i] != piece::unwanted) continue;
+        const bool here = !command.have.empty() && command.have[i];
+        t.pieces[i] = here ? piece::done : piece::missing;
+        t.done += here ? 1 : 0;
+        some_missing = some_missing || !here;
+        ++t.wanted;
+    }
+    if (some_missing) t.cursor = 0;
 }
 
 // The next piece nobody was asked for: given-back ones first, then onwards from the start point.
@@ -209,6 +223,8 @@ void blob_transfer::take_piece(base::time_point now, transfer_number number,
                                part_effects& out) {
     auto& t = transfers_.at(number);
     auto& h = t.holders.at(from);
+    // Nobody asked for pieces that are not wanted.
+    if (t.pieces[m.index] == piece::unwanted) return;
     if (t.pieces[m.index] == piece::done || h.lied) return;
     base::blob_piece got{m.index, std::move(m.bytes), std::move(m.path)};
     if (!base::piece_verifies(t.ref, got)) {
@@ -227,7 +243,7 @@ void blob_transfer::take_piece(base::time_point now, transfer_number number,
     ++t.done;
     const auto ref = t.ref;
     out.shell.push_back(store_piece{ref, std::move(got)});
-    if (t.done == ref.pieces()) {
+    if (t.done == t.wanted) {
         finish(number, out);
         out.shell.push_back(blob_complete{ref});
     }
@@ -337,7 +353,8 @@ void blob_transfer::check() const {
         base::ensure(count(piece::done) == t.done && count(piece::asked) == t.asked,
                      "pieces are counted");
         base::ensure(t.asked <= per_transfer[number], "asked pieces have requests");
-        base::ensure(t.done < t.ref.pieces(), "complete transfers are gone");
+        base::ensure(t.pieces.size() - count(piece::unwanted) == t.wanted, "wanted ones too");
+        base::ensure(t.done < t.wanted, "complete transfers are gone");
     }
 }
 

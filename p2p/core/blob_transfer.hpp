@@ -5,7 +5,8 @@
 /// A piece is stored only after its Merkle path led to the root, so any holder will do and none is
 /// believed. A holder that sends a false piece is never asked for that blob again. One that says
 /// "not found" is asked again after a wait, a few times (it may be fetching the blob itself). One
-/// that falls silent loses its requests to others. Earlier fetches go first.
+/// that falls silent loses its requests to others. Earlier fetches go first. A fetch may be of some
+/// pieces only; another one of the same blob adds its pieces to those.
 
 #include <map>
 #include <set>
@@ -40,7 +41,7 @@ public:
     void check() const;
 
 private:
-    enum class piece : std::uint8_t { missing, asked, done };
+    enum class piece : std::uint8_t { unwanted, missing, asked, done };
     struct holder {
         base::time_point not_before;
         std::uint32_t misses = 0;
@@ -50,6 +51,7 @@ private:
     struct transfer {
         base::blob_ref ref;
         std::vector<piece> pieces;
+        std::uint64_t wanted = 0;  ///< pieces that are not `unwanted`
         std::uint64_t done = 0;
         std::uint64_t asked = 0;
         std::uint64_t cursor = 0;       ///< pieces before it, from the start point, were asked
@@ -76,6 +78,7 @@ private:
         std::uint64_t index = 0;
     };
 
+    static void add_pieces(transfer& t, const fetch_blob& command);
     std::optional<std::uint64_t> next_piece(transfer& t) const;
     void ask(base::time_point now, const base::node_id& node, part_effects& out);
     void ask_all(base::time_point now, part_effects& out);

@@ -30,14 +30,25 @@ public:
     }
 
     void run() {
-        handle(p2p::fetch_blob{ref_, holders_, {}});
+        // All of it, or a run of its pieces, or two that may meet.
+        for (auto fetches = 1 + chance_.below(2); fetches > 0; --fetches) {
+            base::piece_run run;
+            if (chance_.chance(0.5)) {
+                run.first = chance_.below(ref_.pieces());
+                run.count = 1 + chance_.below(ref_.pieces() - run.first);
+            }
+            for (std::uint64_t i = 0; i < run.within(ref_).count; ++i) {
+                wanted_.insert(run.within(ref_).first + i);
+            }
+            handle(p2p::fetch_blob{ref_, holders_, {}, run});
+        }
         for (int step = 0; step < 4000 && !complete_; ++step) {
             now_ += base::duration(static_cast<std::int64_t>(chance_.below(200'000'000)));
             take_step();
             if (core_.next_deadline() <= now_) handle(p2p::tick{});
         }
         RC_ASSERT(complete_);
-        RC_ASSERT(stored_.size() == ref_.pieces());
+        RC_ASSERT(stored_ == wanted_);
         RC_ASSERT(core_.transfers().empty());
     }
 
@@ -107,6 +118,7 @@ private:
     base::time_point now_{1s};
     std::vector<base::node_id> holders_;
     std::set<std::uint64_t> lying_;
+    std::set<std::uint64_t> wanted_;
     std::set<std::uint64_t> stored_;
     bool complete_ = false;
     std::uint64_t next_link_ = 1;

@@ -70,6 +70,63 @@ BOOST_AUTO_TEST_CASE(a_transfer_resumes_after_a_restart) {
     BOOST_TEST(store->has(ref));
 }
 
+BOOST_AUTO_TEST_CASE(some_pieces_alone_can_be_read_and_stay) {
+    const scratch s;
+    const auto bytes = some_bytes(4 * base::piece_size_bytes + 17);
+    const auto ref = base::blob_ref_of(bytes);
+    {
+        auto store = open_store(s);
+        BOOST_TEST(!store->has_pieces(ref, {1, 2}));
+        for (const std::uint64_t i : {1u, 2u, 4u}) {
+            BOOST_TEST(!store->put_piece(ref, piece_of(bytes, i)).value());
+        }
+    }
+    auto store = open_store(s);
+    BOOST_TEST(store->has_pieces(ref, {1, 2}));
+    BOOST_TEST(store->has_pieces(ref, {4, 1}));
+    BOOST_TEST(!store->has_pieces(ref, {2, 3}));
+    BOOST_TEST(!store->has_pieces(ref, {}));
+    BOOST_TEST(!store->has_pieces(ref, {4, 2}));
+    BOOST_TEST(!store->has(ref));
+    const auto file = store->open_pieces(ref).value();
+    base::byte_vector got(2 * base::piece_size_bytes);
+    BOOST_TEST(::pread(file.get(), got.data(), got.size(), base::piece_size_bytes) ==
+               static_cast<ssize_t>(got.size()));
+    BOOST_TEST(std::equal(got.begin(), got.end(), bytes.begin() + base::piece_size_bytes));
+    // A file that was opened while pieces were missing goes on when the blob becomes whole.
+    BOOST_TEST(!store->put_piece(ref, piece_of(bytes, 0)).value());
+    BOOST_TEST(store->put_piece(ref, piece_of(bytes, 3)).value());
+    BOOST_TEST(store->has_pieces(ref, {}));
+    BOOST_TEST(::pread(file.get(), got.data(), 17, 4 * base::piece_size_bytes) == 17);
+    BOOST_TEST(
+        std::equal(got.begin(), got.begin() + 17, bytes.begin() + 4 * base::piece_size_bytes));
+    BOOST_TEST(store->open_pieces(ref).has_value());
+    BOOST_TEST(store->remove(ref).has_value());
+    BOOST_TEST(!store->open_pieces(ref).has_value());
+}
+
+BOOST_AUTO_TEST_CASE(a_piece_that_the_disk_lost_counts_as_missing) {
+    const scratch s;
+    const auto bytes = some_bytes(3 * base::piece_size_bytes);
+    const auto ref = base::blob_ref_of(bytes);
+    for (const std::uint64_t i : {0u, 1u}) {
+        BOOST_TEST(!open_store(s)->put_piece(ref, piece_of(bytes, i)).value());
+    }
+    const auto hex = ref.root.hex();
+    const auto path =
+        s.path / "blobs" / hex.substr(0, 2) / (hex + "-" + std::to_string(ref.size) + ".part");
+    {
+        std::fstream file(path, std::ios::in | std::ios::out | std::ios::binary);
+        file.seekp(static_cast<std::streamoff>(base::piece_size_bytes + 9));
+        file.put('\0');
+        file.put('\0');
+    }
+    auto store = open_store(s);
+    BOOST_TEST((store->pieces_present(ref).value() == std::vector<bool>{true, false, false}));
+    BOOST_TEST(!store->put_piece(ref, piece_of(bytes, 1)).value());
+    BOOST_TEST(store->put_piece(ref, piece_of(bytes, 2)).value());
+}
+
 BOOST_AUTO_TEST_CASE(a_piece_that_does_not_belong_is_refused) {
     const scratch s;
     const auto bytes = some_bytes(2 * base::piece_size_bytes);

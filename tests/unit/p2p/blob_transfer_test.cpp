@@ -29,6 +29,15 @@ struct three_nodes {
         return swarm.command(fetcher(),
                              p2p::fetch_blob{ref, {first().id(), second().id()}, std::move(have)});
     }
+    base::result<void> fetch_run(base::piece_run run, std::vector<bool> have = {}) {
+        return swarm.command(
+            fetcher(), p2p::fetch_blob{ref, {first().id(), second().id()}, std::move(have), run});
+    }
+    std::vector<std::uint64_t> pieces_here() {
+        std::vector<std::uint64_t> out;
+        for (const auto& [index, bytes] : fetcher().pieces[ref]) out.push_back(index);
+        return out;
+    }
     bool complete() { return !fetcher().completed.empty(); }
     bool right() { return fetcher().blobs[ref] == blob; }
 
@@ -250,6 +259,55 @@ BOOST_AUTO_TEST_CASE(a_rotten_piece_of_ours_is_not_sent) {
     const auto sent = p2p::wire::decode_message(std::get<p2p::link_send>(out.front()).bytes);
     BOOST_CHECK(std::get<p2p::wire::piece_answer>(*sent).status ==
                 p2p::wire::piece_status::not_found);
+}
+
+BOOST_AUTO_TEST_CASE(a_run_of_pieces_comes_alone) {
+    three_nodes t(20);
+    t.give(t.first());
+    BOOST_REQUIRE(t.fetch_run({3, 4}));
+    BOOST_REQUIRE(t.swarm.run_until([&] { return t.complete(); }, 60s));
+    BOOST_TEST((t.pieces_here() == std::vector<std::uint64_t>{3, 4, 5, 6}));
+    BOOST_TEST(t.fetcher().core->transfers().empty());
+    // The rest later; what is here is not asked for again.
+    std::vector<bool> have(t.ref.pieces());
+    for (const auto i : t.pieces_here()) have[i] = true;
+    std::size_t answers = 0;
+    t.first().tamper = [&](p2p::wire::message& m) {
+        if (std::holds_alternative<p2p::wire::piece_answer>(m)) ++answers;
+        return true;
+    };
+    BOOST_REQUIRE(t.fetch(have));
+    BOOST_REQUIRE(t.swarm.run_until([&] { return t.fetcher().completed.size() == 2; }, 60s));
+    BOOST_TEST(t.right());
+    BOOST_TEST(answers == t.ref.pieces() - 4);
+}
+
+BOOST_AUTO_TEST_CASE(another_run_of_the_same_blob_joins_a_fetch_under_way) {
+    three_nodes t(21);
+    BOOST_REQUIRE(t.fetch_run({15, 2}));  // nobody has it yet
+    BOOST_REQUIRE(t.fetch_run({2, 3}));
+    BOOST_TEST(t.fetcher().core->transfers().size() == 1u);
+    t.give(t.first());
+    BOOST_REQUIRE(t.swarm.run_until([&] { return t.complete(); }, 60s));
+    BOOST_TEST((t.pieces_here() == std::vector<std::uint64_t>{2, 3, 4, 15, 16}));
+}
+
+BOOST_AUTO_TEST_CASE(a_run_that_is_here_is_complete_at_once) {
+    three_nodes t(22);
+    std::vector<bool> have(t.ref.pieces());
+    have[7] = have[8] = true;
+    BOOST_REQUIRE(t.fetch_run({7, 2}, have));
+    BOOST_TEST(t.complete());
+}
+
+BOOST_AUTO_TEST_CASE(a_run_beyond_the_end_is_refused) {
+    three_nodes t(23);
+    const auto pieces = t.ref.pieces();
+    for (const base::piece_run run : {base::piece_run{pieces, 1}, base::piece_run{pieces - 1, 2},
+                                      base::piece_run{1, UINT64_MAX}, base::piece_run{3, 0}}) {
+        BOOST_TEST(t.fetch_run(run).error().is(p2p::errc::too_large));
+    }
+    BOOST_TEST(t.fetcher().core->transfers().empty());
 }
 
 BOOST_AUTO_TEST_SUITE_END()

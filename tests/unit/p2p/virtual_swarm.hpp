@@ -330,7 +330,7 @@ private:
         for (const auto& [index, bytes] : n.pieces[e.ref]) {
             whole.insert(whole.end(), bytes.begin(), bytes.end());
         }
-        n.blobs[e.ref] = std::move(whole);
+        if (n.pieces[e.ref].size() == e.ref.pieces()) n.blobs[e.ref] = std::move(whole);
         n.completed.push_back(e.ref);
     }
     void perform(virtual_node& n, p2p::blob_failed& e) { n.failed.emplace_back(e.ref, e.reason); }
