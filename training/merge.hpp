@@ -28,6 +28,23 @@ struct sum_output {
     double loss = 0;         ///< mean of the lanes' losses: added in ascending lane order, divided
 };
 
+/// What the owner of a shard, a run of the mean's units, works on. Three things are cut at
+/// different places, for codecs and integers differ in size: the mean into units, lanes'
+/// contributions into units, and the sums' bytes into pieces, over whose hashes the sum's digest
+/// is. Every piece belongs to the shard that holds its first element, so an owner needs at most one
+/// unit more of each lane than the shard's own elements lie in.
+struct shard_extent {
+    contribution_run units;       ///< of the mean
+    contribution_run elements;    ///< of those units
+    contribution_run summed;      ///< elements: `elements`, and what the last of `pieces` holds
+    contribution_run pieces;      ///< of the sums' bytes; may be none
+    contribution_run lane_units;  ///< of every lane: those over `summed`
+    std::uint64_t part_bytes = 0;
+};
+/// `units`: at least one, all of them the mean's.
+shard_extent shard_extent_of(const contribution_shape& lane, const contribution_shape& mean,
+                             contribution_run units);
+
 /// The exact sums over a run of elements, in integers that no order of adding can change:
 ///
 ///     mxint8, mxfp4   int64 in units of 2^E. A summand is below 2^46, so that 65,536 of them stay
@@ -68,34 +85,61 @@ private:
 /// Adds lanes' contributions, in any order. Threads: none; one summation belongs to one thread.
 class summation {
 public:
-    /// Keeps references: both must outlive the summation.
+    /// Of everything. Keeps references: both must outlive the summation.
     summation(const recipe& r, const state_layout& layout);
+    /// Of one shard: a run of the mean's units.
+    summation(const recipe& r, const state_layout& layout, contribution_run units);
 
-    /// Errors: `errc::bad_contribution` when the bytes are not canonical or the lane was added
-    /// before or does not exist; nothing is added then.
+    const shard_extent& extent() const { return extent_; }
+    /// `contribution`: as long as a whole one; of a shard only its `lane_units` are looked at.
+    /// Errors: `errc::bad_contribution` when a unit is not canonical or the lane was added before
+    /// or does not exist; nothing is added then.
     base::result<void> add(base::lane_index lane, base::byte_view contribution);
 
     /// Adds what another summation of the same recipe has gathered from other lanes (groups of a
     /// large crew). Errors: `errc::bad_contribution` when a lane is in both; nothing is added then.
     base::result<void> add(const summation& other);
 
-    /// The sums so far, over all of the padded layout.
+    /// The sums so far, over `extent().summed`.
     const element_sums& sums() const { return sums_; }
     /// True when this lane was added.
     bool has(base::lane_index lane) const;
     std::uint64_t lanes_added() const { return lanes_added_; }
 
-    /// Divides and encodes. May be called again. Errors: `errc::incomplete_sum`, naming the first
-    /// missing lane.
+    /// Divides and encodes; ensures that the sums are of everything. May be called again. Errors:
+    /// `errc::incomplete_sum`, naming the first missing lane.
     base::result<sum_output> finish() const;
+    /// The same of a shard: its part (below).
+    base::result<base::byte_vector> part() const;
 
 private:
+    base::result<double> mean_loss() const;
+
     const recipe& recipe_;
     const state_layout& layout_;
+    shard_extent extent_;
     element_sums sums_;
     std::vector<std::optional<double>> losses_;  ///< by lane
     std::uint64_t lanes_added_ = 0;
 };
+
+/// What a shard's owner publishes, so that everybody can put the round's sum together:
+///
+///     0  magic "TQPART01"      16  first piece, u64     32  loss, f64 bits (0 without unit 0)
+///     8  first unit, u32       24  pieces, u64          40  saturated u64   48  flushed u64
+///    12  units, u32                                     56  zero
+///    64  the 32-byte leaf hashes of those pieces of the sums' bytes; then the units of the mean,
+///        as `encode_units` leaves them
+///
+/// Little-endian. A part follows from the contributions alone, so two owners make the same bytes.
+inline constexpr std::uint64_t part_header_bytes = 64;
+
+/// Puts parts together that cover every unit once, in their order: what `summation::finish` of all
+/// the lanes gives. Whether the numbers are right nobody can see who has not summed. Errors:
+/// `errc::bad_contribution`, naming the part, when one is not of its place or not canonical. Safe
+/// on any input.
+base::result<sum_output> join_parts(const recipe& r, const state_layout& layout,
+                                    std::span<const base::byte_view> parts);
 
 /// The step from S(round) to S(round + 1), with d = decoded mean.
 ///

@@ -149,7 +149,10 @@ base::result<void> job_runner::check_environment() const {
 base::result<item_result> job_runner::compute(const compute_item& item,
                                               const item_callbacks& callbacks) {
     if (item.kind == compute_kind::prepare) return prepare();
-    if (item.kind == compute_kind::sum) return sum(item, callbacks);
+    if (item.kind == compute_kind::sum || item.kind == compute_kind::sum_shard) {
+        return sum(item, callbacks);
+    }
+    if (item.kind == compute_kind::join) return join(item, callbacks);
     TEQUIO_CHECK(expect_round(item));
     switch (item.kind) {
         case compute_kind::lane:
@@ -236,18 +239,52 @@ base::result<item_result> job_runner::sum(const compute_item& item,
                                                     " lanes; the recipe has " +
                                                     std::to_string(recipe_.train.lanes));
     }
-    training::summation total(recipe_, engine_->layout());
+    const auto& layout = engine_->layout();
+    const bool all = item.kind == compute_kind::sum;
+    const auto units = shape_of(training::contribution_kind::mean, recipe_, layout).units();
+    if (!all && (item.first_unit >= units || item.units > units - item.first_unit)) {
+        return base::fail(errc::incomplete_sum,
+                          "a shard beyond the mean's " + std::to_string(units) + " units");
+    }
+    training::summation total(recipe_, layout,
+                              all ? training::contribution_run{0, units}
+                                  : training::contribution_run{item.first_unit, item.units});
     for (std::uint32_t index = 0; index < item.inputs; ++index) {
         if (!callbacks.keep_going(0)) return base::fail(errc::stopped, "stopped");
         TEQUIO_TRY(const auto input, callbacks.input(index));
-        TEQUIO_CHECK(verify_input(input, index));
+        // Of a shard's only some pieces are here; each was verified when it came.
+        if (all) TEQUIO_CHECK(verify_input(input, index));
         TEQUIO_CHECK(total.add(base::lane_index{index}, input.bytes.bytes()));
     }
-    TEQUIO_TRY(auto finished, total.finish());
+    if (all) {
+        TEQUIO_TRY(auto finished, total.finish());
+        return mean_made(std::move(finished));
+    }
     item_result out;
-    out.outcome.sum = finished.sum;
-    out.outcome.loss = finished.loss;
-    out.blob = std::move(finished.mean);
+    TEQUIO_TRY(out.blob, total.part());
+    return out;
+}
+
+base::result<item_result> job_runner::join(const compute_item& item,
+                                           const item_callbacks& callbacks) {
+    std::vector<item_input> inputs;
+    std::vector<base::byte_view> parts;
+    for (std::uint32_t index = 0; index < item.inputs; ++index) {
+        if (!callbacks.keep_going(0)) return base::fail(errc::stopped, "stopped");
+        TEQUIO_TRY(auto input, callbacks.input(index));
+        TEQUIO_CHECK(verify_input(input, index));
+        inputs.push_back(std::move(input));
+    }
+    for (const auto& input : inputs) parts.push_back(input.bytes.bytes());
+    TEQUIO_TRY(auto joined, training::join_parts(recipe_, engine_->layout(), parts));
+    return mean_made(std::move(joined));
+}
+
+base::result<item_result> job_runner::mean_made(training::sum_output made) const {
+    item_result out;
+    out.outcome.sum = made.sum;
+    out.outcome.loss = made.loss;
+    out.blob = std::move(made.mean);
     tell_counts(training::contribution_kind::mean, recipe_, engine_->layout(), out);
     return out;
 }

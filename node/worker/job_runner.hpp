@@ -12,6 +12,7 @@
 #include "node/worker/protocol.hpp"
 #include "node/worker/state_memory.hpp"
 #include "training/engine.hpp"
+#include "training/merge.hpp"
 
 namespace tequio::node {
 
@@ -81,6 +82,8 @@ private:
     base::result<item_result> run_lane(const compute_item& item, const item_callbacks& callbacks);
     base::result<item_result> validate(const compute_item& item, const item_callbacks& callbacks);
     base::result<item_result> sum(const compute_item& item, const item_callbacks& callbacks);
+    base::result<item_result> join(const compute_item& item, const item_callbacks& callbacks);
+    base::result<item_result> mean_made(training::sum_output made) const;
     base::result<item_result> apply(const compute_item& item, const item_callbacks& callbacks);
     base::result<item_result> commit_next(base::round_index round);
     base::result<void> expect_round(const compute_item& item) const;

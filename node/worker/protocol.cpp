@@ -106,13 +106,17 @@ private:
 void put_item(encoder& out, const compute_item& item) {
     out.u64(item.id).u8(static_cast<std::uint8_t>(item.kind));
     out.u8(static_cast<std::uint8_t>(item.engine)).u64(item.round.value).u64(item.lane.value);
-    out.u32(item.inputs);
+    out.u32(item.inputs).u64(item.first_unit).u64(item.units);
 }
 
-/// The number of inputs that an item of this kind may have.
+/// The number of inputs that an item of this kind may have, and a shard where there is one.
 bool inputs_fit(const compute_item& item) {
+    const bool shard = item.kind == compute_kind::sum_shard;
+    if (shard != (item.units > 0) || (!shard && item.first_unit != 0)) return false;
     switch (item.kind) {
         case compute_kind::sum:
+        case compute_kind::sum_shard:
+        case compute_kind::join:
             return item.inputs >= 1 && item.inputs <= worker_inputs_max;
         case compute_kind::apply:
             return item.inputs == 1;
@@ -124,11 +128,13 @@ bool inputs_fit(const compute_item& item) {
 std::optional<compute_item> get_item(decoder& in) {
     compute_item item;
     item.id = in.u64();
-    item.kind = static_cast<compute_kind>(in.in_range(in.u8(), 1, 5));
+    item.kind = static_cast<compute_kind>(in.in_range(in.u8(), 1, 7));
     item.engine = static_cast<compute_engine>(in.in_range(in.u8(), 0, 1));
     item.round.value = in.u64();
     item.lane.value = in.u64();
     item.inputs = in.u32();
+    item.first_unit = in.u64();
+    item.units = in.u64();
     if (!inputs_fit(item)) return std::nullopt;
     return item;
 }

@@ -17,7 +17,7 @@
 
 namespace tequio::node {
 
-inline constexpr std::uint32_t worker_protocol_version = 4;
+inline constexpr std::uint32_t worker_protocol_version = 5;
 /// No message is longer; below the default socket buffer, so that one always fits.
 inline constexpr std::size_t worker_message_size_max = 128 * 1024;
 inline constexpr std::size_t recipe_text_size_max = 64 * 1024;
@@ -35,6 +35,8 @@ enum class compute_kind : std::uint8_t {
     validation = 3,  ///< validation loss of the held state
     sum = 4,         ///< contributions of all lanes, in lane order -> the mean
     apply = 5,       ///< a mean onto the held state -> the next round's state
+    sum_shard = 6,   ///< as `sum`, of a run of the mean's units -> the part
+    join = 7,        ///< parts in the order of their units -> what `sum` gives
 };
 
 /// Which kernels compute. Both give the same bits; `reference` is the definition, and slow.
@@ -47,7 +49,9 @@ struct compute_item {
     compute_engine engine = compute_engine::fast;
     base::round_index round;
     base::lane_index lane;     ///< `lane` only, else 0
-    std::uint32_t inputs = 0;  ///< `sum`: the lanes; `apply`: 1; else 0
+    std::uint32_t inputs = 0;  ///< `sum`, `sum_shard`: the lanes; `apply`: 1; `join`: any; else 0
+    std::uint64_t first_unit = 0;  ///< `sum_shard` only: the shard, else 0
+    std::uint64_t units = 0;
     auto operator<=>(const compute_item&) const = default;
 };
 
@@ -61,7 +65,7 @@ struct compute_divergence {
 /// What came out of an item; fields that its kind does not have are zero.
 struct compute_outcome {
     base::digest state_after;  ///< `prepare`, `apply`
-    base::blob_ref blob;       ///< `lane`: contribution; `sum`: mean. The bytes come beside it
+    base::blob_ref blob;       ///< contribution, mean or part. The bytes come beside it
     std::optional<compute_divergence> divergence;  ///< `lane`, `validation`
     double loss = 0;     ///< `lane`: its mean training loss; `sum`: over lanes; `validation`
     base::digest trace;  ///< `lane`

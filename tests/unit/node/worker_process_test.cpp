@@ -135,6 +135,55 @@ BOOST_AUTO_TEST_CASE(reference_kernels_give_the_same_contribution) {
     BOOST_TEST(fast.outcome.loss == reference.outcome.loss);
 }
 
+BOOST_AUTO_TEST_CASE(parts_join_to_what_a_sum_in_one_piece_gives) {
+    open_worker w;
+    w.compute({});
+    std::vector<worker_finished> lanes;
+    for (std::uint64_t lane = 0; lane < w.job.recipe.train.lanes; ++lane) {
+        auto item = w.item(compute_kind::lane);
+        item.lane = {lane};
+        lanes.push_back(w.compute(item));
+    }
+    const auto of = [](const std::vector<worker_finished>& done) {
+        return [&done](std::uint32_t i) -> base::result<worker_input_file> {
+            return worker_input_file{done[i].outcome.blob,
+                                     unique_fd(::fcntl(done[i].file.get(), F_DUPFD_CLOEXEC, 0))};
+        };
+    };
+    auto item = w.item(compute_kind::sum);
+    item.inputs = static_cast<std::uint32_t>(lanes.size());
+    const auto whole = w.compute(item, of(lanes));
+    item.kind = compute_kind::sum_shard;
+    item.units = 1;
+    std::vector<worker_finished> parts;
+    parts.push_back(w.compute(item, of(lanes)));
+    BOOST_TEST((parts[0].outcome.blob != whole.outcome.blob));
+    auto join = w.item(compute_kind::join);
+    join.inputs = 1;
+    const auto joined = w.compute(join, of(parts));
+    BOOST_TEST((joined.outcome.blob == whole.outcome.blob));
+    BOOST_TEST((joined.outcome.sum == whole.outcome.sum));
+    BOOST_TEST(joined.outcome.loss == whole.outcome.loss);
+    BOOST_TEST(joined.outcome.flushed == whole.outcome.flushed);
+    // A shard that the mean has not, and a part that is none, fail the item alone.
+    const auto failing = [&](const compute_item& wanted, const open_input& inputs) {
+        w.worker.begin(wanted, inputs);
+        while (true) {
+            w.worker.wait(patience_ms);
+            for (auto& event : w.worker.take_events()) {
+                if (auto* failed = std::get_if<worker_item_failed>(&event)) return failed->reason;
+                BOOST_REQUIRE(!std::holds_alternative<worker_exited>(event));
+            }
+        }
+    };
+    item.first_unit = 1;
+    BOOST_TEST(failing(item, of(lanes)).find("beyond the mean's 1 units") != std::string::npos);
+    item.first_unit = 0;
+    item.units = UINT64_MAX;
+    BOOST_TEST(failing(item, of(lanes)).find("beyond the mean's") != std::string::npos);
+    BOOST_TEST(failing(join, of(lanes)).find("part 0 is none") != std::string::npos);
+}
+
 BOOST_AUTO_TEST_CASE(wrong_missing_and_damaged_inputs_fail_the_item_and_not_the_worker) {
     open_worker w;
     w.compute({});
