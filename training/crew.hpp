@@ -41,15 +41,26 @@ enum class work_kind {
     check_validation,  ///< the same again
     sum,               ///< inputs: contributions in lane order; outcome: blob (the mean), sum, loss
     apply,             ///< inputs: {mean}: S(round) -> S(round + 1); outcome: state_after
+    /// inputs: contributions in lane order, of which the pieces that `units` need are here;
+    /// outcome: blob (the part, training/merge.hpp)
+    sum_shard,
+    join,  ///< inputs: parts in the order of their units; outcome: as of `sum`
 };
+
+/// Whether such work starts from a state that the worker has to hold.
+constexpr bool needs_state(work_kind kind) {
+    return kind != work_kind::prepare && kind != work_kind::sum && kind != work_kind::sum_shard &&
+           kind != work_kind::join;
+}
 
 /// One piece of work. The blobs in `inputs` are in the local store when it begins.
 struct work_item {
     work_kind kind = work_kind::prepare;
     base::round_index round;
     base::lane_index lane;
-    base::digest state;  ///< of S(round); zero for prepare and sum, which need none
+    base::digest state;  ///< of S(round); zero for prepare and sums, which need none
     std::vector<base::blob_ref> inputs;
+    contribution_run units = {};  ///< `sum_shard`: of the mean; else none
     bool operator==(const work_item&) const = default;
 };
 
@@ -96,15 +107,17 @@ struct work_progress {
     std::uint64_t steps = 0;
     std::uint64_t steps_total = 0;
 };
-/// A fetched blob is complete in the local store; at once when it was there already. `bytes` only
-/// when the fetch asked to have them.
+/// A fetched blob, or the pieces of it that were asked for, are complete in the local store; at
+/// once when they were there already. `bytes` only when the fetch asked to have them.
 struct blob_ready {
     base::blob_ref ref;
     base::byte_vector bytes;
+    base::piece_run pieces = {};
 };
 struct blob_failed {
     base::blob_ref ref;
     std::string reason;
+    base::piece_run pieces = {};
 };
 enum class crew_command {
     pause,   ///< stop the work in hand now, take none; go on answering
@@ -139,13 +152,15 @@ struct begin_work {
 /// Give up the item in hand. A report of it that is on its way is harmless.
 struct stop_work {};
 /// Answer with `blob_ready` or `blob_failed`, now or after any time. Asking twice is harmless; the
-/// later list of holders replaces the earlier.
+/// later list of holders replaces the earlier. Several runs of pieces of one blob are several
+/// fetches, each with its answer.
 struct fetch_blob {
     base::blob_ref ref;
     std::vector<base::node_id> holders;  ///< best guess; other than this node
     bool deliver = false;                ///< put the bytes into `blob_ready` (small blobs only)
+    base::piece_run pieces = {};
 };
-/// Not needed by this job any more: end its fetch, and let the store forget it.
+/// Not needed by this job any more: end its fetches, and let the store forget it.
 struct drop_blob {
     base::blob_ref ref;
 };
@@ -237,6 +252,12 @@ struct crew_timings {
     base::duration work_retry_max = std::chrono::seconds(60);
 };
 
+/// What the owner of a shard needs and makes (`shard_extent`).
+struct crew_shard {
+    contribution_run lane_units;  ///< pieces of every contribution
+    std::uint64_t part_bytes = 0;
+};
+
 /// What a crew is told once: the job, this node, and how patient it is.
 struct crew_config {
     base::task_id task;
@@ -252,6 +273,10 @@ struct crew_config {
     std::uint64_t crew_max = crew_members_max;  ///< lowered to that
     crew_keys keys;
     crew_timings timings;
+    /// Units of the mean: a round is summed in at most so many shards. With 1, by one node.
+    std::uint64_t mean_units = 1;
+    /// Sizes of a shard: a run of those units. Needed when there are several.
+    std::function<crew_shard(contribution_run units)> shard = {};
 };
 
 /// What this node had stored when it stopped, however it stopped.

@@ -3,6 +3,8 @@
 #include "p2p/identity.hpp"
 #include "training/contribution.hpp"
 #include "training/cost.hpp"
+#include "training/merge.hpp"
+#include "training/state.hpp"
 
 namespace tequio::node {
 
@@ -23,6 +25,14 @@ training::crew_config crew_config_of(const training::task& task, const base::tas
     config.crew_min = task.trust.crew_min;
     config.crew_max = task.trust.crew_max;
     config.timings = timings;
+    const auto layout = training::layout_of(task.work.model);
+    const auto lane = shape_of(training::contribution_kind::lane, task.work, layout);
+    const auto mean = shape_of(training::contribution_kind::mean, task.work, layout);
+    config.mean_units = mean.units();
+    config.shard = [lane, mean](training::contribution_run units) {
+        const auto extent = training::shard_extent_of(lane, mean, units);
+        return training::crew_shard{extent.lane_units, extent.part_bytes};
+    };
     const auto* key = &self.key(p2p::key_role::message);
     config.keys.sign = [key](base::byte_view bytes) { return key->sign(bytes); };
     config.keys.certificate = self.certificate(p2p::key_role::message).encode();

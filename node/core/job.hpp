@@ -36,8 +36,9 @@ struct held_job {
     /// over.
     std::set<base::blob_ref> missing;
     base::time_point data_retry = base::time_point::max();  ///< when to look for them again
-    std::set<base::blob_ref> wanted;                        ///< blobs the crew waits for
     std::string no_room;  ///< why the last blob looked for may not be fetched
+    /// What the crew waits for: blobs, and runs of pieces.
+    std::set<std::pair<base::blob_ref, base::piece_run>> wanted;
     std::map<base::blob_ref, std::vector<base::node_id>> holders;
     std::set<base::blob_ref> deliver;  ///< of those: hand the bytes over
     /// Blobs that another job of the same recipe has dropped while this one was open: gone with it.

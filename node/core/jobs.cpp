@@ -200,14 +200,35 @@ void node_logic::state::carry_out(held_job& j, training::crew_effect& effect) {
 }
 
 void node_logic::state::fetch(held_job& j, const training::fetch_blob& wanted) {
-    j.wanted.insert(wanted.ref);
+    j.wanted.emplace(wanted.ref, wanted.pieces);
     j.holders[wanted.ref] = wanted.holders;
     if (wanted.deliver) j.deliver.insert(wanted.ref);
     out_->push_back(look_up_blob{wanted.ref});
 }
 
+/// Ends the waiting for a blob, or for one run of its pieces; returns what was waited for.
+std::vector<base::piece_run> node_logic::state::take_wanted(held_job& j, const base::blob_ref& ref,
+                                                            const base::piece_run& pieces) {
+    std::vector<base::piece_run> out;
+    for (auto it = j.wanted.lower_bound({ref, {}}); it != j.wanted.end() && it->first == ref;) {
+        const bool meant = pieces.whole() || it->second == pieces;
+        if (meant) out.push_back(it->second);
+        it = meant ? j.wanted.erase(it) : std::next(it);
+    }
+    if (!wants(j, ref)) {
+        j.deliver.erase(ref);
+        j.holders.erase(ref);
+    }
+    return out;
+}
+
+bool node_logic::state::wants(const held_job& j, const base::blob_ref& ref) {
+    const auto it = j.wanted.lower_bound({ref, {}});
+    return it != j.wanted.end() && it->first == ref;
+}
+
 void node_logic::state::forget_blob(held_job& j, const base::blob_ref& ref) {
-    j.wanted.erase(ref);
+    std::erase_if(j.wanted, [&](const auto& w) { return w.first == ref; });
     j.deliver.erase(ref);
     j.holders.erase(ref);
     // Two jobs with one recipe share their blobs: what the other may still need stays.
@@ -238,10 +259,9 @@ void node_logic::state::drop_for_twins(held_job& j) {
 void node_logic::state::blob_is_gone(const base::blob_ref& ref, const std::string& reason) {
     for (auto& [id, j] : jobs_) {
         if (j.missing.contains(ref)) j.data_retry = at_.now + data_retry_after;
-        if (j.wanted.erase(ref) != 0) {
-            j.deliver.erase(ref);
-            j.holders.erase(ref);
-            tell_crew(j, training::blob_failed{ref, reason});
+        const auto runs = take_wanted(j, ref, {});
+        for (const auto& pieces : runs) {
+            tell_crew(j, training::blob_failed{ref, reason, pieces});
         }
     }
 }

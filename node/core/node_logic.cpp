@@ -116,7 +116,8 @@ void node_logic::state::carry_out(p2p::note_received& note) {
 }
 
 void node_logic::state::carry_out(p2p::blob_complete& complete) {
-    out_->push_back(confirm_blob{complete.ref, must_deliver(complete.ref)});
+    // Whoever asked for less than what came is served as well.
+    for (const auto& pieces : runs_wanted(complete.ref)) confirm(complete.ref, pieces);
 }
 
 void node_logic::state::carry_out(p2p::blob_failed& failed) {
@@ -194,14 +195,39 @@ void node_logic::state::on(p2p::network_event& e) {
     }
 }
 
+std::set<base::piece_run> node_logic::state::runs_wanted(const base::blob_ref& ref) const {
+    std::set<base::piece_run> out;
+    for (const auto& [id, j] : jobs_) {
+        if (j.missing.contains(ref)) out.insert(base::piece_run{});
+        for (auto it = j.wanted.lower_bound({ref, {}}); it != j.wanted.end() && it->first == ref;
+             ++it) {
+            out.insert(it->second);
+        }
+    }
+    return out;
+}
+
+void node_logic::state::confirm(const base::blob_ref& ref, const base::piece_run& pieces) {
+    out_->push_back(confirm_blob{ref, pieces.whole() && must_deliver(ref), pieces});
+}
+
 void node_logic::state::on(blob_looked_up& e) {
     for (auto& [id, j] : jobs_) {
-        if (j.missing.contains(e.ref) || j.wanted.contains(e.ref)) note_room(j, e);
+        if (j.missing.contains(e.ref) || wants(j, e.ref)) note_room(j, e);
     }
-    if (e.whole) {
-        out_->push_back(confirm_blob{e.ref, must_deliver(e.ref)});
-        return;
+    if (e.whole) return confirm(e.ref, {});
+    std::set<base::piece_run> absent;
+    for (const auto& run : runs_wanted(e.ref)) {
+        const auto pieces = run.within(e.ref);
+        bool here = !e.have.empty() && pieces.fits(e.ref);
+        for (auto i = pieces.first; here && i < pieces.first + pieces.count; ++i) here = e.have[i];
+        if (here) {
+            confirm(e.ref, run);
+        } else {
+            absent.insert(run);
+        }
     }
+    if (absent.empty()) return;
     if (!e.no_room.empty()) return blob_is_gone(e.ref, e.no_room);
     std::vector<base::node_id> holders;
     for (const auto& [id, j] : jobs_) {
@@ -214,10 +240,9 @@ void node_logic::state::on(blob_looked_up& e) {
     holders.erase(std::unique(holders.begin(), holders.end()), holders.end());
     std::erase(holders, self_.node());
     if (holders.empty()) return blob_is_gone(e.ref, "no other node is linked");
-    if (const auto done =
-            tell_network(p2p::fetch_blob{e.ref, std::move(holders), std::move(e.have)});
-        !done) {
-        blob_is_gone(e.ref, done.error().message());
+    for (const auto& run : absent) {
+        const auto done = tell_network(p2p::fetch_blob{e.ref, holders, e.have, run});
+        if (!done) return blob_is_gone(e.ref, done.error().message());
     }
 }
 
@@ -234,14 +259,15 @@ void node_logic::state::note_room(held_job& j, const blob_looked_up& e) {
 
 void node_logic::state::on(blob_confirmed& e) {
     for (auto& [id, j] : jobs_) {
-        if (j.missing.erase(e.ref) != 0 && j.missing.empty()) {
+        if (e.pieces.whole() && j.missing.erase(e.ref) != 0 && j.missing.empty()) {
             j.data_retry = base::time_point::max();
             if (j.phase == job_phase::fetching) start_crew(j, {});
         }
-        if (j.wanted.erase(e.ref) != 0) {
-            const bool deliver = j.deliver.erase(e.ref) != 0;
-            j.holders.erase(e.ref);
-            tell_crew(j, training::blob_ready{e.ref, deliver ? e.bytes : base::byte_vector{}});
+        const bool deliver = j.deliver.contains(e.ref);
+        for (const auto& pieces : take_wanted(j, e.ref, e.pieces)) {
+            const bool bytes = deliver && pieces.whole();
+            tell_crew(j,
+                      training::blob_ready{e.ref, bytes ? e.bytes : base::byte_vector{}, pieces});
         }
     }
 }

@@ -47,10 +47,12 @@ struct blob_looked_up {
     /// Why the rest may not be fetched: there is no room. Empty: it may.
     std::string no_room = {};
 };
-/// Answer to `confirm_blob`: the blob is durable here; `bytes` when they were asked for.
+/// Answer to `confirm_blob`: the blob, or that run of its pieces, is here (a whole one durable);
+/// `bytes` when they were asked for.
 struct blob_confirmed {
     base::blob_ref ref;
     base::byte_vector bytes;
+    base::piece_run pieces = {};
 };
 /// Answer to `confirm_blob` or `store_piece` that could not be carried out (disk full, damage).
 struct blob_lost {
@@ -103,6 +105,7 @@ struct look_up_blob {
 struct confirm_blob {
     base::blob_ref ref;
     bool deliver = false;
+    base::piece_run pieces = {};
 };
 struct put_blob {
     base::blob_ref ref;

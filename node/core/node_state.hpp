@@ -97,6 +97,12 @@ public:
     void tell_crews(const training::crew_event& e);
     void carry_out(held_job& j, training::crew_effect& effect);
     void fetch(held_job& j, const training::fetch_blob& wanted);
+    std::vector<base::piece_run> take_wanted(held_job& j, const base::blob_ref& ref,
+                                             const base::piece_run& pieces);
+    static bool wants(const held_job& j, const base::blob_ref& ref);
+    /// Runs of pieces that any job waits for, the whole blob among them.
+    std::set<base::piece_run> runs_wanted(const base::blob_ref& ref) const;
+    void confirm(const base::blob_ref& ref, const base::piece_run& pieces);
     void forget_blob(held_job& j, const base::blob_ref& ref);
     void drop_for_twins(held_job& j);
     /// A job that may still need blobs of j's recipe; null when there is none.

@@ -526,10 +526,10 @@ void daemon_loop::act(look_up_blob& e) {
 
 void daemon_loop::act(confirm_blob& e) {
     storage_->run([this, e]() -> storage_thread::continuation {
-        if (!blobs_->has(e.ref)) {
+        if (!blobs_->has_pieces(e.ref, e.pieces)) {
             return [this, ref = e.ref] { handle(blob_lost{ref, "it could not be stored"}); };
         }
-        blob_confirmed answer{e.ref, {}};
+        blob_confirmed answer{e.ref, {}, e.pieces};
         if (e.deliver) {
             const auto file = blobs_->map(e.ref);
             if (!file)

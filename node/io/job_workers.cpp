@@ -30,6 +30,10 @@ compute_kind kind_of(training::work_kind kind) {
             return compute_kind::sum;
         case work_kind::apply:
             return compute_kind::apply;
+        case work_kind::sum_shard:
+            return compute_kind::sum_shard;
+        case work_kind::join:
+            return compute_kind::join;
     }
     return compute_kind::prepare;
 }
@@ -304,9 +308,7 @@ void job_workers::prepare(one_job& j) {
 
 void job_workers::start_item(one_job& j) {
     const auto& item = *j.item;
-    using training::work_kind;
-    const bool needs_state = item.kind != work_kind::prepare && item.kind != work_kind::sum;
-    if (needs_state) {
+    if (training::needs_state(item.kind)) {
         const auto held = j.state->find(item.round);
         if (!held || held->digest != item.state) {
             return answer(j, fail(errc::compute_failed, "the state of round " +
@@ -319,10 +321,12 @@ void job_workers::start_item(one_job& j) {
     wanted.round = item.round;
     if (wanted.kind == compute_kind::lane) wanted.lane = item.lane;
     wanted.inputs = static_cast<std::uint32_t>(item.inputs.size());
+    wanted.first_unit = item.units.first;
+    wanted.units = item.units.count;
     j.begun = true;
     j.worker->begin(
         wanted, [this, inputs = item.inputs](std::uint32_t i) -> base::result<worker_input_file> {
-            TEQUIO_TRY(auto file, blobs_.open_file(inputs[i]));
+            TEQUIO_TRY(auto file, blobs_.open_pieces(inputs[i]));
             return worker_input_file{inputs[i], std::move(file)};
         });
 }

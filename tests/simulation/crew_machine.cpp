@@ -14,8 +14,10 @@ namespace {
 
 enum class packet : std::uint8_t { crew = 0, ask_piece = 1, piece = 2 };
 
-std::string blob_key(const base::blob_ref& ref) {
-    return "blob/" + ref.text();
+std::string blob_key(const base::blob_ref& ref, const base::piece_run& pieces = {}) {
+    if (pieces.whole()) return "blob/" + ref.text();
+    return "blob/" + ref.text() + "/" + std::to_string(pieces.first) + "+" +
+           std::to_string(pieces.count);
 }
 
 /// Zero-padded, so that the disk's order is the order of rounds.
@@ -160,9 +162,7 @@ void crew_machine::carry_out(const crew_effect& effect) {
     } else if (const auto* f = std::get_if<fetch_blob>(&effect)) {
         start_fetch(*f);
     } else if (const auto* d = std::get_if<drop_blob>(&effect)) {
-        transfers_.erase(d->ref);
-        disk_.erase(blob_key(d->ref));
-        disk_.sync();
+        forget(d->ref);
     } else if (const auto* p = std::get_if<put_blob>(&effect)) {
         store_then(blob_key(p->ref), p->bytes, {});
     } else if (const auto* s = std::get_if<store_fact>(&effect)) {
@@ -180,8 +180,20 @@ void crew_machine::carry_out(const crew_effect& effect) {
     }
 }
 
-const base::byte_vector* crew_machine::blob(const base::blob_ref& ref) const {
-    return disk_.get(blob_key(ref));
+const base::byte_vector* crew_machine::blob(const base::blob_ref& ref,
+                                            const base::piece_run& pieces) const {
+    const auto* whole = disk_.get(blob_key(ref));
+    return whole != nullptr || pieces.whole() ? whole : disk_.get(blob_key(ref, pieces));
+}
+
+void crew_machine::forget(const base::blob_ref& ref) {
+    std::erase_if(transfers_, [&](const auto& t) { return t.first.first == ref; });
+    std::vector<std::string> keys;
+    for (const auto& [key, bytes] : disk_.all()) {
+        if (key.starts_with(blob_key(ref))) keys.push_back(key);
+    }
+    for (const auto& key : keys) disk_.erase(key);
+    disk_.sync();
 }
 
 void crew_machine::begin_work(const work_item& item) {
@@ -189,7 +201,7 @@ void crew_machine::begin_work(const work_item& item) {
     working_ = true;
     const auto& m = world_.machines_[index_];
     const bool trains = item.kind == work_kind::lane || item.kind == work_kind::check;
-    if (m.never_sums && item.kind == work_kind::sum) {
+    if (m.never_sums && !training::needs_state(item.kind) && item.kind != work_kind::prepare) {
         ++work_;
         return;
     }
@@ -226,8 +238,8 @@ void crew_machine::finish_work(const work_item& item) {
     auto& f = world_.functions_;
     const auto round = item.round.value;
     working_ = false;
-    const bool needs_state = item.kind != work_kind::prepare && item.kind != work_kind::sum;
-    if (needs_state && std::find(states_.begin(), states_.end(), item.state) == states_.end()) {
+    const bool needs = needs_state(item.kind);
+    if (needs && std::find(states_.begin(), states_.end(), item.state) == states_.end()) {
         feed(work_failed{item, "the worker does not hold this state"});
         return;
     }
@@ -237,8 +249,13 @@ void crew_machine::finish_work(const work_item& item) {
     };
     computed out;
     std::vector<base::byte_view> inputs;
+    base::piece_run pieces;
+    if (item.kind == work_kind::sum_shard) {
+        const auto units = f.shard(item.units).lane_units;
+        pieces = {units.first, units.count};
+    }
     for (const auto& ref : item.inputs) {
-        const auto* bytes = blob(ref);
+        const auto* bytes = blob(ref, pieces);
         if (bytes == nullptr) {
             feed(work_failed{item, "an input is not in the store"});
             return;
@@ -264,8 +281,30 @@ void crew_machine::finish_work(const work_item& item) {
             if (!std::isfinite(out.outcome.loss)) out.outcome.divergence = diverged{0, "loss"};
             break;
         case work_kind::sum:
+            ++world_.logs_[index_].whole_sums;
             out = f.sum(inputs);
             break;
+        case work_kind::sum_shard:
+            ++world_.logs_[index_].shards_summed;
+            out = f.sum_shard(inputs, item.units);
+            if (world_.machines_[index_].forges_parts) {
+                out.bytes[40] ^= 1;  // of the first mean that is in it
+                out.outcome.blob = base::blob_ref_of(out.bytes);
+            }
+            if (world_.machines_[index_].breaks_parts) {
+                std::fill(out.bytes.begin(), out.bytes.end(), std::uint8_t{0});
+                out.outcome.blob = base::blob_ref_of(out.bytes);
+            }
+            break;
+        case work_kind::join: {
+            auto joined = f.join(inputs);
+            if (!joined) {
+                feed(work_failed{item, "a part is none"});
+                return;
+            }
+            out = std::move(*joined);
+            break;
+        }
         case work_kind::apply:
             out.outcome.state_after = f.apply(item.state, item.round.value, inputs.front());
             if (world_.machines_[index_].miscalculates) out.outcome.state_after.bytes[0] ^= 1;
@@ -286,45 +325,51 @@ void crew_machine::finish_work(const work_item& item) {
 }
 
 void crew_machine::start_fetch(const fetch_blob& f) {
-    if (blob(f.ref) != nullptr) {
+    if (blob(f.ref, f.pieces) != nullptr) {
         later(std::chrono::milliseconds(1), [this, f] {
-            const auto* bytes = blob(f.ref);
+            const auto* bytes = blob(f.ref, f.pieces);
             if (bytes == nullptr) {
-                feed(blob_failed{f.ref, "dropped meanwhile"});
+                feed(blob_failed{f.ref, "dropped meanwhile", f.pieces});
             } else {
-                feed(blob_ready{f.ref, f.deliver ? *bytes : base::byte_vector{}});
+                feed(blob_ready{f.ref, f.deliver ? *bytes : base::byte_vector{}, f.pieces});
             }
         });
         return;
     }
-    auto& t = transfers_[f.ref];
+    const place what{f.ref, f.pieces};
+    const bool fresh = !transfers_.contains(what);
+    auto& t = transfers_[what];
     t.holders = f.holders;
     t.deliver = f.deliver;
     t.failures = 0;
-    ask_piece(f.ref);
+    if (fresh) {
+        t.next = f.pieces.first;
+        t.bytes.assign(f.pieces.first * base::piece_size_bytes, 0);
+    }
+    ask_piece(what);
 }
 
-void crew_machine::ask_piece(const base::blob_ref& ref) {
-    const auto it = transfers_.find(ref);
+void crew_machine::ask_piece(const place& what) {
+    const auto it = transfers_.find(what);
     if (it == transfers_.end()) return;
     auto& t = it->second;
     if (t.holders.empty() || t.failures > 3 + 2 * t.holders.size()) {
         later(std::chrono::milliseconds(1),
-              [this, ref] { fetch_done(ref, "nobody has it, or nobody answers"); });
+              [this, what] { fetch_done(what, "nobody has it, or nobody answers"); });
         return;
     }
     const auto& holder = t.holders[t.failures % t.holders.size()];
     base::byte_vector bytes;
     base::byte_writer w(bytes);
     w.u8(static_cast<std::uint8_t>(packet::ask_piece));
-    write_ref(w, ref);
+    write_ref(w, what.first);
     w.u64(t.next);
     world_.network_.send(index_, world_.index_of_.at(holder), std::move(bytes));
-    later(std::chrono::milliseconds(400), [this, ref, attempt = ++t.attempt] {
-        const auto again = transfers_.find(ref);
+    later(std::chrono::milliseconds(400), [this, what, attempt = ++t.attempt] {
+        const auto again = transfers_.find(what);
         if (again == transfers_.end() || again->second.attempt != attempt) return;
         ++again->second.failures;
-        ask_piece(ref);
+        ask_piece(what);
     });
 }
 
@@ -343,6 +388,7 @@ void crew_machine::give_piece(std::size_t to, base::byte_reader& in) {
     w.u32(static_cast<std::uint32_t>(path.size()));
     for (const auto& d : path) w.raw(d.view());
     w.raw(base::byte_view(*bytes).subspan(index * base::piece_size_bytes, ref.piece_size(index)));
+    world_.logs_[index_].piece_bytes_sent += ref.piece_size(index);
     world_.network_.send(index_, to, std::move(out));
 }
 
@@ -355,35 +401,47 @@ void crew_machine::take_piece(base::byte_reader& in) {
         const auto bytes = in.raw(32);
         std::copy(bytes.begin(), bytes.end(), d.bytes.begin());
     }
-    const auto it = transfers_.find(ref);
-    if (it == transfers_.end() || piece.index != it->second.next) return;
     const auto rest = in.raw(ref.piece_size(piece.index));
     piece.bytes.assign(rest.begin(), rest.end());
     if (in.failed() || !base::piece_verifies(ref, piece)) return;
-    auto& t = it->second;
-    t.bytes.insert(t.bytes.end(), piece.bytes.begin(), piece.bytes.end());
-    t.failures = 0;
-    ++t.attempt;
-    if (++t.next < ref.pieces()) {
-        ask_piece(ref);
-        return;
+    // Several runs of one blob may be under way, and each may wait for this piece.
+    std::vector<place> served;
+    for (auto& [what, t] : transfers_) {
+        if (what.first != ref || t.next != piece.index) continue;
+        t.bytes.insert(t.bytes.end(), piece.bytes.begin(), piece.bytes.end());
+        t.failures = 0;
+        ++t.attempt;
+        ++t.next;
+        served.push_back(what);
     }
-    disk_.put(blob_key(ref), t.bytes);
-    later(world_.machines_[index_].disk, [this, ref] {
-        disk_.sync();
-        fetch_done(ref, {});
-    });
+    for (const auto& what : served) {
+        const auto it = transfers_.find(what);
+        if (it == transfers_.end()) continue;
+        const auto run = what.second.within(ref);
+        if (it->second.next < run.first + run.count) {
+            ask_piece(what);
+            continue;
+        }
+        it->second.bytes.resize(ref.size);
+        disk_.put(blob_key(ref, what.second), it->second.bytes);
+        later(world_.machines_[index_].disk, [this, what] {
+            disk_.sync();
+            fetch_done(what, {});
+        });
+    }
 }
 
-void crew_machine::fetch_done(const base::blob_ref& ref, const std::string& failure) {
-    const auto it = transfers_.find(ref);
+void crew_machine::fetch_done(const place& what, const std::string& failure) {
+    const auto it = transfers_.find(what);
     if (it == transfers_.end()) return;
     const bool deliver = it->second.deliver;
     transfers_.erase(it);
-    if (!failure.empty()) {
-        feed(blob_failed{ref, failure});
+    const auto& [ref, pieces] = what;
+    const auto* bytes = blob(ref, pieces);
+    if (!failure.empty() || bytes == nullptr) {
+        feed(blob_failed{ref, failure.empty() ? "lost" : failure, pieces});
     } else {
-        feed(blob_ready{ref, deliver ? *blob(ref) : base::byte_vector{}});
+        feed(blob_ready{ref, deliver ? *bytes : base::byte_vector{}, pieces});
     }
 }
 

@@ -29,6 +29,7 @@ private:
     struct transfer {
         std::vector<base::node_id> holders;
         bool deliver = false;
+        base::piece_run pieces;
         std::uint64_t attempt = 0;
         std::uint64_t failures = 0;
         base::byte_vector bytes;  ///< pieces so far
@@ -44,11 +45,15 @@ private:
     void run_timer();
     void store_then(std::string key, base::byte_vector value, std::function<void()> then);
     void start_fetch(const training::fetch_blob& f);
-    void ask_piece(const base::blob_ref& ref);
+    using place = std::pair<base::blob_ref, base::piece_run>;
+    void ask_piece(const place& what);
     void give_piece(std::size_t to, base::byte_reader& in);
     void take_piece(base::byte_reader& in);
-    void fetch_done(const base::blob_ref& ref, const std::string& failure);
-    const base::byte_vector* blob(const base::blob_ref& ref) const;
+    void fetch_done(const place& what, const std::string& failure);
+    /// The bytes of a blob, of which perhaps only those pieces are right.
+    const base::byte_vector* blob(const base::blob_ref& ref,
+                                  const base::piece_run& pieces = {}) const;
+    void forget(const base::blob_ref& ref);
     /// Runs `action` later unless this life has ended by then.
     void later(base::duration delay, std::function<void()> action);
 
@@ -69,7 +74,7 @@ private:
     base::time_point timed_since_{};
     bool parked_ = false;
     std::deque<base::digest> states_;  ///< what its worker holds, newest last
-    std::map<base::blob_ref, transfer> transfers_;
+    std::map<place, transfer> transfers_;
 };
 
 }  // namespace tequio::simulation

@@ -25,7 +25,8 @@ crew_world::crew_world(lane_functions& functions, world_options options)
              functions.rounds(),
              functions.contribution_bytes(),
              functions.mean_bytes(),
-             functions.validation()},
+             functions.validation(),
+             options.sharded ? functions.mean_units() : 1},
       options_(std::move(options)),
       root_(options_.seed),
       network_(time_, options_.nodes, root_.split("network")),
@@ -57,6 +58,8 @@ crew_config crew_world::config_of(std::size_t index) {
     c.mean_bytes = functions_.mean_bytes();
     c.validation = functions_.validation();
     c.settle = options_.settle;
+    c.mean_units = options_.sharded ? functions_.mean_units() : 1;
+    c.shard = [this](contribution_run units) { return functions_.shard(units); };
     c.crew_min = options_.crew_min;
     c.keys.sign = [this, index](base::byte_view message) { return keys_[index].sign(message); };
     // What a real node's root key certifies, this world simply knows.

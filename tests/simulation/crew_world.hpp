@@ -22,6 +22,8 @@ struct machine {
     std::set<std::pair<std::uint64_t, std::uint64_t>> lies;  ///< round, lane
     bool never_sums = false;                                 ///< its worker hangs in every sum
     bool miscalculates = false;  ///< its worker applies means wrongly, always alike
+    bool forges_parts = false;   ///< its parts of sums hold another mean
+    bool breaks_parts = false;   ///< its parts of sums are none
     base::duration lane = std::chrono::seconds(2);
     base::duration other = std::chrono::milliseconds(200);
     base::duration disk = std::chrono::milliseconds(3);
@@ -35,6 +37,7 @@ struct world_options {
     network_conditions network{};
     /// With a liar about, the chronicle may hold what one machine alone would not.
     bool honest = true;
+    bool sharded = true;  ///< sums are made in shards, where the job has several units
     /// Of a node's events, after every which one its core is checked (large worlds: not each).
     std::uint64_t check_every = 1;
 };
@@ -46,6 +49,9 @@ struct node_log {
     std::vector<training::check_recorded> checks;
     std::optional<training::job_finished> finished;
     std::uint64_t lanes_run = 0;
+    std::uint64_t whole_sums = 0;
+    std::uint64_t shards_summed = 0;
+    std::uint64_t piece_bytes_sent = 0;
     std::vector<std::string> refused;  ///< errors of handle(): a peer broke the protocol
     bool drained = false;
 };

@@ -1,5 +1,6 @@
 #include "tests/simulation/lane_functions.hpp"
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 
@@ -23,8 +24,20 @@ public:
     std::uint64_t lanes() const override { return job_.lanes; }
     std::uint64_t rounds() const override { return job_.rounds; }
     bool validation() const override { return job_.validation; }
-    std::uint64_t contribution_bytes() const override { return job_.contribution_bytes; }
-    std::uint64_t mean_bytes() const override { return job_.mean_bytes; }
+    std::uint64_t contribution_bytes() const override {
+        return (job_.units - 1) * base::piece_size_bytes + job_.contribution_bytes;
+    }
+    std::uint64_t mean_bytes() const override {
+        return (job_.units - 1) * base::piece_size_bytes + job_.mean_bytes;
+    }
+    std::uint64_t mean_units() const override { return job_.units; }
+    crew_shard shard(contribution_run units) const override {
+        // One more of the lanes, as where two codecs share no borders.
+        const auto end = std::min(job_.units, units.end() + 1);
+        std::uint64_t bytes = 0;
+        for (auto u = units.first; u < units.end(); ++u) bytes += 32 + unit_bytes(u);
+        return {{units.first, end - units.first}, bytes};
+    }
 
     base::digest initial() override { return base::sha256("initial"); }
 
@@ -36,7 +49,7 @@ public:
             out.outcome.divergence = diverged{1, "transformer.wte.weight"};
             return out;
         }
-        out.bytes = expand(seed, job_.contribution_bytes);
+        out.bytes = expand(seed, contribution_bytes());
         out.outcome.blob = base::blob_ref_of(out.bytes);
         out.outcome.loss = loss_of(seed);
         return out;
@@ -45,13 +58,46 @@ public:
         return loss_of(hash("validation", state.view(), round, 0));
     }
     computed sum(const std::vector<base::byte_view>& contributions) override {
+        const auto part = sum_shard(contributions, {0, job_.units});
+        return *join({part.bytes});
+    }
+    computed sum_shard(const std::vector<base::byte_view>& contributions,
+                       contribution_run units) override {
+        computed out;
+        for (auto u = units.first; u < units.end(); ++u) {
+            base::sha256_stream all;
+            for (const auto& c : contributions) {
+                const auto rest = c.subspan(u * base::piece_size_bytes);
+                all.add(rest.first(std::min<std::size_t>(rest.size(), base::piece_size_bytes)));
+            }
+            const auto unit = all.finish();
+            out.bytes.insert(out.bytes.end(), unit.bytes.begin(), unit.bytes.end());
+            const auto mean = expand(hash("mean", unit.view(), u, 0), unit_bytes(u));
+            out.bytes.insert(out.bytes.end(), mean.begin(), mean.end());
+        }
+        out.outcome.blob = base::blob_ref_of(out.bytes);
+        return out;
+    }
+    std::optional<computed> join(const std::vector<base::byte_view>& parts) override {
         computed out;
         base::sha256_stream all;
-        for (const auto& c : contributions) all.add(c);
+        std::uint64_t u = 0;
+        for (base::byte_view part : parts) {
+            while (!part.empty()) {
+                if (u >= job_.units || part.size() < 32 + unit_bytes(u)) return std::nullopt;
+                base::digest unit;
+                std::copy_n(part.begin(), 32, unit.bytes.begin());
+                if (unit.is_zero()) return std::nullopt;
+                if (u == 0) out.outcome.loss = loss_of(unit);
+                all.add(unit.view());
+                const auto mean = part.subspan(32, unit_bytes(u));
+                out.bytes.insert(out.bytes.end(), mean.begin(), mean.end());
+                part = part.subspan(32 + unit_bytes(u++));
+            }
+        }
+        if (u != job_.units) return std::nullopt;
         out.outcome.sum = all.finish();
-        out.bytes = expand(hash("mean", out.outcome.sum.view(), 0, 0), job_.mean_bytes);
         out.outcome.blob = base::blob_ref_of(out.bytes);
-        out.outcome.loss = loss_of(out.outcome.sum);
         return out;
     }
     base::digest apply(const base::digest& state, std::uint64_t, base::byte_view mean) override {
@@ -70,6 +116,9 @@ private:
         w.u64(a);
         w.u64(b);
         return base::sha256(in);
+    }
+    std::uint64_t unit_bytes(std::uint64_t unit) const {
+        return unit + 1 < job_.units ? base::piece_size_bytes : job_.mean_bytes;
     }
     static double loss_of(const base::digest& d) { return 1.0 + d.bytes[0] / 256.0; }
     static base::byte_vector expand(const base::digest& seed, std::uint64_t size) {
@@ -90,7 +139,7 @@ class tiny_functions final : public lane_functions {
 public:
     explicit tiny_functions(const tiny_job& job) {
         auto& r = recipe_;
-        r.model = {"gpt2", 1, 2, 16, 8, 256};
+        r.model = {"gpt2", 1, 2, job.width, 8, 256};
         std::string text;
         for (int i = 0; i < 60; ++i) {
             text += "line " + std::to_string(i * 7919 % 101) + " of a small text\n";
@@ -132,6 +181,36 @@ public:
         return shape_of(contribution_kind::mean, recipe_, engine_->layout()).size_bytes();
     }
 
+    std::uint64_t mean_units() const override {
+        return shape_of(contribution_kind::mean, recipe_, engine_->layout()).units();
+    }
+    crew_shard shard(contribution_run units) const override {
+        const auto& layout = engine_->layout();
+        const auto extent =
+            shard_extent_of(shape_of(contribution_kind::lane, recipe_, layout),
+                            shape_of(contribution_kind::mean, recipe_, layout), units);
+        return {extent.lane_units, extent.part_bytes};
+    }
+    computed sum_shard(const std::vector<base::byte_view>& contributions,
+                       contribution_run units) override {
+        summation s(recipe_, engine_->layout(), units);
+        for (std::size_t lane = 0; lane < contributions.size(); ++lane) {
+            const auto added = s.add({lane}, contributions[lane]);
+            base::ensure(added.has_value(), "the pieces of a shard are canonical");
+        }
+        auto part = s.part();
+        base::ensure(part.has_value(), "every lane was added");
+        computed out;
+        out.bytes = std::move(*part);
+        out.outcome.blob = base::blob_ref_of(out.bytes);
+        return out;
+    }
+    std::optional<computed> join(const std::vector<base::byte_view>& parts) override {
+        auto result = join_parts(recipe_, engine_->layout(), parts);
+        if (!result) return std::nullopt;
+        return of(std::move(*result));
+    }
+
     base::digest initial() override {
         full_state s(engine_->layout().padded_size, recipe_.train.synchronous());
         engine_->initial_state(s.span());
@@ -171,12 +250,7 @@ public:
         }
         auto result = s.finish();
         base::ensure(result.has_value(), "every lane was added");
-        computed out;
-        out.outcome.sum = result->sum;
-        out.outcome.loss = result->loss;
-        out.bytes = std::move(result->mean);
-        out.outcome.blob = base::blob_ref_of(out.bytes);
-        return sums_.emplace(key, std::move(out)).first->second;
+        return sums_.emplace(key, of(std::move(*result))).first->second;
     }
     base::digest apply(const base::digest& state, std::uint64_t round,
                        base::byte_view mean) override {
@@ -189,6 +263,14 @@ public:
     }
 
 private:
+    static computed of(sum_output made) {
+        computed out;
+        out.outcome.sum = made.sum;
+        out.outcome.loss = made.loss;
+        out.bytes = std::move(made.mean);
+        out.outcome.blob = base::blob_ref_of(out.bytes);
+        return out;
+    }
     struct full_state {
         full_state(std::uint64_t size, bool moments)
             : parameters(size), momentum(size), second(moments ? size : 0) {}

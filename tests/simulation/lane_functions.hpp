@@ -37,6 +37,15 @@ public:
     virtual computed sum(const std::vector<base::byte_view>& contributions) = 0;
     virtual base::digest apply(const base::digest& state, std::uint64_t round,
                                base::byte_view mean) = 0;
+
+    // In shards. What a shard needs of contributions is looked at alone: the rest may be zeros.
+    virtual std::uint64_t mean_units() const = 0;
+    virtual training::crew_shard shard(training::contribution_run units) const = 0;
+    /// `contributions` in lane order.
+    virtual computed sum_shard(const std::vector<base::byte_view>& contributions,
+                               training::contribution_run units) = 0;
+    /// What `sum` gives; nothing when a part is none.
+    virtual std::optional<computed> join(const std::vector<base::byte_view>& parts) = 0;
 };
 
 /// Hashes in place of training: fast, and as deterministic.
@@ -46,6 +55,8 @@ struct hash_job {
     bool validation = true;
     std::uint64_t contribution_bytes = 600;
     std::uint64_t mean_bytes = 500;
+    /// Above 1: pieces of the mean and of contributions, the last of the sizes above.
+    std::uint64_t units = 1;
     /// Where it diverges, if it does.
     std::optional<std::pair<std::uint64_t, std::uint64_t>> diverges{};  ///< round, lane
 };
@@ -60,6 +71,7 @@ struct tiny_job {
     bool synchronous = false;  ///< then inner_steps does not count
     std::string codec = "mxint8";
     std::string codec_down = "mxint8";
+    std::uint64_t width = 16;  ///< 96: three units of f32
 };
 std::unique_ptr<lane_functions> make_tiny_functions(const tiny_job& job);
 

@@ -68,6 +68,20 @@ bool node_disk::whole(const base::blob_ref& ref) {
     return true;
 }
 
+std::optional<base::byte_vector> node_disk::pieces_of(const base::blob_ref& ref,
+                                                      const base::piece_run& run) const {
+    const auto it = pieces.find(ref);
+    if (it == pieces.end() || run.whole()) return std::nullopt;
+    base::byte_vector bytes(ref.size);
+    for (auto i = run.first; i < run.first + run.count; ++i) {
+        const auto piece = it->second.find(i);
+        if (piece == it->second.end()) return std::nullopt;
+        std::copy(piece->second.begin(), piece->second.end(),
+                  bytes.begin() + static_cast<std::ptrdiff_t>(i * base::piece_size_bytes));
+    }
+    return bytes;
+}
+
 std::optional<base::blob_piece> node_disk::read_piece(const base::blob_ref& ref,
                                                       std::uint64_t index) const {
     const auto it = blobs.find(ref);

@@ -41,6 +41,9 @@ struct node_disk {
 
     /// Makes a blob of its pieces once all are here.
     bool whole(const base::blob_ref& ref);
+    /// A run of pieces in their places, when all of them are here though the blob is not whole.
+    std::optional<base::byte_vector> pieces_of(const base::blob_ref& ref,
+                                               const base::piece_run& run) const;
     std::optional<base::blob_piece> read_piece(const base::blob_ref& ref,
                                                std::uint64_t index) const;
 };

@@ -191,8 +191,11 @@ void node_machine::act(look_up_blob& e) {
 
 void node_machine::act(confirm_blob& e) {
     store(disk_write, [this, e] {
-        if (!disk_.whole(e.ref)) return handle(blob_lost{e.ref, "it could not be stored"});
-        handle(blob_confirmed{e.ref, e.deliver ? disk_.blobs.at(e.ref) : base::byte_vector{}});
+        if (!disk_.whole(e.ref) && !disk_.pieces_of(e.ref, e.pieces)) {
+            return handle(blob_lost{e.ref, "it could not be stored"});
+        }
+        handle(blob_confirmed{e.ref, e.deliver ? disk_.blobs.at(e.ref) : base::byte_vector{},
+                              e.pieces});
     });
 }
 
@@ -298,18 +301,29 @@ void node_machine::finish_work() {
 base::result<computed> node_machine::compute(job_worker& worker, const training::work_item& item) {
     auto& f = world_.functions_of(worker.task->work);
     auto& states = worker.states;
-    const bool needs_state = item.kind != work_kind::prepare && item.kind != work_kind::sum;
     for (const auto& ref : training::task_blobs(*worker.task)) {
         if (!disk_.blobs.contains(ref)) return failed("blob " + ref.text() + " is not here");
     }
-    if (needs_state && std::find(states.begin(), states.end(), item.state) == states.end()) {
+    if (training::needs_state(item.kind) &&
+        std::find(states.begin(), states.end(), item.state) == states.end()) {
         return failed("the state is not in memory");
     }
     std::vector<base::byte_view> inputs;
+    std::deque<base::byte_vector> some;  // of blobs that are not whole
+    base::piece_run pieces;
+    if (item.kind == work_kind::sum_shard) {
+        const auto units = f.shard(item.units).lane_units;
+        pieces = {units.first, units.count};
+    }
     for (const auto& ref : item.inputs) {
         const auto it = disk_.blobs.find(ref);
-        if (it == disk_.blobs.end()) return failed("an input is not in the store");
-        inputs.push_back(it->second);
+        if (it != disk_.blobs.end()) {
+            inputs.push_back(it->second);
+        } else if (auto bytes = disk_.pieces_of(ref, pieces)) {
+            inputs.push_back(some.emplace_back(std::move(*bytes)));
+        } else {
+            return failed("an input is not in the store");
+        }
     }
     const auto arrive = [&](const base::digest& state) {
         states.push_back(state);
@@ -333,6 +347,15 @@ base::result<computed> node_machine::compute(job_worker& worker, const training:
         case work_kind::sum:
             out = f.sum(inputs);
             break;
+        case work_kind::sum_shard:
+            out = f.sum_shard(inputs, item.units);
+            break;
+        case work_kind::join: {
+            auto joined = f.join(inputs);
+            if (!joined) return failed("a part is none");
+            out = std::move(*joined);
+            break;
+        }
         case work_kind::apply:
             out.outcome.state_after = f.apply(item.state, item.round.value, inputs.front());
             arrive(out.outcome.state_after);

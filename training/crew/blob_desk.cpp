@@ -6,40 +6,46 @@
 
 namespace tequio::training::crew_protocol {
 
+const blob_desk::entry* blob_desk::find(const base::blob_ref& ref,
+                                        const base::piece_run& pieces) const {
+    const auto it = blobs_.find({ref, pieces});
+    return it == blobs_.end() ? nullptr : &it->second;
+}
+
 bool blob_desk::want(base::time_point now, const wish& w, std::vector<crew_effect>& out) {
-    const auto it = blobs_.find(w.ref);
-    if (it != blobs_.end() && it->second.is_here) return true;
-    if (it != blobs_.end() &&
-        (now < it->second.next || (it->second.asked && it->second.holders == w.holders))) {
+    if (here(w.ref, w.pieces)) return true;
+    const auto* known = find(w.ref, w.pieces);
+    if (known != nullptr && (now < known->next || (known->asked && known->holders == w.holders))) {
         return false;
     }
-    if (it == blobs_.end() || !it->second.asked) {
+    if (known == nullptr || !known->asked) {
         if (!has_room()) return false;
         ++in_flight_;
     }
-    auto& e = blobs_[w.ref];
+    auto& e = blobs_[{w.ref, w.pieces}];
     e.asked = true;
     e.deliver = w.deliver;
     e.round = w.round;
     e.holders = w.holders;
     e.next = now + timings_.fetch_retry;
-    out.push_back(fetch_blob{w.ref, w.holders, w.deliver});
+    out.push_back(fetch_blob{w.ref, w.holders, w.deliver, w.pieces});
     return false;
 }
 
-bool blob_desk::here(const base::blob_ref& ref) const {
-    const auto it = blobs_.find(ref);
-    return it != blobs_.end() && it->second.is_here;
+bool blob_desk::here(const base::blob_ref& ref, const base::piece_run& pieces) const {
+    const auto* e = find(ref, pieces);
+    if (e != nullptr && e->is_here) return true;
+    return !pieces.whole() && here(ref);
 }
 
-bool blob_desk::asked(const base::blob_ref& ref) const {
-    const auto it = blobs_.find(ref);
-    return it != blobs_.end() && it->second.asked;
+bool blob_desk::asked(const base::blob_ref& ref, const base::piece_run& pieces) const {
+    const auto* e = find(ref, pieces);
+    return e != nullptr && e->asked;
 }
 
-unsigned blob_desk::failures(const base::blob_ref& ref) const {
-    const auto it = blobs_.find(ref);
-    return it == blobs_.end() ? 0 : it->second.failures;
+unsigned blob_desk::failures(const base::blob_ref& ref, const base::piece_run& pieces) const {
+    const auto* e = find(ref, pieces);
+    return e == nullptr ? 0 : e->failures;
 }
 
 void blob_desk::settle(entry& e) {
@@ -47,8 +53,8 @@ void blob_desk::settle(entry& e) {
     e.asked = false;
 }
 
-void blob_desk::arrived(const base::blob_ref& ref) {
-    const auto it = blobs_.find(ref);
+void blob_desk::arrived(const base::blob_ref& ref, const base::piece_run& pieces) {
+    const auto it = blobs_.find({ref, pieces});
     if (it == blobs_.end()) return;
     settle(it->second);
     if (it->second.deliver) {
@@ -59,8 +65,9 @@ void blob_desk::arrived(const base::blob_ref& ref) {
     it->second.failures = 0;
 }
 
-void blob_desk::failed(base::time_point now, const base::blob_ref& ref) {
-    const auto it = blobs_.find(ref);
+void blob_desk::failed(base::time_point now, const base::blob_ref& ref,
+                       const base::piece_run& pieces) {
+    const auto it = blobs_.find({ref, pieces});
     if (it == blobs_.end() || !it->second.asked) return;
     auto& e = it->second;
     settle(e);
@@ -69,7 +76,7 @@ void blob_desk::failed(base::time_point now, const base::blob_ref& ref) {
 }
 
 void blob_desk::made(const base::blob_ref& ref, std::uint64_t round) {
-    auto& e = blobs_[ref];
+    auto& e = blobs_[{ref, {}}];
     settle(e);
     e.is_here = true;
     e.failures = 0;
@@ -77,30 +84,31 @@ void blob_desk::made(const base::blob_ref& ref, std::uint64_t round) {
 }
 
 void blob_desk::drop(const base::blob_ref& ref, std::vector<crew_effect>& out) {
-    const auto it = blobs_.find(ref);
-    if (it != blobs_.end()) {
-        if (it->second.kept) return;
+    const auto* whole = find(ref, {});
+    if (whole != nullptr && whole->kept) return;
+    for (auto it = blobs_.lower_bound({ref, {}}); it != blobs_.end() && it->first.first == ref;) {
         settle(it->second);
-        blobs_.erase(it);
+        it = blobs_.erase(it);
     }
     out.push_back(drop_blob{ref});
 }
 
 void blob_desk::drop_before(std::uint64_t round, std::vector<crew_effect>& out) {
     for (auto it = blobs_.begin(); it != blobs_.end();) {
-        auto& [ref, e] = *it;
-        if (e.kept || e.round >= round) {
+        auto& [where, e] = *it;
+        const auto* whole = find(where.first, {});
+        if (e.kept || e.round >= round || (whole != nullptr && whole->kept)) {
             ++it;
             continue;
         }
         settle(e);
-        out.push_back(drop_blob{ref});
+        out.push_back(drop_blob{where.first});
         it = blobs_.erase(it);
     }
 }
 
 void blob_desk::keep(const base::blob_ref& ref) {
-    blobs_[ref].kept = true;
+    blobs_[{ref, {}}].kept = true;
 }
 
 void blob_desk::check() const {

@@ -21,20 +21,22 @@ public:
         std::vector<base::node_id> holders;
         std::uint64_t round = 0;  ///< forgotten with this round
         bool deliver = false;
+        base::piece_run pieces = {};  ///< with pieces another wish than without
     };
     /// Sees to it that the blob comes; call it as often as you like. True when it is here (never
     /// with `deliver`, whose bytes are handed out once).
     bool want(base::time_point now, const wish& w, std::vector<crew_effect>& out);
-    bool here(const base::blob_ref& ref) const;
+    bool here(const base::blob_ref& ref, const base::piece_run& pieces = {}) const;
     /// Its fetch is under way.
-    bool asked(const base::blob_ref& ref) const;
+    bool asked(const base::blob_ref& ref, const base::piece_run& pieces = {}) const;
     /// Fetches that failed in a row.
-    unsigned failures(const base::blob_ref& ref) const;
+    unsigned failures(const base::blob_ref& ref, const base::piece_run& pieces = {}) const;
     /// True when another fetch may be begun.
     bool has_room() const { return in_flight_ < in_flight_max; }
 
-    void arrived(const base::blob_ref& ref);
-    void failed(base::time_point now, const base::blob_ref& ref);
+    void arrived(const base::blob_ref& ref, const base::piece_run& pieces = {});
+    void failed(base::time_point now, const base::blob_ref& ref,
+                const base::piece_run& pieces = {});
     /// The worker made it.
     void made(const base::blob_ref& ref, std::uint64_t round);
     /// Lets go of one blob, and of all of the rounds before `round`.
@@ -56,10 +58,13 @@ private:
         base::time_point next{};  ///< no new question before
         std::vector<base::node_id> holders;
     };
+    /// A blob, or a run of its pieces.
+    using place = std::pair<base::blob_ref, base::piece_run>;
+    const entry* find(const base::blob_ref& ref, const base::piece_run& pieces) const;
     void settle(entry& e);
 
     const crew_timings& timings_;
-    std::map<base::blob_ref, entry> blobs_;
+    std::map<place, entry> blobs_;
     std::size_t in_flight_ = 0;
 };
 

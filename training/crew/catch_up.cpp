@@ -79,7 +79,7 @@ std::optional<std::uint64_t> catch_up::missing_from(std::uint64_t their_length) 
 }
 
 void catch_up::step(base::time_point now, const roster& members, blob_desk& desk,
-                    std::vector<crew_effect>& out) {
+                    bool next_in_parts, std::vector<crew_effect>& out) {
     for (auto& [round, list] : candidates_) {
         for (auto& c : list) {
             blob_desk::wish w{c.ref, {}, round, true};
@@ -90,7 +90,7 @@ void catch_up::step(base::time_point now, const roster& members, blob_desk& desk
             if (!c.entry) {
                 // Without anyone to ask there is nothing to ask for.
                 if (!w.holders.empty()) desk.want(now, w, out);
-            } else if (!c.entry->closes()) {
+            } else if (!c.entry->closes() && !(next_in_parts && round == length())) {
                 desk.want(now, {c.entry->mean, w.holders, round, false}, out);
             }
         }

@@ -40,8 +40,9 @@ public:
     void offer(std::uint64_t round, const base::blob_ref& ref, const base::node_id& from);
     /// Ask a member from here on when it has more; nothing while enough is known.
     std::optional<std::uint64_t> missing_from(std::uint64_t their_length) const;
-    /// Fetches texts of candidates, and their means ahead of need.
-    void step(base::time_point now, const roster& members, blob_desk& desk,
+    /// Fetches texts of candidates, and their means ahead of need. `next_in_parts`: but not the
+    /// next entry's, which is put together here.
+    void step(base::time_point now, const roster& members, blob_desk& desk, bool next_in_parts,
               std::vector<crew_effect>& out);
     /// A text arrived. Errors: `errc::bad_chronicle`; the candidate is then forgotten for good.
     base::result<void> arrived(const base::blob_ref& ref, base::byte_view text);

@@ -3,6 +3,7 @@
 /// The crew core: joins the parts. One source file a concern:
 ///   crew.cpp         construction, events in, memory, check
 ///   crew_rounds.cpp  prepare, apply, close, settle, fail, finish
+///   crew_shards.cpp  the open round's sum, shard by shard
 ///   crew_work.cpp    which item this node works on, and what came of it
 ///   crew_talk.cpp    messages, both ways
 ///   crew_view.cpp    what people see
@@ -19,6 +20,7 @@
 #include "training/crew/exchange.hpp"
 #include "training/crew/roster.hpp"
 #include "training/crew/round_book.hpp"
+#include "training/crew/shards.hpp"
 #include "training/crew/stewardship.hpp"
 
 namespace tequio::training {
@@ -48,6 +50,9 @@ private:
         own_sum,      ///< closing a round, or making a lost mean again
         audit_lane,   ///< a contribution that the audit misses
         audit_sum,    ///< checking another's merge
+        shard_lane,   ///< a contribution that an own shard misses
+        shard_sum,    ///< an own shard of the open round
+        join,         ///< the open round's sum, from its parts
         apply_entry,  ///< the next entry's mean, or one applied before a restart
         apply_own,    ///< the own sum's mean, to learn state_after
     };
@@ -110,6 +115,39 @@ private:
     void adopt_settled(const crew_protocol::status& said, effects& out);
     void set_apart(const std::set<base::node_id>& nodes);
     bool others_arrived_at(const base::digest& state, std::uint64_t rounds) const;
+
+    // crew_shards.cpp
+    /// What a sum is of; kept while the book and the next entry stay as they are.
+    struct summands {
+        std::uint64_t round = 0;
+        std::uint64_t fold = 0;
+        base::blob_ref entry;
+        std::vector<base::digest> contributions;
+        base::digest inputs;
+    };
+    struct joined_sum {
+        std::uint64_t round = 0;
+        base::digest inputs;
+        work_outcome outcome;
+    };
+    bool sharded() const;
+    const summands* summed_lanes();
+    base::piece_run lane_pieces(contribution_run units) const;
+    void drive_shards(effects& out);
+    void fetch_parts(const summands& s, effects& out);
+    void measure_part(const base::blob_ref& ref);
+    std::optional<std::vector<base::blob_ref>> parts_here();
+    bool mean_comes_in_parts();
+    bool shard_work_waits();
+    bool begin_shard_work(effects& out);
+    void shard_summed(const work_item& item, const work_outcome& outcome, effects& out);
+    void tell_parts(effects& out);
+    void take_part(crew_protocol::known_part p, effects& out);
+    void parts_joined(const work_item& item, const work_outcome& outcome);
+    void parts_refused();
+    void plan_shards();
+    void reassign_shards(const std::vector<base::node_id>& fit);
+    void close_shards(effects& out);
 
     // crew_work.cpp
     bool able() const;
@@ -174,12 +212,22 @@ private:
     crew_protocol::planner planner_;
     std::optional<item_key> order_;                         ///< from the steward followed
     std::vector<std::pair<base::node_id, item_key>> told_;  ///< assignments as last sent
+    std::vector<crew_protocol::shard> told_shards_;         ///< likewise
 
     crew_protocol::catch_up chain_;
     std::map<std::uint64_t, round_book> books_;
     crew_protocol::blob_desk desk_;
     crew_protocol::exchange own_;
     crew_protocol::exchange audit_;
+    crew_protocol::shard_book shards_;
+    crew_protocol::exchange mine_;  ///< gathers for an own shard
+    contribution_run mine_units_;   ///< that shard
+    std::optional<joined_sum> joined_;
+    summands summands_;
+    unsigned joins_failed_ = 0;
+    std::optional<std::uint64_t> unjoinable_;  ///< a round with a part that is none
+    std::map<base::blob_ref, std::pair<base::node_id, base::time_point>> parts_asked_;
+    std::set<base::blob_ref> old_parts_;  ///< of the last closed round
     crew_protocol::check_desk checks_;
     std::map<item_key, own_claim> own_claims_;
     std::optional<base::time_point> resolved_since_;  ///< every item of the open round is known

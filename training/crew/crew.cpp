@@ -30,10 +30,12 @@ job_shape shape_of(const crew_config& c) {
     base::ensure(c.rounds >= 1 && c.rounds <= (std::uint64_t{1} << 20), "rounds: 1..2^20");
 
     base::ensure(c.contribution_bytes > 0 && c.mean_bytes > 0, "contributions have a size");
+    base::ensure(c.mean_units == 1 || c.shard, "several shards have sizes");
     base::ensure(!c.self.is_zero() && c.keys.sign && c.keys.verify_certificate, "an identity");
     return {c.task,       static_cast<std::uint32_t>(c.lanes),
             c.rounds,     c.contribution_bytes,
-            c.mean_bytes, c.validation};
+            c.mean_bytes, c.validation,
+            c.mean_units};
 }
 
 }  // namespace
@@ -72,6 +74,8 @@ crew::core::core(crew_config config, crew_memory memory, base::rng rng)
       desk_(config_.timings),
       own_(shape_, config_.self),
       audit_(shape_, config_.self),
+      shards_(shape_, config_.self),
+      mine_(shape_, config_.self),
       checks_(shape_, config_.self, config_.timings) {
     load(std::move(memory));
 }
@@ -205,7 +209,8 @@ base::result<void> crew::core::on(const work_progress& e, effects&) {
 }
 
 base::result<void> crew::core::on(const blob_ready& e, effects& out) {
-    desk_.arrived(e.ref);
+    desk_.arrived(e.ref, e.pieces);
+    measure_part(e.ref);
     ++activity_;
     if (e.bytes.empty()) return {};
     if (const auto verdict = chain_.arrived(e.ref, e.bytes); !verdict) {
@@ -216,7 +221,7 @@ base::result<void> crew::core::on(const blob_ready& e, effects& out) {
 }
 
 base::result<void> crew::core::on(const blob_failed& e, effects&) {
-    desk_.failed(now_, e.ref);
+    desk_.failed(now_, e.ref, e.pieces);
     return {};
 }
 
@@ -282,7 +287,10 @@ void crew::core::beat(effects& out) {
         ask.openings_wanted.push_back(s.key);
         send(s.to, ask, out);
     }
-    if (beats_ % 2 == 1) send_status(out);
+    if (beats_ % 2 == 1) {
+        send_status(out);
+        tell_parts(out);
+    }
     if (leadership_->leading()) send_round_open(out);
 }
 
@@ -295,7 +303,7 @@ void crew::core::advance(effects& out) {
     if (!over) {
         open_books();
         set_apart(chain_.reject_misfits());
-        chain_.step(now_, roster_, desk_, out);
+        chain_.step(now_, roster_, desk_, mean_comes_in_parts(), out);
         while (accept_closing(out) || close_last(out) || settle(out)) {
         }
         drive_exchanges(out);
@@ -319,6 +327,7 @@ void crew::core::check() const {
     roster_.check();
     desk_.check();
     checks_.check();
+    shards_.check();
     for (const auto& [round, b] : books_) {
         base::ensure(b.round() == round, "books by round");
         base::ensure(b.closed() == (round < chain_.length()), "a book is closed by its entry");
@@ -329,7 +338,8 @@ void crew::core::check() const {
     base::ensure(settled_ <= chain_.length(), "nothing settled that is not closed");
     base::ensure(
         !in_hand_ || !in_hand_->work.inputs.empty() ||
-            (in_hand_->work.kind != work_kind::sum && in_hand_->work.kind != work_kind::apply),
+            (in_hand_->work.kind != work_kind::sum && in_hand_->work.kind != work_kind::apply &&
+             in_hand_->work.kind != work_kind::sum_shard && in_hand_->work.kind != work_kind::join),
         "sums and means have inputs");
     for (const auto& [key, own] : own_claims_) {
         base::ensure(own.said.key == key && own.said.node == config_.self, "own claims by item");

@@ -57,6 +57,8 @@ void crew::core::drive_exchanges(effects& out) {
         resolved_since_ = now_;
     }
     if (!prepared_) return;
+    drive_shards(out);
+    const auto* sum_of = joined_ && distrusted_ != length ? summed_lanes() : nullptr;
     if (applied_ < std::min(length, shape_.rounds)) {
         const auto& entry = chain_.entries()[applied_];
         blob_desk::wish w{entry.mean, {}, applied_, false};
@@ -70,6 +72,12 @@ void crew::core::drive_exchanges(effects& out) {
         } else if (!own_.works_on(applied_)) {
             own_.begin(applied_, entry.contributions, book(applied_));
         }
+    } else if (length < shape_.rounds && should_own() && sum_of != nullptr) {
+        if (!own_.works_on(length) || !own_.sum) {
+            own_.adopt(length, sum_of->contributions, joined_->outcome);
+        }
+    } else if (sharded() && leadership_->leading() && distrusted_ != length) {
+        own_.end();  // its parts are on their way
     } else if (length < shape_.rounds && should_own()) {
         if (!own_.works_on(length)) own_.begin(length, {}, book(length));
     } else {
@@ -154,6 +162,7 @@ void crew::core::append(const chronicle_entry& entry, effects& out) {
     if (!entry.closes()) desk_.keep(entry.mean);
     out.push_back(put_blob{ref, std::move(text)});
     out.push_back(store_entry{entry});
+    close_shards(out);
     resolved_since_.reset();
     state_mismatch_.reset();
     distrusted_.reset();
@@ -381,6 +390,7 @@ void crew::core::finish(job_state state, std::string code, std::string reason, e
     stop(out);
     own_.end();
     audit_.end();
+    mine_.end();
     order_.reset();
     planner_.clear();
     out.push_back(job_finished{state, reason_});

@@ -78,7 +78,15 @@ base::result<void> crew::core::heard(const base::node_id& from, facts m, effects
         TEQUIO_CHECK(keys_.verify(said.node, fact_kind::opening, fact));
         openings.push_back(said);
     }
+    std::vector<known_part> parts;
+    for (auto& fact : m.parts) {
+        TEQUIO_TRY(auto said, parse_part(shape_, fact.body));
+        if (said.round != chain_.length()) continue;
+        TEQUIO_CHECK(keys_.verify(said.node, fact_kind::part, fact));
+        parts.push_back({std::move(said), std::move(fact)});
+    }
     for (auto& k : claims) take_claim(std::move(k), out);
+    for (auto& p : parts) take_part(std::move(p), out);
     for (const auto& o : openings) {
         if (o.node == config_.self) continue;
         if (checks_.heard(book(o.key.round), o, out)) show(o.node, o.key, out);
@@ -130,6 +138,7 @@ void crew::core::take_claim(known_claim k, effects& out) {
     ++activity_;
     if (key.item < shape_.lanes) ++lanes_by_[node];
     if (own_.works_on(key.round)) own_.offer(key.item);
+    if (mine_.works_on(key.round)) mine_.offer(key.item);
     checks_.pair_up(now_, *b, key.item, out);
     note_taint();
     out.push_back(crew_progress{});
@@ -237,6 +246,8 @@ base::result<void> crew::core::heard(const base::node_id& from, round_open m, ef
     for (const auto& [node, key] : m.assignments) {
         if (node == config_.self) order_ = key;
     }
+    if (shards_.round() != m.round) shards_.open(m.round);
+    if (shape_.mean_units > 1) shards_.adopt(m.shards);
     return {};
 }
 
@@ -324,6 +335,7 @@ void crew::core::lead(effects& out) {
     if (!leadership_->leading() || !able()) {
         planner_.clear();
         told_.clear();
+        told_shards_.clear();
         return;
     }
     const bool enough = roster_.present(now_).size() + 1 >= config_.crew_min;
@@ -338,7 +350,8 @@ void crew::core::lead(effects& out) {
         }
         planner_.plan(now_, b, slots());
     }
-    if (planner_.assignments() != told_) send_round_open(out);
+    plan_shards();
+    if (planner_.assignments() != told_ || shards_.plan() != told_shards_) send_round_open(out);
 }
 
 void crew::core::send_round_open(effects& out) {
@@ -348,6 +361,8 @@ void crew::core::send_round_open(effects& out) {
     m.term = leadership_->current()->term;
     if (chain_.state()) m.state = *chain_.state();
     m.assignments = told_;
+    told_shards_ = shards_.plan();
+    if (shards_.round() == m.round) m.shards = told_shards_;
     for (const auto& node : roster_.present(now_)) send(node, m, out);
 }
 

@@ -54,6 +54,12 @@ bool crew::core::in_hand_is_moot() const {
         case purpose::audit_lane:
         case purpose::audit_sum:
             return !audit_.works_on(in_hand_->key.round);
+        case purpose::shard_lane:
+            return !mine_.works_on(in_hand_->key.round);
+        case purpose::shard_sum:
+            return !mine_.works_on(in_hand_->key.round) || mine_units_ != in_hand_->work.units;
+        case purpose::join:
+            return joined_ || in_hand_->key.round != chain_.length() || !sharded();
         case purpose::apply_entry:
             return applied_ != in_hand_->key.round;
     }
@@ -80,8 +86,10 @@ void crew::core::choose(effects& out) {
         // Draining finishes what is in hand, and a suspended node keeps it for later; everything
         // else that ends the work ends it now.
         const bool must_stop = over || paused_ || left_ || inexact_ || in_hand_is_moot();
-        const bool sum_waits = in_hand_->why == purpose::item && own_.complete() &&
-                               own_.round() == chain_.length() && round_resolved() && window_open();
+        const bool sum_waits = in_hand_->why == purpose::item &&
+                               ((own_.complete() && own_.round() == chain_.length() &&
+                                 round_resolved() && window_open()) ||
+                                shard_work_waits());
         // Another has closed the round that this node is closing.
         const auto* candidate = chain_.next();
         const bool entry_waits = in_hand_->why != purpose::item &&
@@ -112,6 +120,7 @@ void crew::core::choose(effects& out) {
               {applied_, shape_.merge_item()}, out);
         return;
     }
+    if (begin_shard_work(out)) return;
     if (begin_exchange_work(own_, true, out)) return;
     if (!caught_up() || begin_exchange_work(audit_, false, out)) return;
     begin_ordered(out);
@@ -187,7 +196,12 @@ base::result<void> crew::core::on(const work_done& e, effects& out) {
     ++activity_;
     out.push_back(crew_progress{});
     if (e.outcome.blob.size > 0) {
-        (e.item.kind == work_kind::sum ? means_coded_ : lanes_coded_).add(e.outcome.counts);
+        const bool mean = e.item.kind == work_kind::sum || e.item.kind == work_kind::join;
+        if (mean) {
+            means_coded_.add(e.outcome.counts);
+        } else if (e.item.kind != work_kind::sum_shard) {
+            lanes_coded_.add(e.outcome.counts);
+        }
     }
     switch (hand.why) {
         case purpose::prepare:
@@ -201,7 +215,14 @@ base::result<void> crew::core::on(const work_done& e, effects& out) {
         case purpose::item:
         case purpose::own_lane:
         case purpose::audit_lane:
+        case purpose::shard_lane:
             item_done(hand.key, e.outcome, out);
+            break;
+        case purpose::shard_sum:
+            shard_summed(e.item, e.outcome, out);
+            break;
+        case purpose::join:
+            parts_joined(e.item, e.outcome);
             break;
         case purpose::own_sum:
             if (!own_.works_on(hand.key.round) || !own_.complete() ||
@@ -230,6 +251,7 @@ base::result<void> crew::core::on(const work_done& e, effects& out) {
 
 base::result<void> crew::core::on(const work_failed& e, effects& out) {
     if (!in_hand_ || !(in_hand_->work == e.item)) return {};
+    if (in_hand_->why == purpose::join) parts_refused();
     in_hand_.reset();
     work_trouble("work failed: " + e.reason);
     out.push_back(crew_progress{});
@@ -241,6 +263,8 @@ base::result<void> crew::core::on(const states_lost&, effects& out) {
     stop(out);
     own_.end();
     audit_.end();
+    mine_.end();
+    joined_.reset();
     prepared_ = false;
     applied_ = 0;
     state_mismatch_.reset();
@@ -311,6 +335,7 @@ void crew::core::item_done(item_key key, const work_outcome& outcome, effects& o
     }
     own_.offer(key.item);
     audit_.offer(key.item);
+    if (mine_.works_on(key.round)) mine_.offer(key.item);
 }
 
 /// Signs, stores and tells: the one place where this node makes a claim.

@@ -14,10 +14,11 @@ constexpr unsigned failures_max = 3;
 }  // namespace
 
 void exchange::begin(std::uint64_t round, std::vector<base::digest> expected,
-                     const round_book* book) {
+                     const round_book* book, base::piece_run pieces) {
     base::ensure(expected.empty() || expected.size() == shape_.lanes, "a digest a lane");
     active_ = true;
     round_ = round;
+    pieces_ = pieces;
     expected_ = std::move(expected);
     refs_.assign(shape_.lanes, std::nullopt);
     wanted_.clear();
@@ -27,6 +28,16 @@ void exchange::begin(std::uint64_t round, std::vector<base::digest> expected,
     for (std::uint32_t lane = 0; lane < shape_.lanes; ++lane) {
         if (ref_of(book, lane)) wanted_.insert(lane);
     }
+}
+
+void exchange::adopt(std::uint64_t round, const std::vector<base::digest>& contributions,
+                     work_outcome made) {
+    begin(round, {}, nullptr);
+    for (std::uint32_t lane = 0; lane < shape_.lanes; ++lane) {
+        refs_[lane] = base::blob_ref{contributions[lane], shape_.contribution_bytes};
+    }
+    got_ = shape_.lanes;
+    sum = std::move(made);
 }
 
 void exchange::end() {
@@ -67,7 +78,7 @@ void exchange::step(base::time_point now, const round_book* book, const roster& 
             it = wanted_.erase(it);
             continue;
         }
-        blob_desk::wish w{*ref, {}, round_, false};
+        blob_desk::wish w{*ref, {}, round_, false, pieces_};
         bool own = false;
         if (book != nullptr) {
             for (const auto& k : book->claims(lane)) {
@@ -90,8 +101,8 @@ void exchange::step(base::time_point now, const round_book* book, const roster& 
         }
         // The store here may have it even when nobody else has: one failure says no.
         const unsigned patience = w.holders.empty() ? 1 : failures_max;
-        if (desk.failures(*ref) >= patience) lost_.insert(lane);
-        if (!desk.has_room() && !desk.asked(*ref)) break;
+        if (desk.failures(*ref, pieces_) >= patience) lost_.insert(lane);
+        if (!desk.has_room() && !desk.asked(*ref, pieces_)) break;
         ++it;
     }
 }

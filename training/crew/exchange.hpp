@@ -1,8 +1,9 @@
 #pragma once
 
-/// Gathers the contributions of one round so that they can be summed: for closing the round as its
-/// owner, for checking another's merge, or for making a lost mean again. Takes each lane's blob
-/// from whoever holds it; a lane that nobody can give is computed here.
+/// Gathers the contributions of one round, or the same pieces of each, so that they can be summed:
+/// for closing the round as its owner or one shard of it, for checking another's merge, or for
+/// making a lost mean again. Takes each lane's blob from whoever holds it; a lane that nobody can
+/// give is computed here.
 
 #include <optional>
 #include <set>
@@ -19,12 +20,17 @@ public:
     exchange(const job_shape& shape, base::node_id self) : shape_(shape), self_(self) {}
 
     /// Begins on a round. `expected`: the contributions by lane when the chronicle has them; empty
-    /// to take what the book resolves to.
-    void begin(std::uint64_t round, std::vector<base::digest> expected, const round_book* book);
+    /// to take what the book resolves to. `pieces`: of each contribution; none: all.
+    void begin(std::uint64_t round, std::vector<base::digest> expected, const round_book* book,
+               base::piece_run pieces = {});
+    /// Works on a round whose sum was made elsewhere, of these contributions.
+    void adopt(std::uint64_t round, const std::vector<base::digest>& contributions,
+               work_outcome made);
     void end();
     bool active() const { return active_; }
     bool works_on(std::uint64_t round) const { return active_ && round_ == round; }
     std::uint64_t round() const { return round_; }
+    const base::piece_run& pieces() const { return pieces_; }
 
     /// A claim on this lane arrived.
     void offer(std::uint32_t lane);
@@ -48,6 +54,7 @@ private:
     base::node_id self_;
     bool active_ = false;
     std::uint64_t round_ = 0;
+    base::piece_run pieces_;
     std::vector<base::digest> expected_;
     std::vector<std::optional<base::blob_ref>> refs_;  ///< by lane, when here
     std::set<std::uint32_t> wanted_;                   ///< known, not here

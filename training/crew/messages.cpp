@@ -87,6 +87,11 @@ void write_item(const item_key& in, crew_wire::item_name& out) {
     out.set_item(in.item);
 }
 
+bool units_exist(const job_shape& shape, contribution_run units) {
+    return units.count > 0 && units.count <= shape.mean_units &&
+           units.first <= shape.mean_units - units.count;
+}
+
 result<steward_name> read_steward(const job_shape& shape, const crew_wire::steward_name& in) {
     steward_name out{in.round(), in.term(), {}};
     if (out.round > shape.rounds + 1 || out.term > counter_max || !read_id(in.node(), out.node)) {
@@ -105,6 +110,7 @@ void write(const facts& in, crew_wire::frame& frame) {
     for (const auto& fact : in.claims) write_fact(fact, *out.add_claims());
     for (const auto& fact : in.openings) write_fact(fact, *out.add_openings());
     for (const auto& key : in.openings_wanted) write_item(key, *out.add_openings_wanted());
+    for (const auto& fact : in.parts) write_fact(fact, *out.add_parts());
 }
 
 result<message> read(const job_shape& shape, const crew_wire::facts& in) {
@@ -112,6 +118,7 @@ result<message> read(const job_shape& shape, const crew_wire::facts& in) {
     if (in.certificates_size() > static_cast<int>(facts_max) * 2 ||
         in.claims_size() > static_cast<int>(facts_max) ||
         in.openings_size() > static_cast<int>(facts_max) ||
+        in.parts_size() > static_cast<int>(facts_max) ||
         in.openings_wanted_size() > static_cast<int>(wanted_max)) {
         return bad("too many facts");
     }
@@ -133,6 +140,10 @@ result<message> read(const job_shape& shape, const crew_wire::facts& in) {
     for (const auto& item : in.openings_wanted()) {
         TEQUIO_TRY(const auto key, read_item(shape, item));
         out.openings_wanted.push_back(key);
+    }
+    for (const auto& fact : in.parts()) {
+        TEQUIO_TRY(auto f, read_fact(fact));
+        out.parts.push_back(std::move(f));
     }
     return message(std::move(out));
 }
@@ -207,6 +218,12 @@ void write(const round_open& in, crew_wire::frame& frame) {
         assignment.set_node(to_string(node.view()));
         write_item(key, *assignment.mutable_item());
     }
+    for (const auto& s : in.shards) {
+        auto& to = *out.add_shards();
+        to.set_first(s.units.first);
+        to.set_count(s.units.count);
+        to.set_node(to_string(s.owner.view()));
+    }
 }
 
 result<message> read(const job_shape& shape, const crew_wire::round_open& in) {
@@ -215,8 +232,16 @@ result<message> read(const job_shape& shape, const crew_wire::round_open& in) {
     out.term = in.term();
     if (out.round > shape.rounds + 1 || out.term > counter_max ||
         !read_id(in.state(), out.state, true) ||
-        in.assignments_size() > static_cast<int>(crew_members_max)) {
+        in.assignments_size() > static_cast<int>(crew_members_max) ||
+        in.shards_size() > static_cast<int>(crew_members_max)) {
         return bad("a round-open out of bounds");
+    }
+    for (const auto& s : in.shards()) {
+        shard to{{s.first(), s.count()}, {}};
+        if (!units_exist(shape, to.units) || !read_id(s.node(), to.owner)) {
+            return bad("a shard out of bounds");
+        }
+        out.shards.push_back(to);
     }
     for (const auto& assignment : in.assignments()) {
         base::node_id node;
@@ -414,11 +439,53 @@ result<opening> parse_opening(const job_shape& shape, byte_view body) {
     return o;
 }
 
+byte_vector part_body(const base::task_id& task, const sum_part& p) {
+    crew_wire::part_body out;
+    out.set_task(to_string(task.view()));
+    out.set_node(to_string(p.node.view()));
+    out.set_round(p.round);
+    out.set_first(p.units.first);
+    out.set_count(p.units.count);
+    out.set_inputs(to_string(p.inputs.view()));
+    out.set_root(to_string(p.blob.root.view()));
+    out.set_size(p.blob.size);
+    return serialize(out);
+}
+
+result<sum_part> parse_part(const job_shape& shape, byte_view body) {
+    crew_wire::part_body in;
+    sum_part p;
+    base::task_id task;
+    if (body.size() > fact_body_max_bytes || !parse(in, body)) return bad("not a part");
+    if (!read_id(in.task(), task) || task != shape.task || !read_id(in.node(), p.node) ||
+        !read_id(in.inputs(), p.inputs) || !read_id(in.root(), p.blob.root)) {
+        return bad("a part's digests have 32 bytes each");
+    }
+    p.round = in.round();
+    p.units = {in.first(), in.count()};
+    p.blob.size = in.size();
+    if (p.round >= shape.rounds || !units_exist(shape, p.units) || p.blob.size == 0 ||
+        p.blob.size > base::blob_size_max_bytes) {
+        return bad("a part of units that this job does not have");
+    }
+    return p;
+}
+
 byte_vector signed_bytes(fact_kind kind, byte_view body) {
+    const auto domain = [kind]() -> std::string_view {
+        switch (kind) {
+            case fact_kind::claim:
+                return "tequio/crew/claim/v1";
+            case fact_kind::opening:
+                return "tequio/crew/opening/v1";
+            case fact_kind::part:
+                break;
+        }
+        return "tequio/crew/part/v1";
+    };
     byte_vector out;
     base::byte_writer w(out);
-    w.raw(base::as_bytes(kind == fact_kind::claim ? "tequio/crew/claim/v1"
-                                                  : "tequio/crew/opening/v1"));
+    w.raw(base::as_bytes(domain()));
     w.u8(0);
     w.raw(body);
     return out;
@@ -432,6 +499,12 @@ base::digest commitment_of(const base::digest& result, const base::digest& trace
     w.raw(trace.view());
     w.raw(node.view());
     return base::sha256(bytes);
+}
+
+base::digest inputs_digest(std::span<const base::digest> contributions) {
+    base::sha256_stream all;
+    for (const auto& c : contributions) all.add(c.view());
+    return all.finish();
 }
 
 base::digest validation_result(double loss) {

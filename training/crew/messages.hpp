@@ -41,6 +41,7 @@ struct job_shape {
     std::uint64_t contribution_bytes = 0;
     std::uint64_t mean_bytes = 0;
     bool validation = false;
+    std::uint64_t mean_units = 1;
 
     std::uint32_t validation_item() const { return lanes; }
     std::uint32_t merge_item() const { return lanes + 1; }
@@ -78,11 +79,22 @@ struct opening {
     base::digest trace;
 };
 
+/// "I summed these units of the mean over these contributions, and this is the part."
+struct sum_part {
+    base::node_id node;
+    std::uint64_t round = 0;
+    contribution_run units;
+    base::digest inputs;  ///< `inputs_digest`
+    base::blob_ref blob;
+    bool operator==(const sum_part&) const = default;
+};
+
 struct facts {
     std::vector<std::pair<base::node_id, base::byte_vector>> certificates;
     std::vector<signed_fact> claims;
     std::vector<signed_fact> openings;
     std::vector<item_key> openings_wanted;
+    std::vector<signed_fact> parts = {};
 };
 
 /// Orders stewards: the later round, then the higher term, then the smaller id leads.
@@ -115,11 +127,19 @@ struct status {
     bool operator==(const status&) const = default;
 };
 
+/// A run of the mean's units, and who is to sum it.
+struct shard {
+    contribution_run units;
+    base::node_id owner;
+    bool operator==(const shard&) const = default;
+};
+
 struct round_open {
     std::uint64_t round = 0;
     std::uint64_t term = 0;
     base::digest state;
     std::vector<std::pair<base::node_id, item_key>> assignments;  ///< at most one a node
+    std::vector<shard> shards = {};  ///< at most crew_members_max; what they cover is not checked
 };
 
 struct book_tags {
@@ -156,13 +176,19 @@ base::byte_vector opening_body(const base::task_id& task, const opening& o);
 /// Errors: as parse_claim.
 base::result<opening> parse_opening(const job_shape& shape, base::byte_view body);
 
-enum class fact_kind { claim, opening };
+base::byte_vector part_body(const base::task_id& task, const sum_part& p);
+/// Errors: as parse_claim.
+base::result<sum_part> parse_part(const job_shape& shape, base::byte_view body);
+
+enum class fact_kind { claim, opening, part };
 /// What is signed for a body: a domain of its own for each kind.
 base::byte_vector signed_bytes(fact_kind kind, base::byte_view body);
 
 /// SHA-256(result, trace, node): binds a node to a trace it does not show yet.
 base::digest commitment_of(const base::digest& result, const base::digest& trace,
                            const base::node_id& node);
+/// Names what a sum is of: SHA-256 over the contributions' roots in lane order.
+base::digest inputs_digest(std::span<const base::digest> contributions);
 /// Stands as the result of a validation item.
 base::digest validation_result(double loss);
 

@@ -1,0 +1,308 @@
+// The open round's sum, shard by shard: who sums what, the parts, putting them together.
+#include <algorithm>
+#include <cmath>
+
+#include "base/ensure.hpp"
+#include "training/crew/core.hpp"
+#include "training/errc.hpp"
+
+namespace tequio::training {
+
+using namespace crew_protocol;
+
+namespace {
+
+/// Of a part: then the shard goes to another (guess: p2p has tried every holder each time).
+constexpr unsigned part_failures_max = 3;
+/// What comes sooner was in the store, or the uplink does not matter.
+constexpr base::duration instant = std::chrono::milliseconds(20);
+
+}  // namespace
+
+/// The open round is summed in shards, for all that this node knows.
+bool crew::core::sharded() const {
+    return shards_.several() && shards_.round() == chain_.length() &&
+           chain_.length() < shape_.rounds && unjoinable_ != chain_.length();
+}
+
+/// What the open round's sum is of, once that is known: what the next entry says, else what the
+/// book resolves to.
+const crew::core::summands* crew::core::summed_lanes() {
+    const auto round = chain_.length();
+    const auto* candidate = chain_.next();
+    const auto* b = book(round);
+    const auto fold = b == nullptr ? 0 : b->fold();
+    const auto entry = candidate == nullptr ? base::blob_ref{} : candidate->ref;
+    auto& s = summands_;
+    if (s.round != round || s.fold != fold || s.entry != entry) {
+        s = {round, fold, entry, {}, {}};
+        if (candidate != nullptr) {
+            s.contributions = candidate->entry->contributions;
+        } else if (b != nullptr) {
+            for (std::uint32_t lane = 0; lane < shape_.lanes; ++lane) {
+                const auto* k = b->resolved(lane);
+                if (k == nullptr || k->said.divergence) break;
+                s.contributions.push_back(k->said.result);
+            }
+        }
+        s.inputs = inputs_digest(s.contributions);
+    }
+    return s.contributions.size() == shape_.lanes ? &s : nullptr;
+}
+
+base::piece_run crew::core::lane_pieces(contribution_run units) const {
+    const auto lane_units = config_.shard(units).lane_units;
+    return {lane_units.first, lane_units.count};
+}
+
+/// Gathers for the own shards, one after the other, and the parts of all.
+void crew::core::drive_shards(effects& out) {
+    if (!sharded() || !caught_up()) {
+        mine_.end();
+        return;
+    }
+    const auto* s = summed_lanes();
+    const auto round = chain_.length();
+    if (s != nullptr && joined_ && (joined_->round != round || joined_->inputs != s->inputs)) {
+        joined_.reset();
+    }
+    const shard* next = nullptr;
+    for (const auto& shard : shards_.plan()) {
+        const bool judges =
+            s != nullptr && leadership_->leading() && shards_.disputed(shard.units, s->inputs);
+        if (shard.owner != config_.self && !judges) continue;
+        if (s != nullptr && shards_.own(shard.units, s->inputs) != nullptr) continue;
+        next = &shard;
+        break;
+    }
+    // Whoever closed the round had every part.
+    if (next == nullptr || joined_ || chain_.next() != nullptr) {
+        mine_.end();
+    } else if (!mine_.works_on(round) || mine_units_ != next->units) {
+        mine_units_ = next->units;
+        mine_.begin(round, {}, book(round), lane_pieces(mine_units_));
+    }
+    mine_.step(now_, book(round), roster_, desk_, out);
+    if (s != nullptr && !joined_) fetch_parts(*s, out);
+}
+
+void crew::core::fetch_parts(const summands& s, effects& out) {
+    for (const auto& shard : shards_.plan()) {
+        const auto* k = shards_.resolved(shard.units, s.inputs);
+        if (k == nullptr) continue;
+        blob_desk::wish w{k->said.blob, {}, s.round, false};
+        for (const auto& node : shards_.makers(k->said)) {
+            if (roster_.present(now_, node)) w.holders.push_back(node);
+        }
+        // Others have fetched it too.
+        if (desk_.failures(w.ref) > 0 || w.holders.empty()) w.holders = roster_.present(now_);
+        const bool alone = w.holders.size() == 1;
+        if (desk_.want(now_, w, out)) {
+            parts_asked_.erase(w.ref);
+        } else if (alone) {
+            parts_asked_.try_emplace(w.ref, w.holders.front(), now_);
+        } else {
+            parts_asked_.erase(w.ref);
+        }
+    }
+}
+
+/// How fast a part came says how fast its owner's uplink is.
+void crew::core::measure_part(const base::blob_ref& ref) {
+    const auto it = parts_asked_.find(ref);
+    if (it == parts_asked_.end()) return;
+    const auto& [node, since] = it->second;
+    const auto took = now_ - since;
+    if (took > instant) shards_.measured(node, ref.size, took);
+    parts_asked_.erase(it);
+}
+
+/// Every shard's part, in order, when all are here.
+std::optional<std::vector<base::blob_ref>> crew::core::parts_here() {
+    const auto* s = sharded() ? summed_lanes() : nullptr;
+    if (s == nullptr) return std::nullopt;
+    std::vector<base::blob_ref> out;
+    for (const auto& shard : shards_.plan()) {
+        const auto* k = shards_.resolved(shard.units, s->inputs);
+        if (k == nullptr || !desk_.here(k->said.blob)) return std::nullopt;
+        out.push_back(k->said.blob);
+    }
+    return out;
+}
+
+/// The open round's mean will be put together here: nobody needs to send it.
+bool crew::core::mean_comes_in_parts() {
+    const auto* s = sharded() ? summed_lanes() : nullptr;
+    if (s == nullptr) return false;
+    return std::all_of(shards_.plan().begin(), shards_.plan().end(), [&](const shard& x) {
+        const auto* k = shards_.resolved(x.units, s->inputs);
+        return k != nullptr && desk_.failures(k->said.blob) < part_failures_max;
+    });
+}
+
+/// Work on the sum that others wait for: it goes before items.
+bool crew::core::shard_work_waits() {
+    if (mine_.complete()) return true;
+    return !joined_ && should_own() && window_open() && round_resolved() && parts_here();
+}
+
+bool crew::core::begin_shard_work(effects& out) {
+    const auto round = chain_.length();
+    const item_key merge{round, shape_.merge_item()};
+    if (mine_.complete()) {
+        work_item work{work_kind::sum_shard, base::round_index{round}, {}, {}, mine_.inputs()};
+        work.units = mine_units_;
+        begin(purpose::shard_sum, std::move(work), merge, out);
+        return true;
+    }
+    if (auto parts = joined_ ? std::nullopt : parts_here()) {
+        begin(purpose::join, {work_kind::join, base::round_index{round}, {}, {}, std::move(*parts)},
+              merge, out);
+        return true;
+    }
+    const auto lane = mine_.active() ? mine_.lost() : std::nullopt;
+    if (!lane) return false;
+    begin(purpose::shard_lane,
+          {work_kind::check,
+           base::round_index{round},
+           base::lane_index{*lane},
+           chain_.state_at(round),
+           {}},
+          {round, *lane}, out);
+    return true;
+}
+
+/// Signs and tells: the one place where this node says what a shard comes to.
+void crew::core::shard_summed(const work_item& item, const work_outcome& outcome, effects& out) {
+    if (!mine_.works_on(item.round.value) || mine_units_ != item.units || !mine_.complete() ||
+        mine_.inputs() != item.inputs) {
+        return;
+    }
+    if (outcome.blob.size != config_.shard(item.units).part_bytes) {
+        work_trouble("the worker's part of a sum has the wrong size");
+        return;
+    }
+    desk_.made(outcome.blob, item.round.value);
+    std::vector<base::digest> contributions;
+    for (const auto& ref : item.inputs) contributions.push_back(ref.root);
+    sum_part said{config_.self, item.round.value, item.units, inputs_digest(contributions),
+                  outcome.blob};
+    signed_fact fact;
+    fact.body = part_body(shape_.task, said);
+    fact.signature = config_.keys.sign(signed_bytes(fact_kind::part, fact.body));
+    shards_.add({std::move(said), std::move(fact)});
+    mine_.end();
+    ++activity_;
+    tell_parts(out);
+}
+
+/// State, not steps: told again until the round is closed here.
+void crew::core::tell_parts(effects& out) {
+    if (!sharded()) return;
+    facts m;
+    m.parts = shards_.own_facts();
+    if (m.parts.empty()) return;
+    m.certificates.emplace_back(config_.self, config_.keys.certificate);
+    for (const auto& node : roster_.present(now_)) send(node, m, out);
+}
+
+void crew::core::take_part(known_part p, effects& out) {
+    if (p.said.round != chain_.length() || p.said.node == config_.self) return;
+    if (!config_.shard || p.said.blob.size != config_.shard(p.said.units).part_bytes) return;
+    const auto node = p.said.node;
+    const auto units = p.said.units;
+    switch (shards_.add(std::move(p))) {
+        case shard_book::added::fresh:
+            ++activity_;
+            break;
+        case shard_book::added::contradiction:
+            trouble_ = "node " + node.brief() + " signed two sums of units " +
+                       std::to_string(units.first) + " to " + std::to_string(units.end() - 1);
+            out.push_back(crew_progress{});
+            break;
+        case shard_book::added::known:
+        case shard_book::added::stale:
+            break;
+    }
+}
+
+void crew::core::parts_joined(const work_item& item, const work_outcome& outcome) {
+    const auto parts = parts_here();
+    if (!parts || *parts != item.inputs) return;
+    if (outcome.blob.size != shape_.mean_bytes || !std::isfinite(outcome.loss)) {
+        parts_refused();
+        return;
+    }
+    desk_.made(outcome.blob, item.round.value);
+    joined_ = {item.round.value, summed_lanes()->inputs, outcome};
+}
+
+/// One of the parts is none, and a signature on it does not say whose machine errs: this round's
+/// sum is made in one piece. Once may be this machine's trouble.
+void crew::core::parts_refused() {
+    if (++joins_failed_ < 2) return;
+    unjoinable_ = chain_.length();
+    mine_.end();
+}
+
+/// The steward's part: makes the plan before lanes are claimed, gives shards of those that fail to
+/// others.
+void crew::core::plan_shards() {
+    const auto round = chain_.length();
+    const auto* b = book(round);
+    if (!config_.shard || shape_.mean_units < 2 || b == nullptr || round >= shape_.rounds) return;
+    if (shards_.round() != round) shards_.open(round);
+    std::vector<base::node_id> fit;
+    const auto fits = [&](const status& said) { return said.able && said.chronicle + 1 >= round; };
+    for (const auto& node : roster_.present(now_)) {
+        const auto* m = roster_.find(node);
+        if (fits(m->said) && !m->apart) fit.push_back(node);
+    }
+    const auto unclaimed = b->unclaimed().lower_bound(shape_.lanes);
+    const auto lanes = std::distance(b->unclaimed().begin(), unclaimed);
+    if (static_cast<std::uint64_t>(lanes) == shape_.lanes) {
+        std::vector<shard_candidate> candidates{{config_.self, std::nullopt}};
+        for (const auto& node : fit) candidates.push_back({node, shards_.rate_of(node)});
+        shards_.make(candidates);
+    } else if (sharded()) {
+        reassign_shards(fit);
+    }
+}
+
+void crew::core::reassign_shards(const std::vector<base::node_id>& fit) {
+    const auto* s = summed_lanes();
+    for (std::size_t i = 0; i < shards_.plan().size(); ++i) {
+        const auto& shard = shards_.plan()[i];
+        const auto* k = s == nullptr ? nullptr : shards_.resolved(shard.units, s->inputs);
+        if (shard.owner == config_.self || (k != nullptr && desk_.here(k->said.blob))) continue;
+        const bool here = roster_.present(now_, shard.owner);
+        bool lost = !here;
+        if (k != nullptr) {
+            lost = lost || desk_.failures(k->said.blob) >= part_failures_max;
+        } else if (here) {
+            const auto* m = roster_.find(shard.owner);
+            lost = !m->said.able || m->apart;
+            if (s != nullptr && resolved_since_) {
+                const auto given = shards_.reassigned(i).value_or(*resolved_since_);
+                const auto since = std::max({*resolved_since_, m->active, given});
+                const auto& patience = config_.timings.owner_patience;
+                // Busy, but not with this: even so it has an end.
+                lost = lost || now_ - since > patience ||
+                       now_ - std::max(*resolved_since_, given) > patience * 8;
+            }
+        }
+        if (lost) shards_.reassign(now_, i, fit);
+    }
+}
+
+/// The round was closed: its parts stay for those who are behind by it, no longer.
+void crew::core::close_shards(effects& out) {
+    for (const auto& ref : std::exchange(old_parts_, shards_.blobs())) desk_.drop(ref, out);
+    shards_.open(chain_.length());
+    parts_asked_.clear();
+    joined_.reset();
+    joins_failed_ = 0;
+    mine_.end();
+}
+
+}  // namespace tequio::training
