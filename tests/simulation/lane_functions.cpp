@@ -32,9 +32,10 @@ public:
     }
     std::uint64_t mean_units() const override { return job_.units; }
     crew_shard shard(contribution_run units) const override {
+        if (job_.shard) return job_.shard(units);
         // One more of the lanes, as where two codecs share no borders.
         const auto end = std::min(job_.units, units.end() + 1);
-        std::uint64_t bytes = 0;
+        std::uint64_t bytes = 8;
         for (auto u = units.first; u < units.end(); ++u) bytes += 32 + unit_bytes(u);
         return {{units.first, end - units.first}, bytes};
     }
@@ -64,6 +65,7 @@ public:
     computed sum_shard(const std::vector<base::byte_view>& contributions,
                        contribution_run units) override {
         computed out;
+        base::byte_writer(out.bytes).u64(units.count);
         for (auto u = units.first; u < units.end(); ++u) {
             base::sha256_stream all;
             for (const auto& c : contributions) {
@@ -75,6 +77,8 @@ public:
             const auto mean = expand(hash("mean", unit.view(), u, 0), unit_bytes(u));
             out.bytes.insert(out.bytes.end(), mean.begin(), mean.end());
         }
+        base::ensure(out.bytes.size() <= shard(units).part_bytes, "a part has room for its units");
+        out.bytes.resize(shard(units).part_bytes);
         out.outcome.blob = base::blob_ref_of(out.bytes);
         return out;
     }
@@ -82,17 +86,17 @@ public:
         computed out;
         base::sha256_stream all;
         std::uint64_t u = 0;
-        for (base::byte_view part : parts) {
-            while (!part.empty()) {
-                if (u >= job_.units || part.size() < 32 + unit_bytes(u)) return std::nullopt;
+        for (const auto& part : parts) {
+            base::byte_reader in(part);
+            for (auto units = in.u64(); units > 0; --units, ++u) {
                 base::digest unit;
-                std::copy_n(part.begin(), 32, unit.bytes.begin());
-                if (unit.is_zero()) return std::nullopt;
+                const auto digest = in.raw(32);
+                const auto mean = in.raw(u < job_.units ? unit_bytes(u) : 0);
+                if (in.failed() || u >= job_.units) return std::nullopt;
+                std::copy(digest.begin(), digest.end(), unit.bytes.begin());
                 if (u == 0) out.outcome.loss = loss_of(unit);
                 all.add(unit.view());
-                const auto mean = part.subspan(32, unit_bytes(u));
                 out.bytes.insert(out.bytes.end(), mean.begin(), mean.end());
-                part = part.subspan(32 + unit_bytes(u++));
             }
         }
         if (u != job_.units) return std::nullopt;

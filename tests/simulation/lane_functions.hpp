@@ -57,6 +57,8 @@ struct hash_job {
     std::uint64_t mean_bytes = 500;
     /// Above 1: pieces of the mean and of contributions, the last of the sizes above.
     std::uint64_t units = 1;
+    /// Sizes of shards as the crew counts them; without, a unit's neighbour is needed as well.
+    std::function<training::crew_shard(training::contribution_run)> shard{};
     /// Where it diverges, if it does.
     std::optional<std::pair<std::uint64_t, std::uint64_t>> diverges{};  ///< round, lane
 };

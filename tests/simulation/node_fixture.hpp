@@ -5,10 +5,12 @@
 
 #include <boost/test/unit_test.hpp>
 
+#include "base/ensure.hpp"
 #include "base/sha256.hpp"
 #include "tests/simulation/node_world.hpp"
-#include "training/cost.hpp"
 #include "training/dataset.hpp"
+#include "training/merge.hpp"
+#include "training/state.hpp"
 
 namespace tequio::simulation {
 
@@ -28,8 +30,9 @@ struct sample_job {
     std::unique_ptr<lane_functions> functions;
     replayed alone;
 
-    sample_job(std::uint64_t lanes, std::uint64_t rounds, std::size_t lines = 60) {
-        work.model = {"gpt2", 1, 2, 16, 8, 256};
+    sample_job(std::uint64_t lanes, std::uint64_t rounds, std::size_t lines = 60,
+               std::uint64_t width = 16) {
+        work.model = {"gpt2", 1, 2, width, 8, 256};
         std::string text;
         for (std::size_t i = 0; i < lines; ++i) {
             text += "line " + std::to_string(i * 7919 % 10007) + " of a text\n";
@@ -43,6 +46,14 @@ struct sample_job {
         work.train.inner_steps = 2;
         work.train.batch = work.train.micro_batch = 2;
         learn();
+    }
+
+    /// Three units of contributions and means, so that rounds are summed in shards.
+    static sample_job of_several_units(std::uint64_t lanes, std::uint64_t rounds) {
+        sample_job job(lanes, rounds, 60, 96);
+        job.work.train.codec = job.work.train.codec_down = "f32";
+        job.learn();
+        return job;
     }
 
     /// Begins with weights, of as many bytes as the model's parameters need.
@@ -63,8 +74,17 @@ struct sample_job {
         hash_job job;
         job.lanes = work.train.lanes;
         job.rounds = work.train.rounds;
-        job.contribution_bytes = training::cost_of(work).contribution_bytes;
-        job.mean_bytes = training::cost_of(work).mean_bytes;
+        const auto layout = training::layout_of(work.model);
+        const auto lane = shape_of(training::contribution_kind::lane, work, layout);
+        const auto mean = shape_of(training::contribution_kind::mean, work, layout);
+        job.units = mean.units();
+        base::ensure(lane.units() == job.units, "hashes stand for units of one size");
+        job.contribution_bytes = lane.bytes_in(job.units - 1);
+        job.mean_bytes = mean.bytes_in(job.units - 1);
+        job.shard = [lane, mean](training::contribution_run units) {
+            const auto extent = training::shard_extent_of(lane, mean, units);
+            return training::crew_shard{extent.lane_units, extent.part_bytes};
+        };
         functions = make_hash_functions(job);
         alone = replay(*functions);
     }

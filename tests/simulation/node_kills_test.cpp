@@ -8,9 +8,10 @@ constexpr std::size_t nodes = 3;
 
 /// Runs a small job and kills node `victim` at event `at` of the world; the victim is back after a
 /// while. Gives the number of events of the whole run.
-std::uint64_t run_with_kill(std::uint64_t seed, std::uint64_t at, std::size_t victim) {
+std::uint64_t run_with_kill(std::uint64_t seed, std::uint64_t at, std::size_t victim,
+                            bool in_shards = false) {
     BOOST_TEST_CONTEXT("seed " << seed << ", kill of node " << victim << " at event " << at) {
-        sample_job job(3, 2);
+        auto job = in_shards ? sample_job::of_several_units(3, 3) : sample_job(3, 2);
         node_world world(nodes, seed);
         world.start_all();
         const auto id = submit(world, 0, job, job.task(world));
@@ -60,6 +61,15 @@ BOOST_AUTO_TEST_CASE(a_node_killed_at_any_moment_comes_back_and_finishes) {
     std::size_t victim = 0;
     for (std::uint64_t at = 20; at < events; at += 1 + events / 24) {
         run_with_kill(41 + at, at, victim);
+        victim = (victim + 1) % nodes;
+    }
+}
+
+BOOST_AUTO_TEST_CASE(an_owner_of_a_shard_killed_at_any_moment_comes_back_and_finishes) {
+    const auto events = run_with_kill(43, UINT64_MAX, 0, true);
+    std::size_t victim = 0;
+    for (std::uint64_t at = 20; at < events; at += 1 + events / 24) {
+        run_with_kill(43 + at, at, victim, true);
         victim = (victim + 1) % nodes;
     }
 }

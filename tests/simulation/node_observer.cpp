@@ -56,8 +56,9 @@ void node_observer::crew_message(const base::node_id& from, base::byte_view byte
     const auto it = jobs_.find(*id);
     base::ensure(it != jobs_.end(), "crews speak of jobs that were submitted");
     const auto& job = it->second;
+    const auto units = base::blob_ref{{}, job.mean_bytes}.pieces();  // a piece is a unit
     const job_shape shape{
-        *id, job.lanes, job.rounds, job.contribution_bytes, job.mean_bytes, job.validation};
+        *id, job.lanes, job.rounds, job.contribution_bytes, job.mean_bytes, job.validation, units};
     const auto decoded = decode(shape, bytes.subspan(32));
     base::ensure(decoded.has_value(), "what a crew sends can be read");
     const auto* told = std::get_if<facts>(&*decoded);
@@ -70,6 +71,14 @@ void node_observer::crew_message(const base::node_id& from, base::byte_view byte
         const auto c = parse_claim(shape, fact.body);
         base::ensure(c.has_value(), "claims that are sent can be read");
         said(c->node, place("claim", c->key), fact.body);
+    }
+    for (const auto& fact : told->parts) {
+        const auto p = parse_part(shape, fact.body);
+        base::ensure(p.has_value(), "parts that are sent can be read");
+        said(p->node,
+             place("part", {p->round, 0}) + " " + std::to_string(p->units.first) + "+" +
+                 std::to_string(p->units.count) + " " + p->inputs.hex(),
+             fact.body);
     }
     for (const auto& fact : told->openings) {
         const auto o = parse_opening(shape, fact.body);
