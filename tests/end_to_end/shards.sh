@@ -24,10 +24,10 @@ for name in "${names[@]}"; do
     ((sent <= most)) || most=$sent
 done
 # Of four nodes each sends three quarters of the lanes it ran, and three quarters of a mean, a shard to each of three. Where
-# an owner needs a neighbour's unit too: one more in ten, thrice a lane. Whoever checks a merge fetches three quarters of each
-# lane once more. The text and what else is said are small beside these.
+# an owner needs a neighbour's unit too: one more in ten, thrice a lane. Whoever checks a merge fetches a quarter of three
+# quarters of each lane once more, and a unit. The text and what else is said are small beside these.
 formula=$(awk "BEGIN { print $rounds * ($lanes * 0.75 + ${#names[@]} * 0.75) }")
-allowed=$(awk "BEGIN { print $rounds * ($lanes * 0.75 * 2 + $lanes * 3 / 10 + ${#names[@]} * 0.75) * 1.1 }")
+allowed=$(awk "BEGIN { print $rounds * ($lanes * 0.75 * 1.25 + $lanes * 4 / 10 + ${#names[@]} * 0.75) * 1.1 }")
 found=$(awk "BEGIN { print $sum / $contribution }")
 printf 'all sent %s contributions; the formula says %s, with checks and neighbours at most %s\n' "$found" "$formula" "$allowed"
 awk "BEGIN { exit !($found <= $allowed) }" || die "more bytes left the nodes than the exchange in shards needs"

@@ -37,7 +37,9 @@ BOOST_AUTO_TEST_CASE(every_node_sums_its_shard) {
         BOOST_TEST(world.log(i).refused.empty());
         BOOST_TEST(!world.view(i).tainted);
     }
-    BOOST_TEST(shards_summed(world, 4) <= 20u, "nobody sums what another has summed");
+    // Each shard once by its owner, and one a round by whoever checks the merge; a check may be
+    // late and meet another's.
+    BOOST_TEST(shards_summed(world, 4) <= 30u);
 }
 
 BOOST_AUTO_TEST_CASE(real_sums_whose_units_share_no_borders) {
@@ -117,17 +119,23 @@ BOOST_AUTO_TEST_CASE(parts_that_are_none_cost_a_sum_in_one_piece) {
     BOOST_TEST(world.all_agree_with(eight_alone()));
 }
 
-BOOST_AUTO_TEST_CASE(a_forged_part_is_found_by_whoever_checks_the_merge) {
-    crew_world world(eight_units(), {.nodes = 3, .seed = 163, .honest = false});
-    world.start_all();
-    run_until(world, 60s, [&] { return world.steward(0).has_value(); });
-    const auto steward = world.steward(0).value();
-    world.machine_of((steward + 1) % 3).forges_parts = true;
-    // As with any merge: whoever checked it has computed something else than the chronicle says.
-    const bool found = world.run(240s, [&] {
-        return world.view(0).tainted || world.view(1).tainted || world.view(2).tainted;
-    });
-    BOOST_TEST(found, world.describe());
+BOOST_AUTO_TEST_CASE(a_forged_part_is_found_by_whoever_draws_it) {
+    int found = 0;
+    for (std::uint64_t seed = 0; seed < 8; ++seed) {
+        crew_world world(eight_units(), {.nodes = 3, .seed = 200 + seed, .honest = false});
+        world.start_all();
+        run_until(world, 60s, [&] { return world.steward(0).has_value(); });
+        const auto steward = world.steward(0).value();
+        world.machine_of((steward + 1) % 3).forges_parts = true;
+        // As with any merge: whoever checked it has computed something else than the chronicle
+        // says.
+        const bool tainted = world.run(240s, [&] {
+            return world.view(0).tainted || world.view(1).tainted || world.view(2).tainted;
+        });
+        found += tainted ? 1 : 0;
+    }
+    // Five rounds each; a checker draws one of two, and may be the forger.
+    BOOST_TEST(found >= 6, found << " of 8");
 }
 
 BOOST_AUTO_TEST_CASE(a_steward_killed_leaves_its_plan_behind) {
@@ -185,7 +193,8 @@ BOOST_AUTO_TEST_CASE(bytes_are_those_of_the_formula) {
     // The neighbour's unit that an owner needs as well is one in eight here, three times.
     const double lanes = 4 * lane * (3.0 / 4 + 3.0 / 8);
     const double expected = rounds * (lanes + 4 * mean * 3 / 4);
-    const double checks = static_cast<double>(whole_sums) * 4 * lane;
+    // A check of one shard in four: two units and a neighbour, of three other nodes' lanes.
+    const double checks = static_cast<double>(whole_sums) * 4 * lane + rounds * 3 * lane * 3 / 8;
     BOOST_TEST_MESSAGE("sent " << sent << ", formula " << expected << ", checks at most "
                                << checks);
     BOOST_TEST(static_cast<double>(sent) <= 1.1 * expected + checks);

@@ -129,6 +129,7 @@ private:
         std::uint64_t round = 0;
         base::digest inputs;
         work_outcome outcome;
+        std::vector<crew_protocol::sum_part> parts;
     };
     bool sharded() const;
     const summands* summed_lanes();
@@ -147,7 +148,9 @@ private:
     void parts_refused();
     void plan_shards();
     void reassign_shards(const std::vector<base::node_id>& fit);
-    void close_shards(effects& out);
+    void close_shards(const chronicle_entry& entry, effects& out);
+    std::optional<contribution_run> drawn_shard(std::uint64_t round);
+    void shard_checked(const work_item& item, const work_outcome& outcome, effects& out);
 
     // crew_work.cpp
     bool able() const;
@@ -163,6 +166,7 @@ private:
     bool begin_exchange_work(crew_protocol::exchange& x, bool own, effects& out);
     void item_done(item_key key, const work_outcome& outcome, effects& out);
     void merge_checked(const work_outcome& outcome, effects& out);
+    void claim_checked_merge(std::uint64_t round, const work_outcome& outcome, effects& out);
     bool confirm(item_key key, const base::digest& result, effects& out);
     void work_trouble(const std::string& reason);
     void claim_result(crew_protocol::claim said, const base::digest& trace, effects& out);
@@ -223,6 +227,9 @@ private:
     crew_protocol::exchange mine_;  ///< gathers for an own shard
     contribution_run mine_units_;   ///< that shard
     std::optional<joined_sum> joined_;
+    /// Closed rounds that were put together here: the parts that others made.
+    std::map<std::uint64_t, std::vector<crew_protocol::sum_part>> parts_of_others_;
+    std::optional<contribution_run> audit_units_;  ///< the audit is of this shard alone
     summands summands_;
     unsigned joins_failed_ = 0;
     std::optional<std::uint64_t> unjoinable_;  ///< a round with a part that is none

@@ -91,8 +91,9 @@ void crew::core::drive_exchanges(effects& out) {
     if (!audits) {
         audit_.end();
     } else if (!audit_.works_on(order->round)) {
-        audit_.begin(order->round, chain_.entries()[order->round].contributions,
-                     book(order->round));
+        audit_units_ = drawn_shard(order->round);
+        audit_.begin(order->round, chain_.entries()[order->round].contributions, book(order->round),
+                     audit_units_ ? lane_pieces(*audit_units_) : base::piece_run{});
     }
     audit_.step(now_, audit_.active() ? book(audit_.round()) : nullptr, roster_, desk_, out);
 }
@@ -162,7 +163,7 @@ void crew::core::append(const chronicle_entry& entry, effects& out) {
     if (!entry.closes()) desk_.keep(entry.mean);
     out.push_back(put_blob{ref, std::move(text)});
     out.push_back(store_entry{entry});
-    close_shards(out);
+    close_shards(entry, out);
     resolved_since_.reset();
     state_mismatch_.reset();
     distrusted_.reset();
@@ -369,6 +370,7 @@ void crew::core::drop_old_books(effects& out) {
     const auto low = chain_.length() - kept;
     books_.erase(books_.begin(), books_.lower_bound(low));
     checks_.forget_before(low);
+    parts_of_others_.erase(parts_of_others_.begin(), parts_of_others_.lower_bound(low));
     desk_.drop_before(low, out);
     for (auto it = own_claims_.begin(); it != own_claims_.end() && it->first.round < low;) {
         const auto& said = it->second.said;

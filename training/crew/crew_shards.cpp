@@ -234,7 +234,11 @@ void crew::core::parts_joined(const work_item& item, const work_outcome& outcome
         return;
     }
     desk_.made(outcome.blob, item.round.value);
-    joined_ = {item.round.value, summed_lanes()->inputs, outcome};
+    const auto& inputs = summed_lanes()->inputs;
+    joined_ = {item.round.value, inputs, outcome, {}};
+    for (const auto& shard : shards_.plan()) {
+        joined_->parts.push_back(shards_.resolved(shard.units, inputs)->said);
+    }
 }
 
 /// One of the parts is none, and a signature on it does not say whose machine errs: this round's
@@ -258,9 +262,10 @@ void crew::core::plan_shards() {
         const auto* m = roster_.find(node);
         if (fits(m->said) && !m->apart) fit.push_back(node);
     }
-    const auto unclaimed = b->unclaimed().lower_bound(shape_.lanes);
-    const auto lanes = std::distance(b->unclaimed().begin(), unclaimed);
-    if (static_cast<std::uint64_t>(lanes) == shape_.lanes) {
+    const auto& unclaimed = b->unclaimed();
+    const auto others =
+        unclaimed.count(shape_.validation_item()) + unclaimed.count(shape_.merge_item());
+    if (unclaimed.size() - others == shape_.lanes) {
         std::vector<shard_candidate> candidates{{config_.self, std::nullopt}};
         for (const auto& node : fit) candidates.push_back({node, shards_.rate_of(node)});
         shards_.make(candidates);
@@ -295,8 +300,47 @@ void crew::core::reassign_shards(const std::vector<base::node_id>& fit) {
     }
 }
 
+/// A merge whose parts add up to what the chronicle says is right when every part is; which of
+/// those that others made is summed again, only chance knows. DESIGN.md section 6.
+std::optional<contribution_run> crew::core::drawn_shard(std::uint64_t round) {
+    const auto it = parts_of_others_.find(round);
+    if (it == parts_of_others_.end() || it->second.empty()) return std::nullopt;
+    return it->second[rng_.below(it->second.size())].units;
+}
+
+void crew::core::shard_checked(const work_item& item, const work_outcome& outcome, effects& out) {
+    const auto round = item.round.value;
+    const auto parts = parts_of_others_.find(round);
+    if (!audit_.works_on(round) || audit_units_ != item.units || parts == parts_of_others_.end()) {
+        return;
+    }
+    const auto& list = parts->second;
+    const bool right = std::any_of(list.begin(), list.end(), [&](const sum_part& p) {
+        return p.units == item.units && p.blob == outcome.blob;
+    });
+    if (!desk_.here(outcome.blob)) desk_.drop(outcome.blob, out);
+    audit_.end();
+    if (right) {
+        const auto& entry = chain_.entries()[round];
+        work_outcome as_said;
+        as_said.sum = entry.sum;
+        as_said.blob = entry.mean;
+        as_said.loss = entry.loss;
+        claim_checked_merge(round, as_said, out);
+    } else {
+        // What the whole merge should have come to is found out, and said, as ever.
+        parts_of_others_.erase(parts);
+    }
+}
+
 /// The round was closed: its parts stay for those who are behind by it, no longer.
-void crew::core::close_shards(effects& out) {
+void crew::core::close_shards(const chronicle_entry& entry, effects& out) {
+    if (joined_ && joined_->round == entry.round.value && joined_->outcome.sum == entry.sum &&
+        joined_->outcome.blob == entry.mean && joined_->outcome.loss == entry.loss &&
+        joined_->inputs == inputs_digest(entry.contributions)) {
+        std::erase_if(joined_->parts, [&](const auto& p) { return p.node == config_.self; });
+        parts_of_others_[entry.round.value] = std::move(joined_->parts);
+    }
     for (const auto& ref : std::exchange(old_parts_, shards_.blobs())) desk_.drop(ref, out);
     shards_.open(chain_.length());
     parts_asked_.clear();

@@ -134,8 +134,12 @@ bool crew::core::begin_exchange_work(exchange& x, bool own, effects& out) {
     if (x.complete()) {
         if (closes && (!round_resolved() || !window_open())) return false;
         if (!x.sum) {
-            begin(own ? purpose::own_sum : purpose::audit_sum,
-                  {work_kind::sum, base::round_index{round}, {}, {}, x.inputs()}, merge, out);
+            work_item work{work_kind::sum, base::round_index{round}, {}, {}, x.inputs()};
+            if (!own && audit_units_) {
+                work.kind = work_kind::sum_shard;
+                work.units = *audit_units_;
+            }
+            begin(own ? purpose::own_sum : purpose::audit_sum, std::move(work), merge, out);
             return true;
         }
         if (!closes) return false;
@@ -237,7 +241,11 @@ base::result<void> crew::core::on(const work_done& e, effects& out) {
             }
             break;
         case purpose::audit_sum:
-            merge_checked(e.outcome, out);
+            if (e.item.kind == work_kind::sum_shard) {
+                shard_checked(e.item, e.outcome, out);
+            } else {
+                merge_checked(e.outcome, out);
+            }
             break;
         case purpose::apply_entry:
             after_apply(e.outcome, false, out);
@@ -383,7 +391,11 @@ void crew::core::claim_merge(std::uint64_t round, effects& out) {
 
 void crew::core::merge_checked(const work_outcome& outcome, effects& out) {
     if (!audit_.active() || audit_.round() >= chain_.length()) return;
-    const auto round = audit_.round();
+    claim_checked_merge(audit_.round(), outcome, out);
+}
+
+void crew::core::claim_checked_merge(std::uint64_t round, const work_outcome& outcome,
+                                     effects& out) {
     const auto& entry = chain_.entries()[round];
     const item_key key{round, shape_.merge_item()};
     const bool same =
