@@ -164,7 +164,19 @@ base::result<item_result> job_runner::compute(const compute_item& item,
     }
 }
 
-base::result<void> job_runner::expect_round(const compute_item& item) const {
+base::result<void> job_runner::expect_round(const compute_item& item) {
+    // A mean is applied again when what it led to looked wrong: from the state it started from.
+    if (const auto newest = state_.held(); item.kind == compute_kind::apply && newest &&
+                                           newest->round == item.round.next() &&
+                                           state_.step_back()) {
+        const auto before = state_.held();
+        if (training::state_digest(engine_->layout(), state_.view()) != before->digest) {
+            state_.clear();
+            return base::fail(errc::bad_state, "the state of round " +
+                                                   std::to_string(item.round.value) +
+                                                   " has changed in memory since it was made");
+        }
+    }
     const auto held = state_.held();
     // Parameters of older rounds are kept for lanes and validation; only the newest has the
     // optimizer's arrays.

@@ -86,7 +86,7 @@ private:
     base::result<item_result> mean_made(training::sum_output made) const;
     base::result<item_result> apply(const compute_item& item, const item_callbacks& callbacks);
     base::result<item_result> commit_next(base::round_index round);
-    base::result<void> expect_round(const compute_item& item) const;
+    base::result<void> expect_round(const compute_item& item);
     base::result<void> check_environment() const;
 
     training::recipe recipe_;

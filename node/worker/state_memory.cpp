@@ -18,6 +18,7 @@ constexpr std::size_t recipe_at = 16;
 constexpr std::size_t held_at = 48;
 constexpr std::size_t kept_at = 52;
 constexpr std::uint32_t optimizer_arrays_max = 2;
+constexpr std::uint64_t buffer_gone = 2;
 constexpr std::size_t checksum_bytes = 8;
 constexpr std::size_t line_bytes = 56;
 
@@ -118,7 +119,7 @@ std::optional<state_memory::slot_name> state_memory::name_of(std::uint32_t slot)
     std::copy(digest.begin(), digest.end(), name.state.digest.bytes.begin());
     name.buffer = in.u64();
     const auto expected = line_of(name);
-    if (name.buffer > 1 || !std::equal(line.begin(), line.end(), expected.begin()))
+    if (name.buffer > buffer_gone || !std::equal(line.begin(), line.end(), expected.begin()))
         return std::nullopt;
     return name;
 }
@@ -135,7 +136,7 @@ std::optional<std::uint32_t> state_memory::slot_of(base::round_index round) cons
 
 std::optional<held_state> state_memory::held() const {
     const auto name = name_of(held_slot());
-    if (!name) return std::nullopt;
+    if (!name || name->buffer == buffer_gone) return std::nullopt;
     return name->state;
 }
 
@@ -162,7 +163,7 @@ training::state_span state_memory::arrays(std::uint32_t slot, std::uint64_t buff
 training::state_view state_memory::view() const {
     const auto slot = held_slot();
     const auto name = name_of(slot);
-    base::ensure(name.has_value(), "a state is looked at where none is held");
+    base::ensure(name && name->buffer != buffer_gone, "a state is looked at where none is held");
     return arrays(slot, name->buffer);
 }
 
@@ -174,26 +175,57 @@ training::state_view state_memory::view(base::round_index round) const {
 
 std::uint64_t state_memory::next_buffer() const {
     const auto name = name_of(held_slot());
-    return name ? 1 - name->buffer : 0;
+    return name && name->buffer == 0 ? 1 : 0;
 }
 
 training::state_span state_memory::next() {
     const auto slot = next_slot();
     std::memset(map_.writable().data() + line_at(slot), 0, line_bytes);
+    // The optimizer's arrays to be written over are those of the state before the held one.
+    if (held_slot() != 0) {
+        const auto before = previous_slot();
+        if (auto name = name_of(before); name && before != held_slot()) {
+            name->buffer = buffer_gone;
+            write_line(before, *name);
+        }
+    }
     return arrays(slot, next_buffer());
 }
 
-void state_memory::commit(const held_state& name) {
-    const auto slot = next_slot();
-    const auto line = line_of({name, next_buffer()});
+void state_memory::write_line(std::uint32_t slot, const slot_name& name) {
+    const auto line = line_of(name);
     std::memcpy(map_.writable().data() + line_at(slot), line.data(), line.size());
+}
+
+/// The switch: whatever it makes the held state was written before.
+void state_memory::hold(std::uint32_t slot) {
     auto* word = reinterpret_cast<std::uint32_t*>(map_.writable().data() + held_at);
     std::atomic_ref(*word).store(slot, std::memory_order_release);
 }
 
+void state_memory::commit(const held_state& name) {
+    const auto slot = next_slot();
+    write_line(slot, {name, next_buffer()});
+    hold(slot);
+}
+
+bool state_memory::step_back() {
+    const auto newest = held_slot();
+    const auto now = name_of(newest);
+    if (!now) return false;
+    const auto before = previous_slot();
+    const auto name = name_of(before);
+    if (!name || before == newest || name->buffer != 1 - now->buffer ||
+        name->state.round.next() != now->state.round) {
+        return false;
+    }
+    hold(before);
+    std::memset(map_.writable().data() + line_at(newest), 0, line_bytes);
+    return true;
+}
+
 void state_memory::clear() {
-    auto* word = reinterpret_cast<std::uint32_t*>(map_.writable().data() + held_at);
-    std::atomic_ref(*word).store(0, std::memory_order_release);
+    hold(0);
     std::memset(map_.writable().data() + line_at(1), 0, line_at(shape_.kept));
 }
 

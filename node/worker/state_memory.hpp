@@ -3,7 +3,8 @@
 /// The states of one job, in memory that outlives the worker: the parameters of the last rounds, so
 /// that lanes of closed rounds can still be checked, and the optimizer's arrays of the newest. A
 /// word says which is newest; a new state is written into the oldest buffer and the word is
-/// switched last, so a worker killed at any instant loses nothing.
+/// switched last, so a worker killed at any instant loses nothing. Until then the optimizer's
+/// arrays of the state before the newest are whole, so a round can be applied a second time.
 ///
 /// Layout of the memory file, little-endian:
 ///
@@ -13,7 +14,9 @@
 ///     48    newest u32: 0 (none) or a slot, 1..kept
 ///     52    kept u32, 2..62
 ///     56    arrays of the optimizer u32, 1 or 2
-///     64*s  line of slot s: round u64, digest 32 bytes, optimizer's buffer u64, checksum 8 bytes
+///     64*s  line of slot s: round u64, digest 32 bytes, optimizer's buffer u64 (0, 1, or 2:
+///     written
+///           over since), checksum 8 bytes
 ///     4096  kept parameter arrays, then two buffers of the optimizer's arrays: padded_size floats
 ///           each, every array padded with zeros to whole pages of 4096 bytes
 ///
@@ -79,6 +82,10 @@ public:
     training::state_span next();
     /// Makes the arrays of `next()` the held ones under this name. The switch is the last store.
     void commit(const held_state& name);
+    /// Forgets the newest state and holds the one before it again. False, and nothing changes, when
+    /// that one is not here with its optimizer's arrays: `next` has been called since the last
+    /// `commit`, or only one state was ever held.
+    bool step_back();
     /// As `memory_map::page_out`, of all states.
     void page_out() const { map_.page_out(); }
     /// As `memory_map::resident_bytes`, of all states.
@@ -89,7 +96,7 @@ public:
 private:
     struct slot_name {
         held_state state;
-        std::uint64_t buffer = 0;  ///< of the optimizer's arrays, 0 or 1
+        std::uint64_t buffer = 0;  ///< of the optimizer's arrays, 0 or 1; or `buffer_gone`
     };
     state_memory(unique_fd fd, memory_map map, const state_shape& shape);
     static base::byte_vector line_of(const slot_name& name);
@@ -99,6 +106,11 @@ private:
     training::state_span arrays(std::uint32_t slot, std::uint64_t buffer) const;
     std::uint32_t held_slot() const;
     std::uint32_t next_slot() const { return held_slot() % shape_.kept + 1; }
+    std::uint32_t previous_slot() const {
+        return (held_slot() + shape_.kept - 2) % shape_.kept + 1;
+    }
+    void write_line(std::uint32_t slot, const slot_name& name);
+    void hold(std::uint32_t slot);
     std::uint64_t next_buffer() const;
 
     unique_fd fd_;

@@ -236,6 +236,37 @@ BOOST_AUTO_TEST_CASE(wrong_missing_and_damaged_inputs_fail_the_item_and_not_the_
     w.compute(w.item(compute_kind::lane));
 }
 
+BOOST_AUTO_TEST_CASE(a_mean_is_applied_again_when_that_is_asked_and_leads_to_the_same_state) {
+    open_worker w;
+    w.compute({});
+    std::vector<worker_finished> lanes;
+    for (std::uint64_t lane = 0; lane < w.job.recipe.train.lanes; ++lane) {
+        auto item = w.item(compute_kind::lane);
+        item.lane = {lane};
+        lanes.push_back(w.compute(item));
+    }
+    const auto input_of = [](const worker_finished& made) {
+        return worker_input_file{made.outcome.blob,
+                                 unique_fd(::fcntl(made.file.get(), F_DUPFD_CLOEXEC, 0))};
+    };
+    auto item = w.item(compute_kind::sum);
+    item.inputs = static_cast<std::uint32_t>(lanes.size());
+    const auto mean = w.compute(item, [&](std::uint32_t i) { return input_of(lanes[i]); });
+    item = w.item(compute_kind::apply);
+    item.inputs = 1;
+    const auto first = w.compute(item, [&](std::uint32_t) { return input_of(mean); });
+    for (int time = 0; time < 3; ++time) {
+        const auto again = w.compute(item, [&](std::uint32_t) { return input_of(mean); });
+        BOOST_TEST((again.outcome.state_after == first.outcome.state_after));
+        BOOST_TEST((w.state.held()->digest == first.outcome.state_after));
+        BOOST_TEST(w.state.held()->round.value == 1u);
+    }
+    // Lanes of either round run on.
+    auto lane = w.item(compute_kind::lane);
+    lane.round = {0};
+    BOOST_TEST((w.compute(lane).outcome.blob == lanes[0].outcome.blob));
+}
+
 BOOST_AUTO_TEST_CASE(job_that_cannot_be_opened_is_refused_with_a_reason) {
     const auto refusal = [](compute_worker_options o, std::string text,
                             std::span<const unique_fd> blobs, const state_memory& state) {

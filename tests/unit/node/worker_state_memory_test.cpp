@@ -112,6 +112,41 @@ BOOST_AUTO_TEST_CASE(an_optimizer_may_have_two_arrays) {
     BOOST_TEST(!state_memory::map(copy_of(memory->fd()), recipe(1), {floats, 3, 1}));
 }
 
+BOOST_AUTO_TEST_CASE(the_state_before_can_be_held_again_until_the_next_is_begun) {
+    for (const std::uint32_t kept : {2u, 4u}) {
+        auto memory = state_memory::create(recipe(1), {floats, kept});
+        BOOST_REQUIRE(memory);
+        BOOST_TEST(!memory->step_back());
+        const auto make = [&](std::uint64_t round, float value) {
+            fill(memory->next(), value);
+            memory->commit(name(round));
+        };
+        make(0, 1);
+        BOOST_TEST(!memory->step_back());
+        for (std::uint64_t round = 1; round < 6; ++round) {
+            const auto before = static_cast<float>(round);
+            for (int time = 0; time < 3; ++time) {
+                make(round, before + 1);
+                BOOST_TEST(memory->step_back());
+                BOOST_TEST((memory->held() == name(round - 1)));
+                BOOST_TEST(memory->view().parameters[0] == before);
+                BOOST_TEST(memory->view().momentum[floats - 1] == -before);
+                BOOST_TEST(!memory->find({round}));
+                BOOST_TEST(!memory->step_back());
+            }
+            make(round, before + 1);
+        }
+        // Begun and not ended: the optimizer's arrays of the state before are half another's.
+        fill(memory->next(), 99);
+        BOOST_TEST(!memory->step_back());
+        BOOST_TEST((memory->held() == name(5)));
+        BOOST_TEST(memory->find({4}).has_value() == (kept > 2));
+        const auto mapped = state_memory::map(copy_of(memory->fd()), recipe(1), {floats});
+        BOOST_REQUIRE(mapped);
+        BOOST_TEST((mapped->held() == name(5)));
+    }
+}
+
 BOOST_AUTO_TEST_CASE(second_map_sees_the_first_ones_state) {
     auto writer = state_memory::create(recipe(1), {floats});
     BOOST_REQUIRE(writer);
