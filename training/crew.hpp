@@ -181,7 +181,7 @@ struct forget_fact {
 struct store_entry {
     chronicle_entry entry;
 };
-/// Every item of the round was computed alike by two nodes, or there was no second node.
+/// Every check of the round that was due was made, or there was no second node to make it.
 struct round_settled {
     base::round_index round;
     std::uint64_t lanes_checked = 0;
@@ -191,7 +191,7 @@ enum class check_verdict {
     matched,     ///< both computed the same, and each showed the other its trace
     refuted,     ///< the results differ, or the traces do
     unanswered,  ///< the results are alike, but the other side did not show its trace in time
-    unchecked,   ///< no second node was there; `checker` is zero
+    unchecked,   ///< nobody drew its check, or no second node was there; `checker` is zero
 };
 /// A lane's check as one of its two sides saw it: what the ledger makes a receipt of. Once a
 /// (round, lane) and process; again after a restart.
@@ -268,7 +268,8 @@ struct crew_config {
     std::uint64_t contribution_bytes = 0;  ///< size of every contribution
     std::uint64_t mean_bytes = 0;          ///< size of every mean
     bool validation = false;               ///< the recipe has validation tokens
-    std::uint64_t settle = 3;              ///< lowered to crew_settle_max
+    double check = 0.05;       ///< share of lanes computed twice, 0.05..1; training/task.hpp
+    std::uint64_t settle = 3;  ///< lowered to crew_settle_max
     std::uint64_t crew_min = 1;
     std::uint64_t crew_max = crew_members_max;  ///< lowered to that
     crew_keys keys;

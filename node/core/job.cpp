@@ -21,6 +21,7 @@ training::crew_config crew_config_of(const training::task& task, const base::tas
     config.contribution_bytes = cost.contribution_bytes;
     config.mean_bytes = cost.mean_bytes;
     config.validation = task.work.data.validation_tokens > 0;
+    config.check = task.trust.check;
     config.settle = task.trust.settle;
     config.crew_min = task.trust.crew_min;
     config.crew_max = task.trust.crew_max;

@@ -147,12 +147,22 @@ void crew_machine::store_then(std::string key, base::byte_vector value,
     });
 }
 
+base::byte_vector crew_machine::without_secrets(const base::byte_vector& message) const {
+    auto decoded = crew_protocol::decode(world_.shape_, message);
+    auto* said = std::get_if<crew_protocol::status>(&*decoded);
+    if (said == nullptr) return message;
+    std::erase_if(said->tickets, [](const auto& t) { return t.shown; });
+    return crew_protocol::encode(world_.shape_.task, *said);
+}
+
 void crew_machine::carry_out(const crew_effect& effect) {
     if (const auto* e = std::get_if<send_crew>(&effect)) {
         world_.observe_message(index_, e->bytes);
-        base::byte_vector bytes(1 + e->bytes.size());
+        const auto said =
+            world_.machines_[index_].hides_secrets ? without_secrets(e->bytes) : e->bytes;
+        base::byte_vector bytes(1 + said.size());
         bytes[0] = static_cast<std::uint8_t>(packet::crew);
-        std::copy(e->bytes.begin(), e->bytes.end(), bytes.begin() + 1);
+        std::copy(said.begin(), said.end(), bytes.begin() + 1);
         world_.network_.send(index_, world_.index_of_.at(e->to), std::move(bytes));
     } else if (const auto* b = std::get_if<training::begin_work>(&effect)) {
         begin_work(b->item);

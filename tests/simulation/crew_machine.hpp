@@ -38,6 +38,7 @@ private:
     static training::crew_memory memory_of(const virtual_disk& disk);
 
     void pump();
+    base::byte_vector without_secrets(const base::byte_vector& message) const;
     void carry_out(const training::crew_effect& effect);
     void arm_tick();
     void begin_work(const training::work_item& item);

@@ -57,6 +57,7 @@ crew_config crew_world::config_of(std::size_t index) {
     c.contribution_bytes = functions_.contribution_bytes();
     c.mean_bytes = functions_.mean_bytes();
     c.validation = functions_.validation();
+    c.check = options_.check;
     c.settle = options_.settle;
     c.mean_units = options_.sharded ? functions_.mean_units() : 1;
     c.shard = [this](contribution_run units) { return functions_.shard(units); };

@@ -20,6 +20,7 @@ struct machine {
     double slowness = 1;  ///< times the durations below
     /// Lanes for which it hands in another lane's result.
     std::set<std::pair<std::uint64_t, std::uint64_t>> lies;  ///< round, lane
+    bool hides_secrets = false;                              ///< shows no lottery ticket's secret
     bool never_sums = false;                                 ///< its worker hangs in every sum
     bool miscalculates = false;  ///< its worker applies means wrongly, always alike
     bool forges_parts = false;   ///< its parts of sums hold another mean
@@ -32,6 +33,7 @@ struct machine {
 struct world_options {
     std::size_t nodes = 3;
     std::uint64_t seed = 1;
+    double check = 0.05;
     std::uint64_t settle = 3;
     std::uint64_t crew_min = 1;
     network_conditions network{};

@@ -18,6 +18,7 @@
 #include "training/crew/catch_up.hpp"
 #include "training/crew/checks.hpp"
 #include "training/crew/exchange.hpp"
+#include "training/crew/lottery.hpp"
 #include "training/crew/roster.hpp"
 #include "training/crew/round_book.hpp"
 #include "training/crew/shards.hpp"
@@ -74,6 +75,7 @@ private:
     void load(crew_memory memory);
     void load_fact(const store_fact& fact);
     void open_books();
+    std::uint64_t books_low() const;
     base::result<void> on(const crew_message& e, effects& out);
     base::result<void> on(const member_up& e, effects& out);
     base::result<void> on(const member_down& e, effects& out);
@@ -106,6 +108,9 @@ private:
     void after_apply(const work_outcome& outcome, bool own, effects& out);
     bool judge_divergence(effects& out);
     bool settle(effects& out);
+    bool drawn_up(const round_book& b) const;
+    bool overtaken(std::uint64_t round);
+    void draw_checks();
     void record_unchecked(std::uint64_t round, const std::vector<std::uint32_t>& lanes,
                           effects& out);
     void drop_old_books(effects& out);
@@ -162,6 +167,11 @@ private:
     bool in_hand_is_moot() const;
     std::optional<item_key> ordered() const;
     std::optional<item_key> unjudged() const;
+    std::optional<item_key> volunteered() const;
+    bool check_wanted(const round_book& b, std::uint32_t item) const;
+    bool may_check(const base::node_id& node, item_key key) const;
+    void weigh(round_book& b, std::uint32_t item);
+    void weigh_all(round_book& b);
     bool begin_ordered(effects& out);
     bool begin_exchange_work(crew_protocol::exchange& x, bool own, effects& out);
     void item_done(item_key key, const work_outcome& outcome, effects& out);
@@ -169,6 +179,7 @@ private:
     void claim_checked_merge(std::uint64_t round, const work_outcome& outcome, effects& out);
     bool confirm(item_key key, const base::digest& result, effects& out);
     void work_trouble(const std::string& reason);
+    void give_up_closed(item_key key);
     void claim_result(crew_protocol::claim said, const base::digest& trace, effects& out);
     void claim_merge(std::uint64_t round, effects& out);
 
@@ -195,6 +206,7 @@ private:
     void send_tags(const base::node_id& to, const round_book& b, std::uint32_t first,
                    bool want_back, effects& out);
     crew_protocol::status own_status() const;
+    crew_protocol::status spoken_status() const;  ///< with lottery tickets
     bool apart() const;
     void send_status(effects& out);
     void status_on_change(effects& out);
@@ -236,6 +248,13 @@ private:
     std::map<base::blob_ref, std::pair<base::node_id, base::time_point>> parts_asked_;
     std::set<base::blob_ref> old_parts_;  ///< of the last closed round
     crew_protocol::check_desk checks_;
+    crew_protocol::lottery lottery_;
+    crew_protocol::standing_book standing_;
+    std::map<std::uint64_t, base::time_point> closed_at_;  ///< of the rounds with books
+    std::optional<base::time_point> overtaken_since_;      ///< others have settled what we have not
+    std::optional<base::time_point> without_order_since_;
+    std::set<item_key> hopeless_;          ///< closed items that cannot be computed here
+    std::map<item_key, unsigned> failed_;  ///< how often in a row, of closed items
     std::map<item_key, own_claim> own_claims_;
     std::optional<base::time_point> resolved_since_;  ///< every item of the open round is known
     std::optional<std::uint64_t> distrusted_;         ///< a round whose entry led elsewhere

@@ -22,6 +22,7 @@ crew_config bounded(crew_config c) {
     c.settle = std::clamp<std::uint64_t>(c.settle, 1, crew_settle_max);
     c.crew_max = std::clamp<std::uint64_t>(c.crew_max, 1, crew_members_max);
     c.crew_min = std::clamp<std::uint64_t>(c.crew_min, 1, c.crew_max);
+    c.check = std::clamp(c.check, 0.05, 1.0);
     return c;
 }
 
@@ -76,7 +77,8 @@ crew::core::core(crew_config config, crew_memory memory, base::rng rng)
       audit_(shape_, config_.self),
       shards_(shape_, config_.self),
       mine_(shape_, config_.self),
-      checks_(shape_, config_.self, config_.timings) {
+      checks_(shape_, config_.self, config_.timings),
+      lottery_(shape_, config_.self, config_.check, lottery_root(shape_.task, config_.keys)) {
     load(std::move(memory));
 }
 
@@ -111,6 +113,8 @@ void crew::core::load_fact(const store_fact& fact) {
         lanes_settled_ = lanes;
         if (tainted != 0) tainted_from_ = tainted - 1;
         settled_by_hearsay_ = hearsay;
+    } else if (fact.key == "standing") {
+        if (!standing_.decode(fact.bytes)) trouble_ = "a stored fact is damaged: " + fact.key;
     } else if (fact.key == "final") {
         const auto parts = base::split(base::as_text(fact.bytes), '\n');
         const auto state = parts.size() == 3 ? base::parse_u64(parts[0]) : std::nullopt;
@@ -141,13 +145,17 @@ void crew::core::start(base::time_point now, effects&) {
     open_books();
 }
 
+/// The oldest round that still has a book.
+std::uint64_t crew::core::books_low() const {
+    const auto kept = config_.settle + 2;
+    return chain_.length() > kept ? chain_.length() - kept : 0;
+}
+
 /// Books of the open round and of the closed ones that others may still ask about.
 void crew::core::open_books() {
     if (!chain_.state()) return;
     const auto length = chain_.length();
-    const auto kept = config_.settle + 2;
-    const auto low = length > kept ? length - kept : 0;
-    for (auto round = low; round <= std::min(length, shape_.rounds); ++round) {
+    for (auto round = books_low(); round <= std::min(length, shape_.rounds); ++round) {
         auto it = books_.find(round);
         if (it == books_.end()) {
             it = books_.try_emplace(round, shape_, round, chain_.state_at(round), config_.self)
@@ -155,6 +163,7 @@ void crew::core::open_books() {
             for (auto own = own_claims_.lower_bound({round, 0});
                  own != own_claims_.end() && own->first.round == round; ++own) {
                 it->second.add({own->second.said, own->second.fact});
+                weigh(it->second, own->first.item);
             }
         }
         if (round < length && !it->second.closed()) {
@@ -165,6 +174,7 @@ void crew::core::open_books() {
                                                     : base::digest{});
             results.push_back(chain_.entry_ref(round).root);
             it->second.close(std::move(results));
+            closed_at_[round] = now_;
         }
     }
 }
@@ -190,7 +200,7 @@ base::result<void> crew::core::on(const crew_message& e, effects& out) {
 base::result<void> crew::core::on(const member_up& e, effects& out) {
     if (e.node == config_.self) return fail(errc::bad_message, "this node is not its own member");
     TEQUIO_CHECK(keys_.learn(e.node, e.certificate));
-    if (roster_.up(e.node)) send(e.node, own_status(), out);
+    if (roster_.up(e.node)) send(e.node, spoken_status(), out);
     return {};
 }
 
@@ -304,6 +314,7 @@ void crew::core::advance(effects& out) {
         open_books();
         set_apart(chain_.reject_misfits());
         chain_.step(now_, roster_, desk_, mean_comes_in_parts(), out);
+        draw_checks();
         while (accept_closing(out) || close_last(out) || settle(out)) {
         }
         drive_exchanges(out);
@@ -328,6 +339,7 @@ void crew::core::check() const {
     desk_.check();
     checks_.check();
     shards_.check();
+    lottery_.check();
     for (const auto& [round, b] : books_) {
         base::ensure(b.round() == round, "books by round");
         base::ensure(b.closed() == (round < chain_.length()), "a book is closed by its entry");

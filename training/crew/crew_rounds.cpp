@@ -277,6 +277,49 @@ bool crew::core::alone() const {
     return now_ - *company_ > config_.timings.silent_after && !apart();
 }
 
+/// The draws of closed rounds, as far as their secrets are known.
+void crew::core::draw_checks() {
+    for (auto& [round, b] : books_) {
+        if (round < settled_ || !b.closed() || round >= shape_.rounds) continue;
+        const auto lane = b.unclaimed().begin();
+        if (lane != b.unclaimed().end() && *lane < shape_.lanes) continue;
+        if (lottery_.step(b)) weigh_all(b);
+    }
+}
+
+/// Nobody who is here still has to show what it drew. A member that says the round is settled, and
+/// one that is slow to speak, is not waited for.
+bool crew::core::drawn_up(const round_book& b) const {
+    const auto round = b.round();
+    if (!lottery_.drawn_up(round)) return false;
+    const auto closed = closed_at_.find(round);
+    if (closed == closed_at_.end() || now_ - closed->second > config_.timings.silent_after) {
+        return true;
+    }
+    const auto present = roster_.present(now_);
+    return std::none_of(present.begin(), present.end(), [&](const auto& node) {
+        const auto* m = roster_.find(node);
+        return m->said.able && !m->apart && m->said.settled <= round && lottery_.owes(round, node);
+    });
+}
+
+/// Most of the others have settled this round for a while: they know its workers better.
+bool crew::core::overtaken(std::uint64_t round) {
+    std::size_t others = 0, ahead = 0;
+    for (const auto& node : roster_.present(now_)) {
+        const auto* m = roster_.find(node);
+        if (m->apart) continue;
+        ++others;
+        ahead += m->said.settled > round;
+    }
+    if (2 * ahead <= others) {
+        overtaken_since_.reset();
+        return false;
+    }
+    if (!overtaken_since_) overtaken_since_ = now_;
+    return now_ - *overtaken_since_ > config_.timings.silent_after;
+}
+
 bool crew::core::settle(effects& out) {
     const auto round = settled_;
     if (round >= chain_.length()) return false;
@@ -303,8 +346,24 @@ bool crew::core::settle(effects& out) {
         }
         record_unchecked(round, given_up, out);
     }
-    if (!b->settled()) return false;
+    if (!b->settled() && b->disputed().empty() && overtaken(round)) {
+        for (const auto item : std::set<std::uint32_t>(b->undecided())) {
+            if (item >= shape_.lanes) continue;
+            for (const auto& k : b->claims(item)) standing_.believe(k.said.node);
+            weigh(*b, item);
+        }
+    }
+    if (!b->settled() || !drawn_up(*b)) return false;
+    record_unchecked(round, {b->undrawn().begin(), b->undrawn().end()}, out);
     const auto matched = b->lanes_matched();
+    if (lanes > 0) {
+        standing_.count(*b, shape_.lanes);
+        out.push_back(store_fact{"standing", standing_.encode()});
+        for (auto& [later, other] : books_) {
+            if (later > round) weigh_all(other);
+        }
+    }
+    overtaken_since_.reset();
     ++settled_;
     lanes_settled_ += lanes;
     lanes_checked_ += matched;
@@ -365,12 +424,15 @@ void crew::core::store_settled(effects& out) {
 
 /// Rounds long closed: their contributions and facts are no longer needed by anyone.
 void crew::core::drop_old_books(effects& out) {
-    const auto kept = config_.settle + 2;
-    if (chain_.length() <= kept) return;
-    const auto low = chain_.length() - kept;
+    const auto low = books_low();
+    if (low == 0) return;
     books_.erase(books_.begin(), books_.lower_bound(low));
     checks_.forget_before(low);
     parts_of_others_.erase(parts_of_others_.begin(), parts_of_others_.lower_bound(low));
+    lottery_.forget_before(low);
+    closed_at_.erase(closed_at_.begin(), closed_at_.lower_bound(low));
+    hopeless_.erase(hopeless_.begin(), hopeless_.lower_bound({low, 0}));
+    failed_.erase(failed_.begin(), failed_.lower_bound({low, 0}));
     desk_.drop_before(low, out);
     for (auto it = own_claims_.begin(); it != own_claims_.end() && it->first.round < low;) {
         const auto& said = it->second.said;

@@ -135,6 +135,7 @@ void crew::core::take_claim(known_claim k, effects& out) {
         case round_book::added::full:
             return;
     }
+    weigh(*b, key.item);
     ++activity_;
     if (key.item < shape_.lanes) ++lanes_by_[node];
     if (own_.works_on(key.round)) own_.offer(key.item);
@@ -157,11 +158,15 @@ void crew::core::show(const base::node_id& to, item_key key, effects& out) {
 }
 
 base::result<void> crew::core::heard(const base::node_id& from, status m, effects& out) {
+    TEQUIO_CHECK(lottery_.admissible(from, m.tickets));
     const auto* before = roster_.find(from);
     const bool fresh = before == nullptr || !before->joined;
     auto* m_from = roster_.heard(now_, from, m);
     if (m_from == nullptr) return {};
-    if (fresh) send(from, own_status(), out);
+    const auto* open = book(chain_.length());
+    const bool begun = open == nullptr || open->workers() > 0;
+    lottery_.heard(from, m.tickets, chain_.length() + (begun ? 1 : 0), chain_.length() + 2);
+    if (fresh) send(from, spoken_status(), out);
     leadership_->heard_status(now_, from, m.steward);
     if (m.chronicle == chain_.length() && chain_.state() && !m.state.is_zero()) {
         m_from->apart = m.state != *chain_.state();
@@ -294,8 +299,14 @@ status crew::core::own_status() const {
     return s;
 }
 
+status crew::core::spoken_status() const {
+    auto s = own_status();
+    s.tickets = lottery_.tickets(books_low(), chain_.length(), chain_.length() + 2);
+    return s;
+}
+
 void crew::core::send_status(effects& out) {
-    status_sent_ = own_status();
+    status_sent_ = spoken_status();
     for (const auto& [node, m] : roster_.all()) {
         // Strangers get a word now and then: they may join later.
         const bool due = m.joined || (m.up && beats_ % 4 == 1);
@@ -348,6 +359,9 @@ void crew::core::lead(effects& out) {
         for (auto round = settled_; round < length; ++round) {
             if (const auto* closed = book(round)) b.closed.push_back(closed);
         }
+        b.may_check = [this](const base::node_id& node, item_key key) {
+            return may_check(node, key);
+        };
         planner_.plan(now_, b, slots());
     }
     plan_shards();

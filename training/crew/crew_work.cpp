@@ -11,6 +11,10 @@ using namespace crew_protocol;
 
 namespace {
 
+/// Failures in a row after which an item of a closed round is let be (guess; three also end a
+/// node's company).
+constexpr unsigned closed_tries_max = 3;
+
 std::string name_of(const job_shape& shape, item_key key) {
     const std::string round = "round " + std::to_string(key.round);
     if (key.item == shape.validation_item()) return "the validation of " + round;
@@ -45,7 +49,11 @@ bool crew::core::in_hand_is_moot() const {
             return prepared_;
         case purpose::item: {
             const auto* b = book(in_hand_->key.round);
-            return b == nullptr || b->decided(in_hand_->key.item);
+            if (b == nullptr) return true;
+            // Whoever ordered the check may know less of the worker than this node does.
+            const bool undrawn = b->standing(in_hand_->key.item) == item_standing::undrawn;
+            return undrawn ? in_hand_->work.kind != work_kind::check
+                           : b->decided(in_hand_->key.item);
         }
         case purpose::own_lane:
         case purpose::own_sum:
@@ -160,13 +168,80 @@ bool crew::core::begin_exchange_work(exchange& x, bool own, effects& out) {
     return true;
 }
 
+/// True when one result of this item is not enough. Lanes by standing and lottery; a divergence
+/// ends the job, and of validations and merges, which are cheap, there is one a round: always.
+bool crew::core::check_wanted(const round_book& b, std::uint32_t item) const {
+    const auto& claims = b.claims(item);
+    if (item >= shape_.lanes || claims.size() != 1 || claims.front().said.divergence) return true;
+    if (lottery_.takes_all() || standing_.newcomer(claims.front().said.node)) return true;
+    return b.closed() && !lottery_.drawers(b.round(), item).empty();
+}
+
+/// A claim, a draw or somebody's standing changed.
+void crew::core::weigh(round_book& b, std::uint32_t item) {
+    if (item < shape_.lanes && shape_.has({b.round(), item})) {
+        b.waive(item, !check_wanted(b, item));
+    }
+}
+
+void crew::core::weigh_all(round_book& b) {
+    auto lanes = b.undecided();
+    lanes.insert(b.undrawn().begin(), b.undrawn().end());
+    for (const auto lane : lanes) weigh(b, lane);
+}
+
+/// Whether `node` should compute an item that another has: those who have drawn it, as long as they
+/// are there to do so and the crew does not wait for it.
+bool crew::core::may_check(const base::node_id& node, item_key key) const {
+    const auto* b = book(key.round);
+    if (node == config_.self && hopeless_.contains(key)) return false;
+    if (b == nullptr || !b->closed() || b->claims(key.item).size() != 1) return true;
+    const auto& drawers = lottery_.drawers(key.round, key.item);
+    if (drawers.empty() || drawers.contains(node)) return true;
+    const auto there = [&](const base::node_id& drawer) {
+        if (drawer == config_.self) return able();
+        const auto* m = roster_.find(drawer);
+        return roster_.present(now_, drawer) && m->said.able && !m->apart;
+    };
+    if (!std::any_of(drawers.begin(), drawers.end(), there)) return true;
+    const bool awaited = !window_open() || chain_.complete();
+    const auto since = closed_at_.find(key.round);
+    return awaited && since != closed_at_.end() &&
+           now_ - since->second > config_.timings.opening_timeout;
+}
+
+/// A check that this node wants and nobody makes: the steward may be the one that lies. Only when
+/// it had no order for a while, so that lanes come first.
+std::optional<item_key> crew::core::volunteered() const {
+    if (!without_order_since_ || now_ - *without_order_since_ < config_.timings.steward_lost) {
+        return std::nullopt;
+    }
+    std::set<item_key> doing;
+    for (const auto& node : roster_.present(now_)) {
+        const auto& said = roster_.find(node)->said;
+        if (said.doing == doing_kind::item) doing.insert(said.item);
+    }
+    for (const auto& [round, b] : books_) {
+        if (!b.closed() || round < settled_) continue;
+        for (const std::uint32_t item : b.undecided()) {
+            const item_key key{round, item};
+            if (item < shape_.lanes && !own_claims_.contains(key) && !doing.contains(key) &&
+                !hopeless_.contains(key) && may_check(config_.self, key)) {
+                return key;
+            }
+        }
+    }
+    return std::nullopt;
+}
+
 /// A dispute that this node has not judged yet. It needs nobody's order: the steward may be the one
 /// that lies.
 std::optional<item_key> crew::core::unjudged() const {
     for (const auto& [round, b] : books_) {
         if (round > applied_) break;
         for (const std::uint32_t item : b.disputed()) {
-            if (item != shape_.merge_item()) return item_key{round, item};
+            const item_key key{round, item};
+            if (item != shape_.merge_item() && !hopeless_.contains(key)) return key;
         }
     }
     return std::nullopt;
@@ -174,10 +249,20 @@ std::optional<item_key> crew::core::unjudged() const {
 
 bool crew::core::begin_ordered(effects& out) {
     const auto dispute = unjudged();
-    const auto key = dispute ? dispute : ordered();
-    if (!key || key->item == shape_.merge_item() || key->round > applied_) return false;
+    auto key = dispute ? dispute : ordered();
+    if (key) {
+        without_order_since_.reset();
+    } else {
+        if (!without_order_since_) without_order_since_ = now_;
+        key = volunteered();
+    }
+    if (!key || hopeless_.contains(*key) || key->item == shape_.merge_item() ||
+        key->round > applied_)
+        return false;
     const auto* b = book(key->round);
-    if (b == nullptr || b->decided(key->item) || own_claims_.contains(*key)) return false;
+    if (b == nullptr || own_claims_.contains(*key)) return false;
+    const bool undrawn = b->standing(key->item) == item_standing::undrawn;
+    if (!undrawn && b->decided(key->item)) return false;
     const bool first = b->claims(key->item).empty();
     work_item work;
     work.round = base::round_index{key->round};
@@ -197,6 +282,8 @@ base::result<void> crew::core::on(const work_done& e, effects& out) {
     const auto hand = *in_hand_;
     in_hand_.reset();
     failures_ = 0;
+    without_order_since_.reset();
+    failed_.erase(hand.key);
     ++activity_;
     out.push_back(crew_progress{});
     if (e.outcome.blob.size > 0) {
@@ -259,11 +346,27 @@ base::result<void> crew::core::on(const work_done& e, effects& out) {
 
 base::result<void> crew::core::on(const work_failed& e, effects& out) {
     if (!in_hand_ || !(in_hand_->work == e.item)) return {};
-    if (in_hand_->why == purpose::join) parts_refused();
+    const auto hand = *in_hand_;
     in_hand_.reset();
     work_trouble("work failed: " + e.reason);
+    if (hand.why == purpose::join) parts_refused();
+    if (hand.why == purpose::item) give_up_closed(hand.key);
     out.push_back(crew_progress{});
     return {};
+}
+
+/// An item of a closed round that fails again and again (its state is gone) is not tried for ever.
+void crew::core::give_up_closed(item_key key) {
+    auto* b = book(key.round);
+    if (b == nullptr || !b->closed() || ++failed_[key] < closed_tries_max) return;
+    failed_.erase(key);
+    hopeless_.insert(key);
+    failures_ = 0;
+    if (b->standing(key.item) == item_standing::disputed) {
+        b->mark_unchecked(key.item);
+        trouble_ = name_of(shape_, key) + " is disputed and cannot be computed here any more; " +
+                   "job replay decides";
+    }
 }
 
 /// As after a restart: the chronicle, the claims and the blobs are known, no state is held.
@@ -369,6 +472,7 @@ void crew::core::claim_result(claim said, const base::digest& trace, effects& ou
     if (key.item < shape_.lanes) checks_.own_trace(key, trace);
     own_claims_[key] = {said, fact, trace};
     b->add({std::move(said), fact});
+    weigh(*b, key.item);
     ++activity_;
     if (key.item < shape_.lanes) ++lanes_by_[config_.self];
     note_taint();

@@ -172,6 +172,12 @@ void write(const status& in, crew_wire::frame& frame) {
         book.set_fold(fold);
     }
     out.set_activity(in.activity);
+    for (const auto& t : in.tickets) {
+        auto& ticket = *out.add_tickets();
+        ticket.set_round(t.round);
+        ticket.set_value(to_string(t.value.view()));
+        ticket.set_shown(t.shown);
+    }
 }
 
 result<message> read(const job_shape& shape, const crew_wire::status& in) {
@@ -204,6 +210,16 @@ result<message> read(const job_shape& shape, const crew_wire::status& in) {
     for (const auto& book : in.books()) {
         if (book.round() > shape.rounds) return bad("a book of a round that does not exist");
         out.books.emplace_back(book.round(), book.fold());
+    }
+    if (in.tickets_size() > static_cast<int>(tickets_max)) return bad("too many tickets");
+    for (const auto& t : in.tickets()) {
+        ticket read{t.round(), {}, t.shown()};
+        // Ascending, so that there is one a round.
+        const bool ordered = out.tickets.empty() || out.tickets.back().round < read.round;
+        if (read.round >= shape.rounds || !ordered || !read_id(t.value(), read.value)) {
+            return bad("a lottery ticket out of bounds");
+        }
+        out.tickets.push_back(read);
     }
     return message(std::move(out));
 }

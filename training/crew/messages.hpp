@@ -24,6 +24,7 @@ inline constexpr std::size_t tags_max = 32768;   ///< items a book message
 inline constexpr std::size_t books_max = 80;     ///< folds a status: settle (64) and some
 inline constexpr std::size_t entries_max = 512;  ///< entry names a chronicle reply
 inline constexpr std::size_t wanted_max = 64;    ///< openings asked for a message
+inline constexpr std::size_t tickets_max = 80;   ///< lottery tickets a status: as books
 inline constexpr std::uint64_t counter_max = std::uint64_t{1} << 48;  ///< terms, activity
 
 /// One item of a round: lanes first, then the validation item, then the merge.
@@ -109,6 +110,14 @@ struct steward_name {
 
 enum class doing_kind : std::uint32_t { nothing = 0, item = 1, own = 2 };
 
+/// A member's part in the lottery of one round: its secret, or what that hashes to.
+struct ticket {
+    std::uint64_t round = 0;
+    base::digest value;
+    bool shown = false;  ///< `value` is the secret
+    bool operator==(const ticket&) const = default;
+};
+
 struct status {
     std::uint64_t chronicle = 0;
     std::uint64_t applied = 0;
@@ -124,6 +133,7 @@ struct status {
     std::optional<steward_name> steward;
     std::vector<std::pair<std::uint64_t, std::uint64_t>> books;  ///< round, fold
     std::uint64_t activity = 0;
+    std::vector<ticket> tickets;
     bool operator==(const status&) const = default;
 };
 

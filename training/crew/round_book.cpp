@@ -56,6 +56,7 @@ round_book::added round_book::add(known_claim k) {
     record.fold ^= hash;
     fold_ ^= hash;
     if (k.said.divergence) diverged_.insert(item);
+    if (item < shape_.lanes && k.said.of.is_zero()) workers_.insert(k.said.node);
     // By node, so that nothing depends on the order of arrival.
     const auto at = std::lower_bound(
         record.claims.begin(), record.claims.end(), k.said.node,
@@ -142,6 +143,7 @@ item_standing round_book::judge(std::uint32_t item) const {
         return item_standing::matched;
     }
     if (record.given_up) return item_standing::unchecked;
+    if (record.waived && !record.claims.empty()) return item_standing::undrawn;
     return record.claims.empty() ? item_standing::unclaimed : item_standing::single;
 }
 
@@ -160,10 +162,23 @@ void round_book::judge_again(std::uint32_t item) {
         record.standing == item_standing::single || record.standing == item_standing::disputed);
     put(disputed_, record.standing == item_standing::disputed);
     put(refuted_, record.standing == item_standing::refuted);
+    put(undrawn_, record.standing == item_standing::undrawn);
 }
 
 bool round_book::decided(std::uint32_t item) const {
     return is_decided(items_[item].standing);
+}
+
+void round_book::waive(std::uint32_t lane, bool enough) {
+    base::ensure(lane < shape_.lanes, "only lanes are drawn");
+    if (items_[lane].waived == enough) return;
+    items_[lane].waived = enough;
+    if (shape_.has({round_, lane})) judge_again(lane);
+}
+
+const base::digest& round_book::stands(std::uint32_t item) const {
+    base::ensure(closed_, "only in a closed round does something stand");
+    return results_[item];
 }
 
 std::vector<std::uint32_t> round_book::mark_unchecked(std::optional<std::uint32_t> only) {
@@ -222,6 +237,8 @@ void round_book::check() const {
         base::ensure(record.standing == judge(item), "standing follows from the claims");
         base::ensure(unclaimed_.contains(item) == (record.standing == item_standing::unclaimed),
                      "set of unclaimed items");
+        base::ensure(undrawn_.contains(item) == (record.standing == item_standing::undrawn),
+                     "set of undrawn lanes");
     }
     base::ensure(fold == fold_, "fold of the book");
 }

@@ -32,6 +32,7 @@ enum class item_standing {
     refuted,    ///< closed round: the chronicle says something else than this node computed, or
                 ///< than more nodes computed than what it says
     unchecked,  ///< there was no second node when it mattered
+    undrawn,    ///< single, and nobody has drawn its check
 };
 
 class round_book {
@@ -58,6 +59,12 @@ public:
     item_standing standing(std::uint32_t item) const { return items_[item].standing; }
     /// True when nothing more has to be computed for this item.
     bool decided(std::uint32_t item) const;
+    /// Says whether a single result of this lane is enough.
+    void waive(std::uint32_t lane, bool enough);
+    /// What the chronicle has for this item. Ensures that the round is closed.
+    const base::digest& stands(std::uint32_t item) const;
+    /// Nodes that have computed a lane of their own accord, not as another's check.
+    std::size_t workers() const { return workers_.size(); }
 
     /// Ascending sets of items, for planning.
     const std::set<std::uint32_t>& unclaimed() const { return unclaimed_; }
@@ -65,6 +72,7 @@ public:
     const std::set<std::uint32_t>& disputed() const { return disputed_; }
     const std::set<std::uint32_t>& diverged() const { return diverged_; }  ///< some claim says so
     const std::set<std::uint32_t>& refuted() const { return refuted_; }
+    const std::set<std::uint32_t>& undrawn() const { return undrawn_; }
 
     /// True when the round is closed and each of its items decided.
     bool settled() const { return closed_ && unclaimed_.empty() && undecided_.empty(); }
@@ -86,6 +94,7 @@ private:
         std::vector<known_claim> claims;
         item_standing standing = item_standing::unclaimed;
         bool given_up = false;
+        bool waived = false;
         std::uint64_t fold = 0;
     };
     item_standing judge(std::uint32_t item) const;
@@ -105,6 +114,8 @@ private:
     std::set<std::uint32_t> disputed_;
     std::set<std::uint32_t> diverged_;
     std::set<std::uint32_t> refuted_;
+    std::set<std::uint32_t> undrawn_;
+    std::set<base::node_id> workers_;
     std::uint64_t fold_ = 0;
 };
 

@@ -110,6 +110,7 @@ void planner::release(base::time_point now, const books& b, const std::vector<wo
         if (slot == slots.end() || !slot->fit) return true;
         const auto* book = b.find(given.key.round);
         if (book == nullptr || book->decided(given.key.item)) return true;
+        if (b.may_check && slot->doing != given.key && !b.may_check(node, given.key)) return true;
         if (book->claim_of(given.key.item, node) == nullptr) return false;
         if (given.key.item < shape_.lanes) {
             if (lane_times_.size() >= lane_times_max) lane_times_.erase(lane_times_.begin());
@@ -135,7 +136,9 @@ std::optional<item_key> planner::pick(base::time_point now, const books& b,
         for (const std::uint32_t item : items) {
             if (item == shape_.merge_item() && !book.closed()) continue;
             const item_key key{book.round(), item};
-            if (book.claim_of(item, node) == nullptr && wanted(key)) return key;
+            if (book.claim_of(item, node) != nullptr || !wanted(key)) continue;
+            const bool checks = book.closed() && !book.claims(item).empty();
+            if (!checks || !b.may_check || b.may_check(node, key)) return key;
         }
         return std::nullopt;
     };

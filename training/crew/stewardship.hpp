@@ -68,6 +68,8 @@ public:
     struct books {
         const round_book* open = nullptr;       ///< nullptr: none may be worked on
         std::vector<const round_book*> closed;  ///< unsettled ones, oldest first
+        /// Whether a node is to check an item of a closed round; nullptr: any may.
+        std::function<bool(const base::node_id&, item_key)> may_check = nullptr;
         const round_book* find(std::uint64_t round) const;
     };
     /// Brings the assignments up to date. Cost: nodes squared.

@@ -437,6 +437,74 @@ BOOST_AUTO_TEST_CASE(lost_states_are_made_again_from_the_first_one_and_claims_st
     BOOST_TEST((d.work()->kind == work_kind::prepare));
 }
 
+/// An entry for round 0 of which this node knows nothing but what it says.
+chronicle_entry entry_zero() {
+    chronicle_entry entry;
+    entry.state_before = base::sha256("state");
+    for (std::uint32_t lane = 0; lane < small_shape().lanes; ++lane) {
+        entry.contributions.push_back(result_of("right"));
+    }
+    entry.sum = result_of("sum");
+    entry.mean = {result_of("mean"), small_shape().mean_bytes};
+    entry.loss = 2.5;
+    entry.validation_loss = 2;
+    entry.state_after = base::sha256("state 1");
+    return entry;
+}
+
+BOOST_AUTO_TEST_CASE(a_dispute_whose_state_is_gone_is_given_up_and_named) {
+    crew_memory memory;
+    memory.entries.push_back(entry_zero());
+    driven d(0, memory);
+    (void)d.feed(member_up{node(1), certificate_of(1)});
+    (void)d.feed(from(1, status{}));
+    d.prepare();
+    // Round 0 is applied from its stored mean, then two nodes turn out to disagree about lane 0.
+    const auto entry = entry_zero();
+    (void)d.feed(blob_ready{entry.mean, {}});
+    BOOST_REQUIRE(d.work().has_value());
+    BOOST_REQUIRE((d.work()->kind == work_kind::apply));
+    work_outcome applied;
+    applied.state_after = entry.state_after;
+    (void)d.feed(work_done{*d.work(), applied});
+    for (const std::uint8_t other : {std::uint8_t{1}, std::uint8_t{2}}) {
+        auto wrong = claims_message(1, lane_claim(other, 0, other == 1 ? "right" : "wrong"));
+        if (other == 2) wrong.certificates = {{node(2), certificate_of(2)}};
+        BOOST_TEST(d.feed(from(1, wrong)).has_value());
+    }
+    int tries = 0;
+    for (int beat = 0; beat < 200; ++beat) {
+        const auto item = d.work();
+        if (item && item->round.value == 0 && item->kind == work_kind::check) {
+            ++tries;
+            d.all.clear();
+            (void)d.feed(work_failed{*item, "the state of round 0 is not here"});
+        }
+        d.beat();
+    }
+    BOOST_TEST(tries == 3);
+    BOOST_TEST(d.core.view().reason.find("round 0 lane 0 is disputed") != std::string::npos,
+               d.core.view().reason);
+}
+
+BOOST_AUTO_TEST_CASE(a_false_lottery_ticket_is_refused_and_nothing_of_its_message_kept) {
+    driven d(0);
+    (void)d.feed(member_up{node(1), certificate_of(1)});
+    d.prepare();
+    status s;
+    s.tickets = {{0, base::sha256(base::sha256("secret").view()), false}};
+    BOOST_TEST(d.feed(from(1, s)).has_value());
+    s.tickets = {{0, base::sha256("secret"), true}};
+    BOOST_TEST(d.feed(from(1, s)).has_value());
+    s.able = true;
+    s.chronicle = 1;
+    s.tickets = {{0, base::sha256("another"), true}};
+    const auto verdict = d.feed(from(1, s));
+    BOOST_REQUIRE(!verdict.has_value());
+    BOOST_TEST(verdict.error().is(errc::bad_message));
+    for (const auto& m : d.core.view().members) BOOST_TEST(m.rounds == 0u);
+}
+
 BOOST_AUTO_TEST_CASE(numbers_of_a_task_beyond_the_caps_are_lowered) {
     auto config = config_of(0);
     config.settle = 1000;

@@ -37,6 +37,7 @@ status some_status() {
     s.steward = steward_name{4, 9, node(2)};
     s.books = {{2, 77}, {3, 0}, {4, ~std::uint64_t{0}}};
     s.activity = 1234;
+    s.tickets = {{2, result_of("secret"), true}, {3, result_of("hash"), false}};
     return s;
 }
 
@@ -90,6 +91,12 @@ BOOST_AUTO_TEST_CASE(what_is_out_of_bounds_is_refused) {
     refused(s);
     s = some_status();
     s.books.assign(books_max + 1, {1, 1});
+    refused(s);
+    s = some_status();
+    s.tickets.push_back({6, result_of("no lanes"), false});
+    refused(s);
+    s = some_status();
+    s.tickets.push_back(s.tickets.back());  // twice for one round
     refused(s);
     refused(book_tags{2, 1, 3, base::byte_vector(4), false});  // six items
     refused(book_tags{7, 1, 0, {}, false});
