@@ -243,7 +243,7 @@ struct crew_timings {
     base::duration beat = std::chrono::milliseconds(500);   ///< period of hints
     base::duration silent_after = std::chrono::seconds(5);  ///< its lanes go to others
     base::duration forget_after = std::chrono::minutes(5);  ///< a member unheard of
-    base::duration steward_lost = std::chrono::seconds(3);  ///< without a word from the steward
+    base::duration steward_lost = std::chrono::seconds(2);  ///< without a word from the steward
     base::duration steward_rank = std::chrono::milliseconds(500);  ///< more, per place in the rank
     base::duration owner_patience = std::chrono::seconds(30);  ///< then others close the round too
     base::duration fetch_retry = std::chrono::seconds(1);      ///< rises by itself at each failure

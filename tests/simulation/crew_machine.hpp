@@ -21,6 +21,7 @@ public:
     void peer_down(std::size_t other) override;
     void feed(const training::crew_event& e);
     const training::crew& core() const { return crew_; }
+    bool working() const { return working_; }
     /// The virtual worker's threads stand still, the item in hand is kept; and go on.
     void park();
     void unpark();

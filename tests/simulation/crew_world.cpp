@@ -115,6 +115,10 @@ bool crew_world::alive(std::size_t index) const {
     return nodes_[index] != nullptr;
 }
 
+bool crew_world::working(std::size_t index) const {
+    return nodes_[index]->working();
+}
+
 void crew_world::command(std::size_t index, crew_command c) {
     nodes_[index]->feed(c);
 }
@@ -159,7 +163,10 @@ bool crew_world::run(base::duration limit, const std::function<bool()>& done) {
 }
 
 void crew_world::run_for(base::duration time) {
-    run(time, [] { return false; });
+    // An event at the end: the next one of anybody's may be much later.
+    auto due = std::make_shared<bool>(false);
+    time_.after(time, [due] { *due = true; });
+    run(time, [&] { return *due; });
 }
 
 bool crew_world::all(job_state state) const {

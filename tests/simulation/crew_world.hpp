@@ -69,6 +69,8 @@ public:
     /// kill -9: what was not synced is gone; the disk stays.
     void crash(std::size_t index);
     bool alive(std::size_t index) const;
+    /// Its worker has an item in hand.
+    bool working(std::size_t index) const;
     /// Forgets every blob of a dead node's disk.
     void lose_blobs(std::size_t index);
     void command(std::size_t index, training::crew_command c);

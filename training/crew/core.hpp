@@ -166,6 +166,8 @@ private:
     void stop(effects& out);
     bool in_hand_is_moot() const;
     std::optional<item_key> ordered() const;
+    std::optional<item_key> lane_by_place() const;
+    bool to_do(item_key key) const;
     std::optional<item_key> unjudged() const;
     std::optional<item_key> volunteered() const;
     bool check_wanted(const round_book& b, std::uint32_t item) const;
@@ -226,9 +228,10 @@ private:
     crew_protocol::roster roster_;
     std::optional<crew_protocol::leadership> leadership_;  ///< from the first event on
     crew_protocol::planner planner_;
-    std::optional<item_key> order_;                         ///< from the steward followed
-    std::vector<std::pair<base::node_id, item_key>> told_;  ///< assignments as last sent
-    std::vector<crew_protocol::shard> told_shards_;         ///< likewise
+    std::optional<item_key> order_, next_order_;  ///< from the steward followed
+    crew_protocol::crew_place place_;             ///< as the steward said last
+    std::vector<std::pair<base::node_id, item_key>> told_, told_next_;  ///< as last sent
+    std::vector<crew_protocol::shard> told_shards_;                     ///< likewise
 
     crew_protocol::catch_up chain_;
     std::map<std::uint64_t, round_book> books_;
@@ -253,8 +256,9 @@ private:
     std::map<std::uint64_t, base::time_point> closed_at_;  ///< of the rounds with books
     std::optional<base::time_point> overtaken_since_;      ///< others have settled what we have not
     std::optional<base::time_point> without_order_since_;
-    std::set<item_key> hopeless_;          ///< closed items that cannot be computed here
-    std::map<item_key, unsigned> failed_;  ///< how often in a row, of closed items
+    std::optional<std::uint64_t> ordered_round_;  ///< the last for which the steward gave orders
+    std::set<item_key> hopeless_;                 ///< closed items that cannot be computed here
+    std::map<item_key, unsigned> failed_;         ///< how often in a row, of closed items
     std::map<item_key, own_claim> own_claims_;
     std::optional<base::time_point> resolved_since_;  ///< every item of the open round is known
     std::optional<std::uint64_t> distrusted_;         ///< a round whose entry led elsewhere

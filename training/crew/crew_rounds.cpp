@@ -168,6 +168,7 @@ void crew::core::append(const chronicle_entry& entry, effects& out) {
     state_mismatch_.reset();
     distrusted_.reset();
     order_.reset();
+    next_order_.reset();
     ++activity_;
     open_books();
     note_taint();
@@ -456,6 +457,7 @@ void crew::core::finish(job_state state, std::string code, std::string reason, e
     audit_.end();
     mine_.end();
     order_.reset();
+    next_order_.reset();
     planner_.clear();
     out.push_back(job_finished{state, reason_});
     out.push_back(crew_progress{});

@@ -247,12 +247,18 @@ base::result<void> crew::core::heard(const base::node_id& from, round_open m, ef
     if (who != nullptr && who->apart) return {};
     if (!leadership_->heard(now_, {m.round, m.term, from})) return {};
     order_.reset();
+    next_order_.reset();
+    place_ = {m.place, m.places};
     if (m.round != chain_.length() || !chain_.state() || m.state != *chain_.state()) return {};
     for (const auto& [node, key] : m.assignments) {
         if (node == config_.self) order_ = key;
     }
     if (shards_.round() != m.round) shards_.open(m.round);
     if (shape_.mean_units > 1) shards_.adopt(m.shards);
+    for (const auto& [node, key] : m.next) {
+        if (node == config_.self) next_order_ = key;
+    }
+    ordered_round_ = m.round;
     return {};
 }
 
@@ -328,8 +334,9 @@ void crew::core::status_on_change(effects& out) {
 std::vector<worker_slot> crew::core::slots() const {
     std::vector<worker_slot> out;
     const auto s = own_status();
-    const auto slot_of = [](const base::node_id& node, const status& said, bool fit) {
-        worker_slot slot{node, fit, said.doing == doing_kind::own, std::nullopt};
+    const auto slot_of = [this](const base::node_id& node, const status& said, bool fit) {
+        worker_slot slot{node,         fit,       said.doing == doing_kind::own,
+                         std::nullopt, said.able, standing_.newcomer(node)};
         if (said.doing == doing_kind::item) slot.doing = said.item;
         return slot;
     };
@@ -347,6 +354,7 @@ void crew::core::lead(effects& out) {
         planner_.clear();
         told_.clear();
         told_shards_.clear();
+        told_next_.clear();
         return;
     }
     const bool enough = roster_.present(now_).size() + 1 >= config_.crew_min;
@@ -365,11 +373,16 @@ void crew::core::lead(effects& out) {
         planner_.plan(now_, b, slots());
     }
     plan_shards();
-    if (planner_.assignments() != told_ || shards_.plan() != told_shards_) send_round_open(out);
+    place_ = planner_.place_of(config_.self);
+    if (planner_.assignments() != told_ || planner_.next_assignments() != told_next_ ||
+        shards_.plan() != told_shards_) {
+        send_round_open(out);
+    }
 }
 
 void crew::core::send_round_open(effects& out) {
     told_ = planner_.assignments();
+    told_next_ = planner_.next_assignments();
     round_open m;
     m.round = chain_.length();
     m.term = leadership_->current()->term;
@@ -377,7 +390,13 @@ void crew::core::send_round_open(effects& out) {
     m.assignments = told_;
     told_shards_ = shards_.plan();
     if (shards_.round() == m.round) m.shards = told_shards_;
-    for (const auto& node : roster_.present(now_)) send(node, m, out);
+    m.next = told_next_;
+    for (const auto& node : roster_.present(now_)) {
+        const auto place = planner_.place_of(node);
+        m.place = place.index;
+        m.places = place.count;
+        send(node, m, out);
+    }
 }
 
 }  // namespace tequio::training

@@ -38,8 +38,51 @@ bool crew::core::available() const {
     return able() && caught_up() && !resting_until_;
 }
 
+/// This node could begin on it and it would be of use.
+bool crew::core::to_do(item_key key) const {
+    const auto* b = book(key.round);
+    if (b == nullptr || key.round > applied_ || own_claims_.contains(key) ||
+        hopeless_.contains(key)) {
+        return false;
+    }
+    const bool undrawn = b->standing(key.item) == item_standing::undrawn;
+    // Whoever orders a check may know less of the worker than this node does; but while the round
+    // is open the lane was to be computed, and has been.
+    return undrawn ? b->closed() : !b->decided(key.item);
+}
+
+/// The steward's order, or the one to go on with; before it has given any for the open round, and
+/// when it has fallen silent, what this node begins with by its place.
 std::optional<item_key> crew::core::ordered() const {
-    return leadership_->leading() ? planner_.of(config_.self) : order_;
+    const bool leading = leadership_->leading();
+    const auto present = leading ? planner_.of(config_.self) : order_;
+    if (present && (present->item == shape_.merge_item() || to_do(*present))) return present;
+    const auto next = leading ? planner_.next_of(config_.self) : next_order_;
+    if (next && to_do(*next)) return next;
+    return lane_by_place();
+}
+
+std::optional<item_key> crew::core::lane_by_place() const {
+    const auto length = chain_.length();
+    const auto* b = book(length);
+    const bool unordered = place_.count > 0 && ordered_round_ && *ordered_round_ < length;
+    const bool silent = leadership_->silent_for(now_, 3 * config_.timings.beat);
+    if (b == nullptr || job_ != job_state::running || leadership_->leading() ||
+        (!unordered && !(place_.count > 0 && silent)) ||
+        roster_.present(now_).size() + 1 < config_.crew_min) {
+        return std::nullopt;
+    }
+    std::set<std::uint32_t> taken;
+    for (const auto& node : roster_.present(now_)) {
+        const auto& said = roster_.find(node)->said;
+        if (said.doing == doing_kind::item && said.item.round == length) {
+            taken.insert(said.item.item);
+        }
+    }
+    // Before the steward has spoken only the first of its own: the others' come in a moment.
+    const auto lane = lane_for(place_, b->unclaimed(), taken, shape_.lanes);
+    if (!lane || (!silent && *lane != place_.index)) return std::nullopt;
+    return item_key{length, *lane};
 }
 
 /// What is in hand serves nothing any more.
@@ -50,7 +93,6 @@ bool crew::core::in_hand_is_moot() const {
         case purpose::item: {
             const auto* b = book(in_hand_->key.round);
             if (b == nullptr) return true;
-            // Whoever ordered the check may know less of the worker than this node does.
             const bool undrawn = b->standing(in_hand_->key.item) == item_standing::undrawn;
             return undrawn ? in_hand_->work.kind != work_kind::check
                            : b->decided(in_hand_->key.item);
@@ -256,13 +298,8 @@ bool crew::core::begin_ordered(effects& out) {
         if (!without_order_since_) without_order_since_ = now_;
         key = volunteered();
     }
-    if (!key || hopeless_.contains(*key) || key->item == shape_.merge_item() ||
-        key->round > applied_)
-        return false;
+    if (!key || key->item == shape_.merge_item() || !to_do(*key)) return false;
     const auto* b = book(key->round);
-    if (b == nullptr || own_claims_.contains(*key)) return false;
-    const bool undrawn = b->standing(key->item) == item_standing::undrawn;
-    if (!undrawn && b->decided(key->item)) return false;
     const bool first = b->claims(key->item).empty();
     work_item work;
     work.round = base::round_index{key->round};

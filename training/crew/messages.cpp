@@ -229,11 +229,18 @@ void write(const round_open& in, crew_wire::frame& frame) {
     out.set_round(in.round);
     out.set_term(in.term);
     out.set_state(write_id(in.state));
-    for (const auto& [node, key] : in.assignments) {
-        auto& assignment = *out.add_assignments();
-        assignment.set_node(to_string(node.view()));
-        write_item(key, *assignment.mutable_item());
-    }
+    const auto write_all = [&](const auto& assignments, bool next) {
+        for (const auto& [node, key] : assignments) {
+            auto& assignment = *out.add_assignments();
+            assignment.set_node(to_string(node.view()));
+            write_item(key, *assignment.mutable_item());
+            assignment.set_next(next);
+        }
+    };
+    write_all(in.assignments, false);
+    write_all(in.next, true);
+    out.set_place(in.place);
+    out.set_places(in.places);
     for (const auto& s : in.shards) {
         auto& to = *out.add_shards();
         to.set_first(s.units.first);
@@ -248,10 +255,13 @@ result<message> read(const job_shape& shape, const crew_wire::round_open& in) {
     out.term = in.term();
     if (out.round > shape.rounds + 1 || out.term > counter_max ||
         !read_id(in.state(), out.state, true) ||
-        in.assignments_size() > static_cast<int>(crew_members_max) ||
-        in.shards_size() > static_cast<int>(crew_members_max)) {
+        in.assignments_size() > static_cast<int>(2 * crew_members_max) ||
+        in.shards_size() > static_cast<int>(crew_members_max) || in.places() > crew_members_max ||
+        in.place() > in.places() || (in.places() > 0 && in.place() == in.places())) {
         return bad("a round-open out of bounds");
     }
+    out.place = in.place();
+    out.places = in.places();
     for (const auto& s : in.shards()) {
         shard to{{s.first(), s.count()}, {}};
         if (!units_exist(shape, to.units) || !read_id(s.node(), to.owner)) {
@@ -263,7 +273,7 @@ result<message> read(const job_shape& shape, const crew_wire::round_open& in) {
         base::node_id node;
         if (!read_id(assignment.node(), node)) return bad("an assignment without a node");
         TEQUIO_TRY(const auto key, read_item(shape, assignment.item()));
-        out.assignments.emplace_back(node, key);
+        (assignment.next() ? out.next : out.assignments).emplace_back(node, key);
     }
     return message(std::move(out));
 }

@@ -149,6 +149,8 @@ struct round_open {
     std::uint64_t term = 0;
     base::digest state;
     std::vector<std::pair<base::node_id, item_key>> assignments;  ///< at most one a node
+    std::vector<std::pair<base::node_id, item_key>> next;         ///< likewise: to go on with
+    std::uint32_t place = 0, places = 0;                          ///< the receiver's; crew_place
     std::vector<shard> shards = {};  ///< at most crew_members_max; what they cover is not checked
 };
 

@@ -9,6 +9,14 @@ namespace {
 
 /// Lane times remembered; the median of these is typical.
 constexpr std::size_t lane_times_max = 15;
+/// Nodes with a record: those of a full crew, and as many that have gone.
+constexpr std::size_t records_max = 2 * crew_members_max;
+/// A lease that its node does not begin by then goes to another (guess: some beats, and a slow
+/// link).
+constexpr base::duration begin_patience = std::chrono::seconds(3);
+/// Who did not deliver is served last for a typical lane's time, and at least for so long (guess).
+constexpr base::duration out_min = std::chrono::seconds(5);
+constexpr int own_looks_max = 64;
 
 base::digest rank_of(const base::task_id& task, const base::node_id& node) {
     base::byte_vector bytes;
@@ -71,6 +79,10 @@ void leadership::beat(base::time_point now, std::uint64_t round, bool may_lead,
     heard_at_ = now;
 }
 
+bool leadership::silent_for(base::time_point now, base::duration time) const {
+    return !leading() && now - (current_ ? heard_at_ : lost_at_) > time;
+}
+
 void leadership::advance(std::uint64_t round) {
     if (leading()) current_->round = round;
 }
@@ -83,60 +95,159 @@ const round_book* planner::books::find(std::uint64_t round) const {
     return nullptr;
 }
 
+std::optional<std::uint32_t> lane_for(const crew_place& place,
+                                      const std::set<std::uint32_t>& wanted,
+                                      const std::set<std::uint32_t>& taken, std::uint32_t lanes) {
+    const auto free = [&](std::uint32_t lane) { return lane < lanes && !taken.contains(lane); };
+    std::uint64_t from = place.index;
+    for (int looks = 0; place.count > 0 && looks < own_looks_max && from < lanes; ++looks) {
+        const auto it = wanted.lower_bound(static_cast<std::uint32_t>(from));
+        if (it == wanted.end() || *it >= lanes) break;
+        if (*it == from && free(*it)) return *it;
+        // The next of its own lanes that is not below what was found.
+        const std::uint64_t steps = (*it - from + place.count - 1) / place.count;
+        from += std::max<std::uint64_t>(steps, *it == from ? 1 : 0) * place.count;
+    }
+    for (auto it = wanted.lower_bound(lanes); it != wanted.begin();) {
+        --it;
+        if (free(*it)) return *it;
+    }
+    return std::nullopt;
+}
+
+void planner::clear() {
+    assigned_.clear();
+    next_.clear();
+}
+
 std::size_t planner::copies(item_key key) const {
     return static_cast<std::size_t>(std::count_if(
         assigned_.begin(), assigned_.end(), [&](const auto& a) { return a.second.key == key; }));
 }
 
-bool planner::overdue(base::time_point now, item_key key) const {
-    if (lane_times_.empty()) return false;
+base::duration planner::typical_lane() const {
+    if (lane_times_.empty()) return {};
     auto times = lane_times_;
     const auto middle = times.begin() + static_cast<std::ptrdiff_t>(times.size() / 2);
     std::nth_element(times.begin(), middle, times.end());
+    return *middle;
+}
+
+bool planner::overdue(base::time_point now, item_key key) const {
+    if (lane_times_.empty()) return false;
     // Twice the typical time and a second: a straggler is doubled early, a jitter is not (guess).
-    const auto limit = 2 * *middle + std::chrono::seconds(1);
+    const auto limit = 2 * typical_lane() + std::chrono::seconds(1);
     return std::all_of(assigned_.begin(), assigned_.end(), [&](const auto& a) {
         return a.second.key != key || now - a.second.since > limit;
     });
 }
 
-/// Takes back what is done, moot, or in the hands of a node that is gone; notes what nodes say they
-/// are doing (a new steward learns its predecessor's assignments so).
+bool planner::out(base::time_point now, const base::node_id& node) const {
+    const auto it = records_.find(node);
+    return it != records_.end() && it->second.out_until && now < *it->second.out_until;
+}
+
+void planner::undelivered(base::time_point now, const base::node_id& node) {
+    if (records_.size() >= records_max && !records_.contains(node)) return;
+    records_[node].out_until = now + std::max(out_min, typical_lane());
+}
+
+/// Takes back what is done, moot, not begun, or in the hands of a node that is gone.
 void planner::release(base::time_point now, const books& b, const std::vector<worker_slot>& slots) {
-    std::erase_if(assigned_, [&](const auto& a) {
-        const auto& [node, given] = a;
+    for (auto it = assigned_.begin(); it != assigned_.end();) {
+        const auto& [node, given] = *it;
         const auto slot =
             std::find_if(slots.begin(), slots.end(), [&](const auto& s) { return s.node == node; });
-        if (slot == slots.end() || !slot->fit) return true;
         const auto* book = b.find(given.key.round);
-        if (book == nullptr || book->decided(given.key.item)) return true;
-        if (b.may_check && slot->doing != given.key && !b.may_check(node, given.key)) return true;
-        if (book->claim_of(given.key.item, node) == nullptr) return false;
-        if (given.key.item < shape_.lanes) {
+        const bool fit = slot != slots.end() && slot->fit;
+        const bool moot = book == nullptr || book->decided(given.key.item);
+        const bool done = book != nullptr && book->claim_of(given.key.item, node) != nullptr;
+        const bool begun = fit && (slot->doing == given.key || slot->busy);
+        const bool late = fit && !begun && now - given.since > begin_patience;
+        const bool barred = fit && !begun && b.may_check && !b.may_check(node, given.key);
+        if (done && given.key.item < shape_.lanes) {
             if (lane_times_.size() >= lane_times_max) lane_times_.erase(lane_times_.begin());
             lane_times_.push_back(now - given.since);
+            if (records_.contains(node) || records_.size() < records_max) {
+                records_[node].lane_time = now - given.since;
+                records_[node].left.reset();
+            }
+        } else if (!moot && slot == slots.end()) {
+            undelivered(now, node);
+        } else if (!moot && late) {
+            undelivered(now, node);
+            if (records_.contains(node)) records_[node].left = given.key;
         }
-        return true;
+        if (!fit) next_.erase(node);
+        const bool keep = fit && !moot && !done && !late && !barred;
+        it = keep ? std::next(it) : assigned_.erase(it);
+    }
+    std::erase_if(next_, [&](const auto& n) {
+        const auto& [node, key] = n;
+        const auto* book = b.find(key.round);
+        return book == nullptr || book->closed() || !book->claims(key.item).empty();
     });
+}
+
+/// What nodes say they are doing counts: a new steward learns its predecessor's leases so, and any
+/// steward what a node has begun by its place, or of itself.
+void planner::adopt(base::time_point now, const books& b, const std::vector<worker_slot>& slots) {
     for (const auto& slot : slots) {
-        if (!slot.fit || !slot.doing || assigned_.contains(slot.node)) continue;
+        if (!slot.fit || !slot.doing) continue;
         const auto* book = b.find(slot.doing->round);
         if (book == nullptr || book->decided(slot.doing->item) ||
             book->claim_of(slot.doing->item, slot.node) != nullptr) {
             continue;
         }
-        assigned_.emplace(slot.node, assignment{*slot.doing, now});
+        std::erase_if(next_, [&](const auto& n) { return n.second == *slot.doing; });
+        assigned_.emplace(slot.node, lease{*slot.doing, now});
     }
 }
 
+std::optional<item_key> planner::pick_lane(const round_book& open,
+                                           const base::node_id& node) const {
+    std::set<std::uint32_t> taken;
+    for (const auto& [other, given] : assigned_) {
+        if (given.key.round == open.round()) taken.insert(given.key.item);
+    }
+    for (const auto& [other, key] : next_) taken.insert(key.item);
+    const auto record = records_.find(node);
+    if (record != records_.end() && record->second.left &&
+        record->second.left->round == open.round()) {
+        taken.insert(record->second.left->item);
+    }
+    const auto lane = lane_for(place_of(node), open.unclaimed(), taken, shape_.lanes);
+    if (!lane) return std::nullopt;
+    return item_key{open.round(), *lane};
+}
+
+/// A lane that nobody has begun, from the node that would come to it last.
+std::optional<item_key> planner::steal(const round_book& open) {
+    auto from = next_.end();
+    for (auto it = next_.begin(); it != next_.end(); ++it) {
+        if (it->second.round != open.round()) continue;
+        const auto time = [&](const auto& n) {
+            const auto record = records_.find(n->first);
+            return record == records_.end() ? base::duration{} : record->second.lane_time;
+        };
+        if (from == next_.end() || time(it) > time(from)) from = it;
+    }
+    if (from == next_.end()) return std::nullopt;
+    const auto key = from->second;
+    next_.erase(from);
+    return key;
+}
+
 std::optional<item_key> planner::pick(base::time_point now, const books& b,
-                                      const base::node_id& node) const {
+                                      const base::node_id& node) {
+    const auto record = records_.find(node);
+    const auto left = record == records_.end() ? std::nullopt : record->second.left;
     const auto first = [&](const round_book& book, const std::set<std::uint32_t>& items,
                            auto&& wanted) -> std::optional<item_key> {
         for (const std::uint32_t item : items) {
             if (item == shape_.merge_item() && !book.closed()) continue;
             const item_key key{book.round(), item};
-            if (book.claim_of(item, node) != nullptr || !wanted(key)) continue;
+            if (key == left || book.claim_of(item, node) != nullptr || !wanted(key)) continue;
             const bool checks = book.closed() && !book.claims(item).empty();
             if (!checks || !b.may_check || b.may_check(node, key)) return key;
         }
@@ -152,6 +263,8 @@ std::optional<item_key> planner::pick(base::time_point now, const books& b,
         const auto single = [&](item_key key) { return !open.decided(key.item) && idle(key); };
         if (auto key = first(open, open.disputed(), any)) return key;
         if (auto key = first(open, open.diverged(), single)) return key;
+        if (auto key = pick_lane(open, node)) return key;
+        if (auto key = steal(open)) return key;
         if (auto key = first(open, open.unclaimed(), idle)) return key;
         if (auto key = first(open, open.unclaimed(), late)) return key;
     }
@@ -170,14 +283,59 @@ std::optional<item_key> planner::pick(base::time_point now, const books& b,
     return std::nullopt;
 }
 
-void planner::plan(base::time_point now, const books& b, const std::vector<worker_slot>& slots) {
-    release(now, b, slots);
+/// Lanes to go on with, for those first who will be free first.
+void planner::lease_next(base::time_point now, const round_book& open,
+                         const std::vector<worker_slot>& slots) {
+    std::vector<std::pair<base::duration, const worker_slot*>> order;
+    std::size_t fit = 0, newcomer_slots = 0, newcomers = 0;
     for (const auto& slot : slots) {
-        if (!slot.fit || slot.busy || assigned_.contains(slot.node)) continue;
-        if (const auto key = pick(now, b, slot.node)) {
-            assigned_.emplace(slot.node, assignment{*key, now});
+        const auto given = assigned_.find(slot.node);
+        if (!slot.fit) continue;
+        ++fit;
+        newcomer_slots += slot.newcomer;
+        newcomers += slot.newcomer && given != assigned_.end();
+        newcomers += slot.newcomer && next_.contains(slot.node);
+        if (given == assigned_.end() || next_.contains(slot.node) || out(now, slot.node)) continue;
+        const auto record = records_.find(slot.node);
+        const auto time = record == records_.end() ? typical_lane() : record->second.lane_time;
+        order.emplace_back(given->second.since.time_since_epoch() + time, &slot);
+    }
+    std::stable_sort(order.begin(), order.end(),
+                     [](const auto& a, const auto& b) { return a.first < b.first; });
+    for (const auto& [free_at, slot] : order) {
+        // Of two leases a node; where all are newcomers nobody is kept waiting for it.
+        if (slot->newcomer && newcomers >= fit && newcomer_slots < fit) continue;
+        const auto key = pick_lane(open, slot->node);
+        if (!key) continue;
+        next_.emplace(slot->node, *key);
+        newcomers += slot->newcomer;
+    }
+}
+
+void planner::plan(base::time_point now, const books& b, const std::vector<worker_slot>& slots) {
+    crew_.clear();
+    for (const auto& slot : slots) {
+        if (slot.able) crew_.push_back(slot.node);
+    }
+    std::sort(crew_.begin(), crew_.end());
+    release(now, b, slots);
+    adopt(now, b, slots);
+    // Who did not deliver is served last.
+    for (const bool last : {false, true}) {
+        for (const auto& slot : slots) {
+            if (!slot.fit || slot.busy || assigned_.contains(slot.node)) continue;
+            if (out(now, slot.node) != last) continue;
+            if (const auto it = next_.find(slot.node); it != next_.end()) {
+                assigned_.emplace(slot.node, lease{it->second, now});
+                next_.erase(it);
+                continue;
+            }
+            if (const auto key = pick(now, b, slot.node)) {
+                assigned_.emplace(slot.node, lease{*key, now});
+            }
         }
     }
+    if (b.open != nullptr) lease_next(now, *b.open, slots);
 }
 
 std::vector<std::pair<base::node_id, item_key>> planner::assignments() const {
@@ -186,10 +344,27 @@ std::vector<std::pair<base::node_id, item_key>> planner::assignments() const {
     return out;
 }
 
+std::vector<std::pair<base::node_id, item_key>> planner::next_assignments() const {
+    return {next_.begin(), next_.end()};
+}
+
 std::optional<item_key> planner::of(const base::node_id& node) const {
     const auto it = assigned_.find(node);
     if (it == assigned_.end()) return std::nullopt;
     return it->second.key;
+}
+
+std::optional<item_key> planner::next_of(const base::node_id& node) const {
+    const auto it = next_.find(node);
+    if (it == next_.end()) return std::nullopt;
+    return it->second;
+}
+
+crew_place planner::place_of(const base::node_id& node) const {
+    const auto it = std::lower_bound(crew_.begin(), crew_.end(), node);
+    if (it == crew_.end() || *it != node) return {};
+    return {static_cast<std::uint32_t>(it - crew_.begin()),
+            static_cast<std::uint32_t>(crew_.size())};
 }
 
 }  // namespace tequio::training::crew_protocol

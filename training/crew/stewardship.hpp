@@ -37,6 +37,8 @@ public:
     /// The steward followed, this node included; nothing when it has been silent for too long.
     const std::optional<steward_name>& current() const { return current_; }
     bool follows(const base::node_id& node) const { return current_ && current_->node == node; }
+    /// No steward has been heard for that long, this node apart.
+    bool silent_for(base::time_point now, base::duration time) const;
 
 private:
     void lose(base::time_point when);
@@ -56,11 +58,32 @@ struct worker_slot {
     bool fit = false;               ///< present, at the open round, takes work
     bool busy = false;              ///< with something of its own
     std::optional<item_key> doing;  ///< an item it says it works on
+    bool able = true;               ///< takes part, though perhaps not at the open round yet
+    bool newcomer = false;
 };
 
-/// Hands out one item a node at a time. Order of preference: diverged and disputed results of the
-/// open round; its lanes nobody has; its validation; lanes that take too long; checks, oldest round
-/// first; at last a second copy of whatever still runs.
+/// A node's place among those that take part: lane `index`, `index` + `count`, ... of a round are
+/// the ones it begins with, unless told otherwise. Nodes that know their place need not wait for
+/// the steward's word when a round opens.
+struct crew_place {
+    std::uint32_t index = 0;
+    std::uint32_t count = 0;  ///< 0: none is known
+    bool operator==(const crew_place&) const = default;
+};
+
+/// The lane to begin with among `wanted`: the lowest of the place's own that is not in `taken`,
+/// else the highest of the others, whose own node comes to it last. Lanes are below `lanes`. Cost:
+/// `taken`, and at most 64 looks for an own one.
+std::optional<std::uint32_t> lane_for(const crew_place& place,
+                                      const std::set<std::uint32_t>& wanted,
+                                      const std::set<std::uint32_t>& taken, std::uint32_t lanes);
+
+/// Leases items: to each node the one it works on, and a lane to go on with, so that no message
+/// need come in between. Order of preference: diverged and disputed results of the open round; its
+/// lanes nobody has; lanes leased to go on with that nobody has begun, from the slowest node
+/// (stolen); its validation; lanes that take too long; checks, oldest round first; at last a second
+/// copy of whatever still runs. Who did not deliver comes last for a while and gets no lane to go
+/// on with; newcomers hold at most half of all leases.
 class planner {
 public:
     explicit planner(const job_shape& shape) : shape_(shape) {}
@@ -72,26 +95,46 @@ public:
         std::function<bool(const base::node_id&, item_key)> may_check = nullptr;
         const round_book* find(std::uint64_t round) const;
     };
-    /// Brings the assignments up to date. Cost: nodes squared.
+    /// Brings the leases up to date. Cost: nodes squared.
     void plan(base::time_point now, const books& b, const std::vector<worker_slot>& slots);
-    void clear() { assigned_.clear(); }
+    void clear();
 
+    /// Leases by node: `present`, and `next` lanes of the open round.
     std::vector<std::pair<base::node_id, item_key>> assignments() const;
+    std::vector<std::pair<base::node_id, item_key>> next_assignments() const;
     std::optional<item_key> of(const base::node_id& node) const;
+    std::optional<item_key> next_of(const base::node_id& node) const;
+    /// Among the nodes able to work when last planned.
+    crew_place place_of(const base::node_id& node) const;
 
 private:
-    struct assignment {
+    struct lease {
         item_key key;
         base::time_point since;
     };
+    struct node_record {
+        base::duration lane_time{};                 ///< of its last lane; zero when not known
+        std::optional<base::time_point> out_until;  ///< did not deliver
+        std::optional<item_key> left;               ///< what it did not begin
+    };
     void release(base::time_point now, const books& b, const std::vector<worker_slot>& slots);
-    std::optional<item_key> pick(base::time_point now, const books& b,
-                                 const base::node_id& node) const;
+    void adopt(base::time_point now, const books& b, const std::vector<worker_slot>& slots);
+    std::optional<item_key> pick(base::time_point now, const books& b, const base::node_id& node);
+    std::optional<item_key> pick_lane(const round_book& open, const base::node_id& node) const;
+    std::optional<item_key> steal(const round_book& open);
+    void lease_next(base::time_point now, const round_book& open,
+                    const std::vector<worker_slot>& slots);
+    void undelivered(base::time_point now, const base::node_id& node);
     std::size_t copies(item_key key) const;
     bool overdue(base::time_point now, item_key key) const;
+    bool out(base::time_point now, const base::node_id& node) const;
+    base::duration typical_lane() const;
 
     job_shape shape_;
-    std::map<base::node_id, assignment> assigned_;
+    std::map<base::node_id, lease> assigned_;
+    std::map<base::node_id, item_key> next_;
+    std::map<base::node_id, node_record> records_;
+    std::vector<base::node_id> crew_;         ///< able nodes by id
     std::vector<base::duration> lane_times_;  ///< the latest few, for `overdue`
 };
 

@@ -65,10 +65,14 @@ BOOST_AUTO_TEST_CASE(facts_survive_the_wire_byte_for_byte) {
 }
 
 BOOST_AUTO_TEST_CASE(the_other_messages_survive_the_wire) {
-    round_open open{3, 8, result_of("state"), {{node(1), {3, 0}}, {node(2), {2, 5}}}};
+    round_open open{3, 8, result_of("state"), {{node(1), {3, 0}}, {node(2), {2, 5}}}, {}, 1, 2};
+    open.next = {{node(2), {3, 1}}};
     const auto open_back = through_the_wire(open);
     BOOST_TEST(open_back.term == 8u);
     BOOST_TEST((open_back.assignments == open.assignments));
+    BOOST_TEST((open_back.next == open.next));
+    BOOST_TEST(open_back.place == 1u);
+    BOOST_TEST(open_back.places == 2u);
     book_tags tags{2, 99, 1, {1, 0, 255}, true};
     const auto tags_back = through_the_wire(tags);
     BOOST_TEST((tags_back.tags == tags.tags));
@@ -103,7 +107,10 @@ BOOST_AUTO_TEST_CASE(what_is_out_of_bounds_is_refused) {
     refused(chronicle_request{7});
     refused(chronicle_reply{6, {{result_of("a"), 1}, {result_of("b"), 1}}});
     refused(chronicle_reply{0, {{result_of("a"), crew_entry_max_bytes + 1}}});
-    refused(round_open{2, counter_max + 1, {}, {}});
+    refused(round_open{2, counter_max + 1, {}, {}, {}, 0, 0});
+    refused(round_open{2, 1, {}, {}, {}, 3, 3});
+    refused(round_open{2, 1, {}, {}, {}, 1, 0});
+    refused(round_open{2, 1, {}, {}, {}, 0, crew_members_max + 1});
 }
 
 BOOST_AUTO_TEST_CASE(messages_of_another_job_are_refused) {
@@ -118,7 +125,7 @@ BOOST_AUTO_TEST_CASE(the_largest_messages_stay_below_the_cap) {
     chronicle_reply reply;
     reply.entries.assign(entries_max, {result_of("a"), crew_entry_max_bytes});
     BOOST_TEST(encode(shape.task, reply).size() <= crew_message_max_bytes);
-    round_open open{shape.rounds, counter_max, result_of("state"), {}};
+    round_open open{shape.rounds, counter_max, result_of("state"), {}, {}, 63, 64};
     for (std::uint8_t i = 0; i < 64; ++i)
         open.assignments.emplace_back(node(i), item_key{5, 65535});
     BOOST_TEST(encode(shape.task, open).size() <= crew_message_max_bytes);

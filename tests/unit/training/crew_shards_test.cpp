@@ -200,7 +200,8 @@ BOOST_AUTO_TEST_CASE(parts_and_plans_travel) {
     const auto back = std::get<facts>(decode(shape, encode(shape.task, m)).value());
     BOOST_REQUIRE(back.parts.size() == 1u);
     BOOST_TEST((back.parts[0] == m.parts[0]));
-    round_open open{3, 1, base::sha256("state"), {}, {{{0, 5}, node(1)}, {{5, 7}, node(2)}}};
+    round_open open{3, 1, base::sha256("state"), {}, {}};
+    open.shards = {{{0, 5}, node(1)}, {{5, 7}, node(2)}};
     const auto opened = std::get<round_open>(decode(shape, encode(shape.task, open)).value());
     BOOST_TEST((opened.shards == open.shards));
     open.shards[1].units.count = 8;
