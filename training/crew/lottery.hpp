@@ -35,7 +35,9 @@ public:
     /// Counts the claims of a settled round. A node that was contradicted begins again.
     void count(const round_book& settled, std::uint32_t lanes);
     /// The other members take this node's word without looking at each lane.
-    void believe(const base::node_id& node) { matched_[node] = newcomer_lanes; }
+    void believe(const base::node_id& node) {
+        if (matched_.size() < nodes_max || matched_.contains(node)) matched_[node] = newcomer_lanes;
+    }
     base::byte_vector encode() const;
     /// Errors: `errc::bad_message`; the book is then empty.
     base::result<void> decode(base::byte_view bytes);

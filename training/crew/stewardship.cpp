@@ -178,12 +178,14 @@ void planner::release(base::time_point now, const books& b, const std::vector<wo
             undelivered(now, node);
             if (records_.contains(node)) records_[node].left = given.key;
         }
-        if (!fit) next_.erase(node);
         const bool keep = fit && !moot && !done && !late && !barred;
         it = keep ? std::next(it) : assigned_.erase(it);
     }
     std::erase_if(next_, [&](const auto& n) {
         const auto& [node, key] = n;
+        const bool fit = std::any_of(slots.begin(), slots.end(),
+                                     [&](const auto& s) { return s.node == n.first && s.fit; });
+        if (!fit) return true;
         const auto* book = b.find(key.round);
         return book == nullptr || book->closed() || !book->claims(key.item).empty();
     });

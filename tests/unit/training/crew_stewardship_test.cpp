@@ -274,6 +274,23 @@ BOOST_AUTO_TEST_CASE(who_does_not_begin_its_lane_or_vanishes_loses_it_and_comes_
     BOOST_TEST(item_of(p, 1) == shape.validation_item());
 }
 
+BOOST_AUTO_TEST_CASE(leases_of_nodes_that_have_gone_do_not_pile_up) {
+    const auto shape = small_shape(200);
+    round_book open(shape, 2, base::sha256("state"), node(0));
+    planner p(shape);
+    for (std::uint8_t i = 1; i < 100; ++i) {
+        auto slots = idle_slots({0, i});
+        p.plan(at(1s * i), {&open, {}}, slots);
+        // Somebody else is quicker, while it is busy with something of its own; then it vanishes.
+        open.add({claim_by(0, {2, item_of(p, i)}, "right"), {}});
+        open.add({claim_by(101, {2, item_of(p, i)}, "right"), {}});
+        slots[1].busy = true;
+        p.plan(at(1s * i), {&open, {}}, slots);
+        BOOST_TEST(p.next_assignments().size() <= 2u);
+        BOOST_TEST(p.assignments().size() <= 2u);
+    }
+}
+
 BOOST_AUTO_TEST_CASE(newcomers_hold_at_most_half_the_leases_unless_there_are_no_others) {
     const auto shape = small_shape(40);
     const round_book open(shape, 2, base::sha256("state"), node(0));
