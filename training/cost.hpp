@@ -6,7 +6,6 @@
 #include <cstdint>
 
 #include "training/recipe.hpp"
-#include "training/task.hpp"
 
 namespace tequio::training {
 
@@ -29,22 +28,27 @@ struct job_cost {
 /// Counts of `r`, which passed `check_recipe`. Cost: a pass over the layout.
 job_cost cost_of(const recipe& r);
 
-/// Bytes through one node's network in one round of a crew of `nodes`, lanes spread evenly (rounded
-/// up), every contribution fetched once by the owner of the sum, every mean once by each member,
+/// Bytes through one node's network in one round of a crew of `nodes`, lanes and shards spread
+/// evenly (lanes rounded up), each shard of the sum made by one node (training/crew/README.md),
 /// checks not counted.
 struct round_traffic {
-    std::uint64_t member_up = 0;    ///< its lanes' contributions
-    std::uint64_t member_down = 0;  ///< the mean
-    std::uint64_t owner_up = 0;     ///< the mean, to each member that fetches it from the owner
-    std::uint64_t owner_down = 0;   ///< the other nodes' contributions
+    /// Of its lanes what the others' shards need, and its part of the mean to each of them: below
+    /// (lanes run + 1) contributions.
+    std::uint64_t up = 0;
+    std::uint64_t down = 0;  ///< of the others' lanes what its shard needs, and their parts
+    /// Of `up` what no lane hides: the last lane, and the part. DESIGN.md section 6.
+    std::uint64_t waited_for = 0;
 };
 
 /// `nodes` >= 1; alone, nothing travels.
 round_traffic round_traffic_of(const recipe& r, std::uint64_t nodes);
 
-/// Disk that a member needs at the job's worst moment: data, weights to start from, all rounds'
-/// means, two rounds of contributions, the states that `keep` asks for and the last two (DESIGN.md
-/// section 11). Saturates at 2^63.
-std::uint64_t disk_bytes_needed(const recipe& r, const keep_config& keep);
+/// Share of its time in which a node computes that computes and then waits.
+double utilisation_of(double computing_seconds, double waiting_seconds);
+/// The fewest lanes in all with which `nodes` nodes compute `share` (0..1, both excluded) of their
+/// time, a lane taking `lane_seconds` (> 0) and the wait at a round's end `waiting_seconds`; 0 when
+/// no job may have so many.
+std::uint64_t lanes_for_utilisation(double lane_seconds, double waiting_seconds, double share,
+                                    std::uint64_t nodes);
 
 }  // namespace tequio::training

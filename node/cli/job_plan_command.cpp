@@ -1,12 +1,15 @@
 // `tequio job plan JOB.toml`: what a job will take, before anything is signed or published.
 
 #include <boost/json.hpp>
+#include <cmath>
 #include <cstdio>
 
 #include "base/text.hpp"
 #include "node/cli/commands.hpp"
+#include "node/cli/config_command.hpp"
 #include "node/cli/job_input.hpp"
 #include "node/cli/measure.hpp"
+#include "node/core/retention.hpp"
 #include "node/worker/compute_pool.hpp"
 #include "node/worker/job_runner.hpp"
 #include "training/cost.hpp"
@@ -21,7 +24,11 @@ struct plan_options {
     std::string file;
     unsigned threads = usable_threads();
     std::uint64_t nodes = 3;
+    std::string uplink;  ///< like 20Mbit/s; empty: `network.upload_limit`
 };
+
+/// What a suggestion aims at: the share of its time that a node computes.
+constexpr double good_utilisation = 0.95;
 
 struct plan {
     training::job_cost cost;
@@ -31,7 +38,38 @@ struct plan {
     std::vector<training::slice_cost> slices;  ///< as many as there can be; none without cuts
     step_rate rate;
     double seconds = 0;  ///< this machine alone
+    std::uint64_t uplink_bits = 0;
+    double utilisation = 1;             ///< of each of `nodes` machines like this one
+    std::uint64_t suggested_lanes = 0;  ///< for `good_utilisation`; 0: none is needed, or none is
+                                        ///< possible
+    std::uint64_t suggested_inner_steps = 0;  ///< instead of more lanes; 0 likewise
 };
+
+/// What waiting for the uplink at the end of a round costs, and what would make it cost less.
+void judge_uplink(const job_input& job, const plan_options& o, plan& p) {
+    const auto& train = job.recipe.train;
+    const double lane = static_cast<double>(p.cost.lane_flops) / (p.rate.gflops * 1e9);
+    const double wait = static_cast<double>(p.traffic.waited_for) * 8 /
+                        static_cast<double>(std::max<std::uint64_t>(p.uplink_bits, 1));
+    const auto own = static_cast<double>((train.lanes + o.nodes - 1) / o.nodes);
+    p.utilisation = training::utilisation_of(own * lane, wait);
+    if (p.utilisation >= good_utilisation) return;
+    p.suggested_lanes = training::lanes_for_utilisation(lane, wait, good_utilisation, o.nodes);
+    if (train.synchronous()) return;
+    const double step = own * lane / static_cast<double>(train.inner_steps);
+    const double steps = std::ceil(good_utilisation * wait / ((1 - good_utilisation) * step));
+    if (steps <= static_cast<double>(training::recipe_limits::inner_steps)) {
+        p.suggested_inner_steps = static_cast<std::uint64_t>(steps);
+    }
+}
+
+/// Disk of a member at the job's worst moment, as a node weighs it before it takes the job.
+std::uint64_t disk_of(const job_input& job) {
+    training::task task;
+    task.work = job.recipe;
+    task.trust = job.file.trust;
+    return disk_need(task) + job.companion.size();
+}
 
 std::string who_can_read(const training::job_file& job) {
     if (job.readers == "everyone") {
@@ -46,7 +84,17 @@ base::result<plan> make_plan(const job_input& job, const plan_options& o) {
     out.cost = training::cost_of(job.recipe);
     out.traffic = training::round_traffic_of(job.recipe, o.nodes);
     out.memory_bytes = job_memory_bytes(job.recipe, o.threads);
-    out.disk_bytes = training::disk_bytes_needed(job.recipe, job.file.keep) + job.companion.size();
+    out.disk_bytes = disk_of(job);
+    TEQUIO_TRY(const auto config, load_node_config({}));
+    out.uplink_bits = config.upload_limit_bits;
+    if (!o.uplink.empty()) {
+        const auto rate = base::parse_rate(o.uplink);
+        if (!rate || *rate == 0) {
+            return ends_with(exit_code::usage, "--uplink: found \"" + o.uplink +
+                                                   "\", allowed: a rate above 0 like 20Mbit/s");
+        }
+        out.uplink_bits = *rate;
+    }
     if (const auto most = training::slices_max(job.recipe); most > 1) {
         out.slices = training::slice_costs(job.recipe, most, o.threads);
     }
@@ -54,6 +102,7 @@ base::result<plan> make_plan(const job_input& job, const plan_options& o) {
     TEQUIO_TRY(out.rate,
                measure_steps(preset_of(job.recipe), pool, {1, 2, 1000, std::chrono::seconds(1)}));
     out.seconds = out.cost.total_flops / (out.rate.gflops * 1e9);
+    judge_uplink(job, o, out);
     return out;
 }
 
@@ -86,10 +135,13 @@ json::object as_json(const job_input& job, const plan_options& o, const plan& p)
             {"contribution_bytes", p.cost.contribution_bytes},
             {"mean_bytes", p.cost.mean_bytes},
             {"nodes", o.nodes},
-            {"round_bytes", json::object{{"member_up", p.traffic.member_up},
-                                         {"member_down", p.traffic.member_down},
-                                         {"owner_up", p.traffic.owner_up},
-                                         {"owner_down", p.traffic.owner_down}}},
+            {"round_bytes", json::object{{"up", p.traffic.up},
+                                         {"down", p.traffic.down},
+                                         {"waited_for", p.traffic.waited_for}}},
+            {"uplink_bits_per_second", p.uplink_bits},
+            {"utilisation", p.utilisation},
+            {"suggested_lanes", p.suggested_lanes},
+            {"suggested_inner_steps", p.suggested_inner_steps},
             {"threads", o.threads},
             {"tokens_per_second", p.rate.tokens_per_second},
             {"gflops", p.rate.gflops},
@@ -97,6 +149,26 @@ json::object as_json(const job_input& job, const plan_options& o, const plan& p)
             {"seconds", p.seconds},
             {"readers", job.file.readers},
             {"who_can_read", who_can_read(job.file)}};
+}
+
+std::string uplink_text(const plan_options& o, const plan& p) {
+    char text[160];
+    std::snprintf(
+        text, sizeof text, "at %.4g Mbit/s%s nodes like this one compute %.3g of the time",
+        static_cast<double>(p.uplink_bits) / 1e6,
+        o.uplink.empty() ? " (network.upload_limit; --uplink says another)" : "", p.utilisation);
+    std::string out(text);
+    if (p.suggested_lanes == 0 && p.suggested_inner_steps == 0) return out;
+    std::snprintf(text, sizeof text, "; %.3g need ", good_utilisation);
+    out += text;
+    if (p.suggested_inner_steps != 0) {
+        out += "inner_steps = " + std::to_string(p.suggested_inner_steps);
+    }
+    if (p.suggested_lanes != 0) {
+        out += (p.suggested_inner_steps != 0 ? ", or lanes = " : "lanes = ") +
+               std::to_string(p.suggested_lanes);
+    }
+    return out;
 }
 
 void print(const job_input& job, const plan_options& o, const plan& p) {
@@ -135,10 +207,9 @@ void print(const job_input& job, const plan_options& o, const plan& p) {
     line("disk of a node", size(p.disk_bytes));
     line("a contribution", size(p.cost.contribution_bytes) + " (" + train.codec + "); a mean " +
                                size(p.cost.mean_bytes) + " (" + train.codec_down + ")");
-    line("network a round", "with " + std::to_string(o.nodes) + " nodes: a member sends " +
-                                size(p.traffic.member_up) + " and receives " +
-                                size(p.traffic.member_down) + "; the owner of the sum " +
-                                size(p.traffic.owner_up) + " and " + size(p.traffic.owner_down));
+    line("network a round", "with " + std::to_string(o.nodes) + " nodes each sends " +
+                                size(p.traffic.up) + " and receives " + size(p.traffic.down));
+    line("uplink", uplink_text(o, p));
     const auto time =
         std::chrono::duration_cast<base::duration>(std::chrono::duration<double>(p.seconds));
     char speed[64];
@@ -169,6 +240,8 @@ void add_job_plan_command(cli_command& job, cli_context& context) {
     command->add_option("--nodes", o->nodes, "nodes of the crew, for the network's share")
         ->range(1, 65536)
         ->show_default();
+    command->add_option("--uplink", o->uplink,
+                        "what each node can send, like 20Mbit/s; default: network.upload_limit");
     command->callback([&context, o] { context.run([&] { return show_plan(context, *o); }); });
 }
 

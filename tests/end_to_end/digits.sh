@@ -23,6 +23,11 @@ says letters text digits
 
 ends 0 "$tequio" job plan "$job" --threads 1
 says "12000 examples" "examples/s"
+# A narrow uplink is waited for; what would help is said.
+ends 0 "$tequio" job plan "$job" --threads 1 --uplink 1Mbit/s
+says "at 1 Mbit/s nodes like this one compute 0." "; 0.95 need "
+ends 2 "$tequio" job plan "$job" --threads 1 --uplink banana
+says '--uplink: found "banana", allowed: a rate above 0 like 20Mbit/s'
 # A key of language models, by its line.
 sed -i 's/^width = /context = 8\nwidth = /' "$job"
 ends 2 "$tequio" job plan "$job"

@@ -1,6 +1,7 @@
 #include "training/cost.hpp"
 
 #include <algorithm>
+#include <cmath>
 
 #include "base/ensure.hpp"
 #include "training/contribution.hpp"
@@ -47,23 +48,28 @@ round_traffic round_traffic_of(const recipe& r, std::uint64_t nodes) {
     base::ensure(nodes >= 1, "a crew has a node");
     const auto cost = cost_of(r);
     const auto lanes = r.train.lanes;
-    const auto own = (lanes + nodes - 1) / nodes;
-    if (nodes == 1) return {};
+    const auto own = std::min((lanes + nodes - 1) / nodes, lanes);
     round_traffic out;
-    out.member_up = saturate(wide{cost.contribution_bytes} * own);
-    out.member_down = cost.mean_bytes;
-    out.owner_up = saturate(wide{cost.mean_bytes} * (nodes - 1));
-    out.owner_down = saturate(wide{cost.contribution_bytes} * (lanes - std::min(own, lanes)));
+    out.up =
+        saturate((wide{cost.contribution_bytes} * own + cost.mean_bytes) * (nodes - 1) / nodes);
+    out.down = saturate(
+        (wide{cost.contribution_bytes} * (lanes - own) + wide{cost.mean_bytes} * (nodes - 1)) /
+        nodes);
+    out.waited_for =
+        saturate((wide{cost.contribution_bytes} + cost.mean_bytes) * (nodes - 1) / nodes);
     return out;
 }
 
-std::uint64_t disk_bytes_needed(const recipe& r, const keep_config& keep) {
-    const auto cost = cost_of(r);
-    const auto every = std::max<std::uint64_t>(1, keep.state_every);
-    const wide states = 2 + r.train.rounds / every;
-    return saturate(wide{cost.data_bytes} + cost.init_bytes + states * cost.state_bytes +
-                    wide{2} * r.train.lanes * cost.contribution_bytes +
-                    wide{r.train.rounds} * cost.mean_bytes);
+double utilisation_of(double computing_seconds, double waiting_seconds) {
+    return computing_seconds / (computing_seconds + waiting_seconds);
+}
+
+std::uint64_t lanes_for_utilisation(double lane_seconds, double waiting_seconds, double share,
+                                    std::uint64_t nodes) {
+    base::ensure(lane_seconds > 0 && share > 0 && share < 1, "lanes take time");
+    const double own = std::ceil(share * waiting_seconds / ((1 - share) * lane_seconds));
+    const auto most = static_cast<double>(recipe_limits::lanes / nodes);
+    return own <= most ? std::max<std::uint64_t>(1, static_cast<std::uint64_t>(own)) * nodes : 0;
 }
 
 }  // namespace tequio::training

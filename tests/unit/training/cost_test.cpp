@@ -28,18 +28,35 @@ BOOST_AUTO_TEST_CASE(counts_of_the_example_by_hand) {
 
 BOOST_AUTO_TEST_CASE(alone_nothing_travels) {
     const auto traffic = round_traffic_of(example_recipe(), 1);
-    BOOST_TEST(traffic.member_up + traffic.member_down + traffic.owner_up + traffic.owner_down ==
-               0);
+    BOOST_TEST(traffic.up + traffic.down + traffic.waited_for == 0);
 }
 
-BOOST_AUTO_TEST_CASE(traffic_of_three_nodes) {
+BOOST_AUTO_TEST_CASE(traffic_of_nodes_that_sum_a_shard_each) {
     const auto bytes = cost_of(example_recipe()).contribution_bytes;
-    const auto traffic = round_traffic_of(example_recipe(), 3);  // 8 lanes: 3, 3, 2
-    BOOST_TEST(traffic.member_up == 3 * bytes);
-    BOOST_TEST(traffic.member_down == bytes);
-    BOOST_TEST(traffic.owner_up == 2 * bytes);
-    BOOST_TEST(traffic.owner_down == 5 * bytes);
-    BOOST_TEST(round_traffic_of(example_recipe(), 64).member_up == bytes);
+    const auto of_three = round_traffic_of(example_recipe(), 3);  // 8 lanes: 3, 3, 2
+    BOOST_TEST(of_three.up == (3 * bytes + bytes) * 2 / 3);
+    BOOST_TEST(of_three.down == (5 * bytes + 2 * bytes) / 3);
+    BOOST_TEST(of_three.waited_for == 2 * bytes * 2 / 3);
+    const auto of_two = round_traffic_of(example_recipe(), 2);
+    BOOST_TEST(of_two.up == (4 * bytes + bytes) / 2);
+    BOOST_TEST(of_two.down == (4 * bytes + bytes) / 2);
+    BOOST_TEST(round_traffic_of(example_recipe(), 64).up == 2 * bytes * 63 / 64);
+}
+
+BOOST_AUTO_TEST_CASE(lanes_that_keep_nodes_computing) {
+    // Two lanes of 10 s, then 5 s of waiting: 20 of 25.
+    BOOST_TEST(utilisation_of(20, 5) == 0.8);
+    BOOST_TEST(utilisation_of(20, 0) == 1);
+    // 0.95 of the time with 5 s of waiting is 95 s of computing: ten lanes of 10 s.
+    BOOST_TEST(lanes_for_utilisation(10, 5, 0.95, 4) == 40);
+    BOOST_TEST(lanes_for_utilisation(10, 0, 0.95, 4) == 4);
+    BOOST_TEST(lanes_for_utilisation(1e-3, 1e6, 0.95, 4) == 0);
+    for (const std::uint64_t nodes : {1U, 3U, 40U}) {
+        const auto lanes = lanes_for_utilisation(7, 31, 0.9, nodes);
+        const auto own = static_cast<double>(lanes / nodes);
+        BOOST_TEST(utilisation_of(own * 7, 31) >= 0.9);
+        BOOST_TEST(utilisation_of((own - 1) * 7, 31) < 0.9);
+    }
 }
 
 BOOST_AUTO_TEST_CASE(each_direction_costs_what_its_codec_takes) {
@@ -55,29 +72,15 @@ BOOST_AUTO_TEST_CASE(each_direction_costs_what_its_codec_takes) {
     BOOST_TEST(cost.mean_bytes == 23 * 256 + 338880 * 17 + 22 * 768);
     BOOST_TEST(cost.sum_bytes == 16 * 10844160);
     const auto traffic = round_traffic_of(r, 3);
-    BOOST_TEST(traffic.member_up == 3 * cost.contribution_bytes);
-    BOOST_TEST(traffic.member_down == cost.mean_bytes);
-    BOOST_TEST(traffic.owner_up == 2 * cost.mean_bytes);
-    BOOST_TEST(traffic.owner_down == 5 * cost.contribution_bytes);
-    BOOST_TEST(disk_bytes_needed(r, {}) == cost.data_bytes + (2 + 40 / 10) * cost.state_bytes +
-                                               2 * 8 * cost.contribution_bytes +
-                                               40 * cost.mean_bytes);
+    BOOST_TEST(traffic.up == (3 * cost.contribution_bytes + cost.mean_bytes) * 2 / 3);
+    BOOST_TEST(traffic.down == (5 * cost.contribution_bytes + 2 * cost.mean_bytes) / 3);
 }
 
-BOOST_AUTO_TEST_CASE(disk_counts_data_states_means_and_contributions) {
-    const auto r = example_recipe();
-    const auto cost = cost_of(r);
-    BOOST_TEST(disk_bytes_needed(r, {}) == cost.data_bytes + (2 + 40 / 10) * cost.state_bytes +
-                                               (2 * 8 + 40) * cost.contribution_bytes);
-}
-
-BOOST_AUTO_TEST_CASE(disk_counts_weights_to_start_from) {
+BOOST_AUTO_TEST_CASE(weights_to_start_from_are_counted) {
     auto r = example_recipe();
-    const auto without = disk_bytes_needed(r, {});
     r.model.init = {base::sha256("weights"), 4 * 10844160};
     BOOST_REQUIRE(check_recipe(r).has_value());
     BOOST_TEST(cost_of(r).init_bytes == 4 * 10844160);
-    BOOST_TEST(disk_bytes_needed(r, {}) == without + 4 * 10844160);
 }
 
 BOOST_AUTO_TEST_CASE(largest_recipe_saturates_and_does_not_wrap) {
@@ -95,7 +98,7 @@ BOOST_AUTO_TEST_CASE(largest_recipe_saturates_and_does_not_wrap) {
     r.train.inner_steps = 1;
     r.train.batch = r.train.micro_batch = 1 << 18;
     BOOST_REQUIRE(check_recipe(r).has_value());
-    BOOST_TEST(disk_bytes_needed(r, {}) > std::uint64_t{1} << 53);
+    BOOST_TEST(round_traffic_of(r, 3).up > std::uint64_t{1} << 40);
 }
 
 BOOST_AUTO_TEST_SUITE_END()
