@@ -163,6 +163,7 @@ private:
     bool caught_up() const;
     void choose(effects& out);
     void begin(purpose why, work_item work, item_key key, effects& out);
+    void begin_lane_again(purpose why, item_key key, effects& out);
     void stop(effects& out);
     bool in_hand_is_moot() const;
     std::optional<item_key> ordered() const;

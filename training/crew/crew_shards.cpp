@@ -162,13 +162,7 @@ bool crew::core::begin_shard_work(effects& out) {
     }
     const auto lane = mine_.active() ? mine_.lost() : std::nullopt;
     if (!lane) return false;
-    begin(purpose::shard_lane,
-          {work_kind::check,
-           base::round_index{round},
-           base::lane_index{*lane},
-           chain_.state_at(round),
-           {}},
-          {round, *lane}, out);
+    begin_lane_again(purpose::shard_lane, {round, *lane}, out);
     return true;
 }
 

@@ -123,6 +123,16 @@ void crew::core::begin(purpose why, work_item work, item_key key, effects& out) 
     out.push_back(crew_progress{});
 }
 
+/// A lane whose contribution nobody can give.
+void crew::core::begin_lane_again(purpose why, item_key key, effects& out) {
+    const work_item work{work_kind::check,
+                         base::round_index{key.round},
+                         base::lane_index{key.item},
+                         chain_.state_at(key.round),
+                         {}};
+    begin(why, work, key, out);
+}
+
 void crew::core::stop(effects& out) {
     if (!in_hand_) return;
     in_hand_.reset();
@@ -200,13 +210,7 @@ bool crew::core::begin_exchange_work(exchange& x, bool own, effects& out) {
     }
     const auto lane = x.lost();
     if (!lane || round > applied_) return false;
-    begin(own ? purpose::own_lane : purpose::audit_lane,
-          {work_kind::check,
-           base::round_index{round},
-           base::lane_index{*lane},
-           chain_.state_at(round),
-           {}},
-          {round, *lane}, out);
+    begin_lane_again(own ? purpose::own_lane : purpose::audit_lane, {round, *lane}, out);
     return true;
 }
 
