@@ -243,13 +243,15 @@ std::optional<item_key> planner::steal(const round_book& open) {
 std::optional<item_key> planner::pick(base::time_point now, const books& b,
                                       const base::node_id& node) {
     const auto record = records_.find(node);
-    const auto left = record == records_.end() ? std::nullopt : record->second.left;
+    const auto not_begun = [&](item_key key) {
+        return record != records_.end() && record->second.left && key == *record->second.left;
+    };
     const auto first = [&](const round_book& book, const std::set<std::uint32_t>& items,
                            auto&& wanted) -> std::optional<item_key> {
         for (const std::uint32_t item : items) {
             if (item == shape_.merge_item() && !book.closed()) continue;
             const item_key key{book.round(), item};
-            if (key == left || book.claim_of(item, node) != nullptr || !wanted(key)) continue;
+            if (not_begun(key) || book.claim_of(item, node) != nullptr || !wanted(key)) continue;
             const bool checks = book.closed() && !book.claims(item).empty();
             if (!checks || !b.may_check || b.may_check(node, key)) return key;
         }
