@@ -169,6 +169,7 @@ void crew_machine::carry_out(const crew_effect& effect) {
     } else if (std::holds_alternative<stop_work>(effect)) {
         ++work_;
         working_ = false;
+        if (auto* model = world_.options_.model) model->in_hand(index_, nullptr, false);
     } else if (const auto* f = std::get_if<fetch_blob>(&effect)) {
         start_fetch(*f);
     } else if (const auto* d = std::get_if<drop_blob>(&effect)) {
@@ -197,7 +198,12 @@ const base::byte_vector* crew_machine::blob(const base::blob_ref& ref,
 }
 
 void crew_machine::forget(const base::blob_ref& ref) {
-    std::erase_if(transfers_, [&](const auto& t) { return t.first.first == ref; });
+    std::erase_if(transfers_, [&](const auto& t) {
+        if (t.first.first != ref) return false;
+        if (t.second.carried) world_.options_.model->links().stop(*t.second.carried);
+        return true;
+    });
+    std::erase_if(left_over_, [&](const auto& rest) { return rest.first.first == ref; });
     std::vector<std::string> keys;
     for (const auto& [key, bytes] : disk_.all()) {
         if (key.starts_with(blob_key(ref))) keys.push_back(key);
@@ -219,6 +225,10 @@ void crew_machine::begin_work(const work_item& item) {
     const auto nominal = std::chrono::duration<double>(trains ? m.lane : m.other);
     item_ = item;
     left_ = std::chrono::duration_cast<base::duration>(nominal * m.slowness * jitter);
+    if (auto* model = world_.options_.model) {
+        left_ = model->work_time(index_, item);
+        model->in_hand(index_, &item, false);
+    }
     if (!parked_) run_timer();
 }
 
@@ -248,6 +258,7 @@ void crew_machine::finish_work(const work_item& item) {
     auto& f = world_.functions_;
     const auto round = item.round.value;
     working_ = false;
+    if (auto* model = world_.options_.model) model->in_hand(index_, nullptr, true);
     const bool needs = needs_state(item.kind);
     if (needs && std::find(states_.begin(), states_.end(), item.state) == states_.end()) {
         feed(work_failed{item, "the worker does not hold this state"});
@@ -354,9 +365,72 @@ void crew_machine::start_fetch(const fetch_blob& f) {
     t.failures = 0;
     if (fresh) {
         t.next = f.pieces.first;
-        t.bytes.assign(f.pieces.first * base::piece_size_bytes, 0);
+        t.bytes.assign(world_.options_.model ? 0 : f.pieces.first * base::piece_size_bytes, 0);
     }
-    ask_piece(what);
+    if (world_.options_.model != nullptr) {
+        carry(what);
+    } else {
+        ask_piece(what);
+    }
+}
+
+/// Other living machines that have all of the blob.
+std::vector<std::size_t> crew_machine::living_holders(const place& what) const {
+    std::vector<std::size_t> out;
+    for (const auto& node : transfers_.at(what).holders) {
+        const auto index = world_.index_of_.at(node);
+        const auto* other = world_.nodes_[index].get();
+        if (index != index_ && other != nullptr && other->blob(what.first) != nullptr) {
+            out.push_back(index);
+        }
+    }
+    return out;
+}
+
+/// Begins or redirects a transfer by size: of the pieces asked for, each run by itself. Whoever
+/// does not have the blob says so in no time.
+void crew_machine::carry(const place& what) {
+    auto& t = transfers_.at(what);
+    auto holders = living_holders(what);
+    auto& links = world_.options_.model->links();
+    if (t.carried) {
+        if (!holders.empty()) links.set_holders(*t.carried, std::move(holders));
+        return;
+    }
+    if (holders.empty()) {
+        later(std::chrono::milliseconds(1),
+              [this, what] { fetch_done(what, "nobody has it, or nobody answers"); });
+        return;
+    }
+    const auto rest = left_over_.find(what);
+    const double bytes = rest != left_over_.end()
+                             ? rest->second
+                             : static_cast<double>(bytes_of(what.first, what.second));
+    t.carried = links.start(index_, bytes, std::move(holders),
+                            [this, what, alive = std::weak_ptr<bool>(life_)](double left) {
+                                if (!alive.expired()) carried(what, left);
+                            });
+}
+
+void crew_machine::carried(const place& what, double left) {
+    const auto it = transfers_.find(what);
+    if (it == transfers_.end()) return;
+    const auto holders = living_holders(what);
+    if (left > 0 || holders.empty()) {
+        if (left > 0) left_over_[what] = left;
+        fetch_done(what, "every holder is gone");
+        return;
+    }
+    left_over_.erase(what);
+    const auto& [ref, pieces] = what;
+    disk_.put(blob_key(ref, pieces), *world_.nodes_[holders.front()]->blob(ref));
+    world_.trace_.add(world_.time_.now(), "blob to " + std::to_string(index_), ref.root.view());
+    // The first request's way there and the last piece's way back.
+    const auto& way = world_.network_.conditions;
+    later(way.delay_min + way.delay_max + world_.machines_[index_].disk, [this, what] {
+        disk_.sync();
+        fetch_done(what, {});
+    });
 }
 
 void crew_machine::ask_piece(const place& what) {

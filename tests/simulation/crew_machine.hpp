@@ -35,6 +35,7 @@ private:
         std::uint64_t failures = 0;
         base::byte_vector bytes;  ///< pieces so far
         std::uint64_t next = 0;
+        std::optional<shared_links::transfer_id> carried{};  ///< where blobs travel by size
     };
     static training::crew_memory memory_of(const virtual_disk& disk);
 
@@ -47,7 +48,11 @@ private:
     void run_timer();
     void store_then(std::string key, base::byte_vector value, std::function<void()> then);
     void start_fetch(const training::fetch_blob& f);
+    /// A blob, or a run of its pieces.
     using place = std::pair<base::blob_ref, base::piece_run>;
+    void carry(const place& what);
+    void carried(const place& what, double left);
+    std::vector<std::size_t> living_holders(const place& what) const;
     void ask_piece(const place& what);
     void give_piece(std::size_t to, base::byte_reader& in);
     void take_piece(base::byte_reader& in);
@@ -77,6 +82,7 @@ private:
     bool parked_ = false;
     std::deque<base::digest> states_;  ///< what its worker holds, newest last
     std::map<place, transfer> transfers_;
+    std::map<place, double> left_over_;  ///< bytes still to bring of what was broken off
 };
 
 }  // namespace tequio::simulation

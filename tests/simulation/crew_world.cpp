@@ -18,6 +18,12 @@ base::signing_key key_of(const base::rng& root, const std::string& name) {
 
 }  // namespace
 
+std::uint64_t bytes_of(const base::blob_ref& ref, const base::piece_run& pieces) {
+    const auto run = pieces.within(ref);
+    const auto end = std::min(ref.size, (run.first + run.count) * base::piece_size_bytes);
+    return end - run.first * base::piece_size_bytes;
+}
+
 crew_world::crew_world(lane_functions& functions, world_options options)
     : functions_(functions),
       shape_{base::task_id{base::sha256("a task").bytes},
@@ -29,20 +35,12 @@ crew_world::crew_world(lane_functions& functions, world_options options)
              options.sharded ? functions.mean_units() : 1},
       options_(std::move(options)),
       root_(options_.seed),
-      network_(time_, options_.nodes, root_.split("network")),
-      machines_(options_.nodes),
-      disks_(options_.nodes),
-      nodes_(options_.nodes),
-      logs_(options_.nodes) {
+      network_(time_, 0, root_.split("network")) {
     network_.conditions = options_.network;
     network_.on_delivery = [this](std::size_t from, std::size_t to, base::byte_view bytes) {
         trace_.add(time_.now(), std::to_string(from) + ">" + std::to_string(to), bytes);
     };
-    for (std::size_t i = 0; i < options_.nodes; ++i) {
-        roots_.push_back(key_of(root_, "root " + std::to_string(i)));
-        keys_.push_back(key_of(root_, "message " + std::to_string(i)));
-        index_of_[id_of(i)] = i;
-    }
+    for (std::size_t i = 0; i < options_.nodes; ++i) add_machine();
 }
 
 crew_world::~crew_world() = default;
@@ -53,7 +51,7 @@ crew_config crew_world::config_of(std::size_t index) {
     c.self = id_of(index);
     c.lanes = functions_.lanes();
     c.rounds = functions_.rounds();
-    c.lane_tokens = 100;
+    c.lane_tokens = options_.lane_tokens;
     c.contribution_bytes = functions_.contribution_bytes();
     c.mean_bytes = functions_.mean_bytes();
     c.validation = functions_.validation();
@@ -62,6 +60,7 @@ crew_config crew_world::config_of(std::size_t index) {
     c.mean_units = options_.sharded ? functions_.mean_units() : 1;
     c.shard = [this](contribution_run units) { return functions_.shard(units); };
     c.crew_min = options_.crew_min;
+    c.timings = options_.timings;
     c.keys.sign = [this, index](base::byte_view message) { return keys_[index].sign(message); };
     // What a real node's root key certifies, this world simply knows.
     const auto& own = keys_[index].public_part();
@@ -83,6 +82,19 @@ machine& crew_world::machine_of(std::size_t index) {
     return machines_[index];
 }
 
+std::size_t crew_world::add_machine() {
+    const auto index = nodes_.size();
+    roots_.push_back(key_of(root_, "root " + std::to_string(index)));
+    keys_.push_back(key_of(root_, "message " + std::to_string(index)));
+    index_of_[id_of(index)] = index;
+    machines_.emplace_back();
+    disks_.emplace_back();
+    nodes_.emplace_back();
+    logs_.emplace_back();
+    network_.add_node();
+    return index;
+}
+
 void crew_world::start(std::size_t index) {
     base::ensure(nodes_[index] == nullptr, "started once");
     nodes_[index] = std::make_unique<crew_machine>(*this, index);
@@ -98,6 +110,7 @@ void crew_world::crash(std::size_t index) {
     if (!nodes_[index]) return;
     trace_.add(time_.now(), "crash " + std::to_string(index));
     nodes_[index].reset();
+    if (options_.model != nullptr) options_.model->links().leave(index);
     visits_.erase(index);
     disks_[index].lose_unsynced();
     network_.detach(index);
@@ -200,11 +213,13 @@ void crew_world::observe_entry(std::size_t index, const chronicle_entry& entry) 
     const auto settled = view(index).settled_round;
     base::ensure(!fresh || entry.round.value < settled + options_.settle,
                  "the chronicle runs too far ahead of what is settled");
+    if (on_entry) on_entry(index, entry);
 }
 
 /// Nothing leaves a node that contradicts what left it before, whatever was lost in between.
 void crew_world::observe_message(std::size_t index, base::byte_view message) {
     using namespace crew_protocol;
+    if (!options_.reads_messages) return;
     const auto decoded = decode(shape_, message);
     base::ensure(decoded.has_value(), "what is sent can be read");
     const auto* sent = std::get_if<facts>(&*decoded);

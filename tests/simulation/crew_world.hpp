@@ -3,12 +3,14 @@
 /// N virtual machines working on one job: each the real crew core, with a virtual worker, disk and
 /// blob store, on a virtual network. Observers look at every core after every event.
 
+#include <deque>
 #include <memory>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "tests/simulation/lane_functions.hpp"
+#include "tests/simulation/shared_links.hpp"
 #include "tests/support/simulator.hpp"
 #include "training/crew.hpp"
 #include "training/crew/messages.hpp"
@@ -30,6 +32,20 @@ struct machine {
     base::duration disk = std::chrono::milliseconds(3);
 };
 
+/// Stands in for worker and links where a world is about time and bytes alone. Blobs then travel by
+/// size over `links` (of stand-ins, see `hash_job`), and machines compute as long as it says.
+class machine_model {
+public:
+    virtual ~machine_model() = default;
+    virtual base::duration work_time(std::size_t index, const training::work_item& item) = 0;
+    /// The item in hand, or none, from now on. `reported`: the last one came to an end.
+    virtual void in_hand(std::size_t index, const training::work_item* item, bool reported) = 0;
+    virtual shared_links& links() = 0;
+};
+
+/// Size of those pieces, all of them the blob's.
+std::uint64_t bytes_of(const base::blob_ref& ref, const base::piece_run& pieces);
+
 struct world_options {
     std::size_t nodes = 3;
     std::uint64_t seed = 1;
@@ -42,6 +58,11 @@ struct world_options {
     bool sharded = true;  ///< sums are made in shards, where the job has several units
     /// Of a node's events, after every which one its core is checked (large worlds: not each).
     std::uint64_t check_every = 1;
+    /// Decodes what is sent and compares it with what was said before.
+    bool reads_messages = true;
+    training::crew_timings timings{};
+    std::uint64_t lane_tokens = 100;
+    machine_model* model = nullptr;  ///< outlives the world
 };
 
 class crew_machine;
@@ -64,6 +85,8 @@ public:
     ~crew_world();
 
     machine& machine_of(std::size_t index);
+    /// One machine more; returns its index.
+    std::size_t add_machine();
     void start(std::size_t index);
     void start_all();
     /// kill -9: what was not synced is gone; the disk stays.
@@ -99,6 +122,8 @@ public:
     base::digest trace() const { return trace_.value(); }
     /// Called after every event of any node, with its index.
     std::function<void(std::size_t)> on_event;
+    /// Called when a node appends an entry to its chronicle.
+    std::function<void(std::size_t, const training::chronicle_entry&)> on_entry;
     std::uint64_t events() const { return node_events_; }
     std::string describe() const;
     base::node_id id_of(std::size_t index) const {
@@ -122,8 +147,8 @@ private:
     virtual_network network_;
     trace_digest trace_;
     std::vector<base::signing_key> roots_, keys_;
-    std::vector<machine> machines_;
-    std::vector<virtual_disk> disks_;
+    std::deque<machine> machines_;  ///< stay where they are when others join
+    std::deque<virtual_disk> disks_;
     std::vector<std::unique_ptr<crew_machine>> nodes_;
     std::vector<node_log> logs_;
     std::map<base::node_id, std::size_t> index_of_;

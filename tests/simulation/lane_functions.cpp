@@ -25,11 +25,9 @@ public:
     std::uint64_t rounds() const override { return job_.rounds; }
     bool validation() const override { return job_.validation; }
     std::uint64_t contribution_bytes() const override {
-        return (job_.units - 1) * base::piece_size_bytes + job_.contribution_bytes;
+        return whole_bytes(job_.contribution_bytes);
     }
-    std::uint64_t mean_bytes() const override {
-        return (job_.units - 1) * base::piece_size_bytes + job_.mean_bytes;
-    }
+    std::uint64_t mean_bytes() const override { return whole_bytes(job_.mean_bytes); }
     std::uint64_t mean_units() const override { return job_.units; }
     crew_shard shard(contribution_run units) const override {
         if (job_.shard) return job_.shard(units);
@@ -50,8 +48,7 @@ public:
             out.outcome.divergence = diverged{1, "transformer.wte.weight"};
             return out;
         }
-        out.bytes = expand(seed, contribution_bytes());
-        out.outcome.blob = base::blob_ref_of(out.bytes);
+        make_blob(out, seed, contribution_bytes());
         out.outcome.loss = loss_of(seed);
         return out;
     }
@@ -64,6 +61,7 @@ public:
     }
     computed sum_shard(const std::vector<base::byte_view>& contributions,
                        contribution_run units) override {
+        if (job_.stand_ins) return stand_in_part(contributions, units);
         computed out;
         base::byte_writer(out.bytes).u64(units.count);
         for (auto u = units.first; u < units.end(); ++u) {
@@ -83,6 +81,7 @@ public:
         return out;
     }
     std::optional<computed> join(const std::vector<base::byte_view>& parts) override {
+        if (job_.stand_ins) return join_stand_ins(parts);
         computed out;
         base::sha256_stream all;
         std::uint64_t u = 0;
@@ -125,6 +124,48 @@ private:
         return unit + 1 < job_.units ? base::piece_size_bytes : job_.mean_bytes;
     }
     static double loss_of(const base::digest& d) { return 1.0 + d.bytes[0] / 256.0; }
+    std::uint64_t whole_bytes(std::uint64_t last) const {
+        return job_.stand_ins ? last : (job_.units - 1) * base::piece_size_bytes + last;
+    }
+    void make_blob(computed& out, const base::digest& seed, std::uint64_t size) const {
+        out.bytes = expand(seed, job_.stand_ins ? 32 : size);
+        out.outcome.blob =
+            job_.stand_ins ? base::blob_ref{seed, size} : base::blob_ref_of(out.bytes);
+    }
+    /// For a part stand its units and one digest of all contributions: any cut of the units can be
+    /// joined, and comes to the same mean.
+    computed stand_in_part(const std::vector<base::byte_view>& contributions,
+                           contribution_run units) const {
+        base::sha256_stream all;
+        for (const auto& c : contributions) all.add(c);
+        computed out;
+        base::byte_writer w(out.bytes);
+        w.u64(units.first);
+        w.u64(units.count);
+        w.raw(all.finish().view());
+        const auto size = job_.shard ? job_.shard(units).part_bytes : job_.mean_bytes;
+        out.outcome.blob = {base::sha256(out.bytes), size};
+        return out;
+    }
+    std::optional<computed> join_stand_ins(const std::vector<base::byte_view>& parts) const {
+        computed out;
+        std::uint64_t next = 0;
+        for (const auto& part : parts) {
+            base::byte_reader in(part);
+            const contribution_run units{in.u64(), in.u64()};
+            base::digest all;
+            const auto digest = in.raw(32);
+            if (in.failed() || units.first != next) return std::nullopt;
+            std::copy(digest.begin(), digest.end(), all.bytes.begin());
+            if (next > 0 && all != out.outcome.sum) return std::nullopt;
+            out.outcome.sum = all;
+            next = units.end();
+        }
+        if (next != job_.units) return std::nullopt;
+        make_blob(out, hash("mean", out.outcome.sum.view(), 0, 0), job_.mean_bytes);
+        out.outcome.loss = loss_of(out.outcome.sum);
+        return out;
+    }
     static base::byte_vector expand(const base::digest& seed, std::uint64_t size) {
         base::byte_vector out(size);
         for (std::size_t i = 0; i < out.size(); ++i) {

@@ -59,6 +59,9 @@ struct hash_job {
     std::uint64_t units = 1;
     /// Sizes of shards as the crew counts them; without, a unit's neighbour is needed as well.
     std::function<training::crew_shard(training::contribution_run)> shard{};
+    /// Blobs are named and have sizes, the whole ones those above, but their bytes are a few that
+    /// stand for them. Needs `shard` where there are several units.
+    bool stand_ins = false;
     /// Where it diverges, if it does.
     std::optional<std::pair<std::uint64_t, std::uint64_t>> diverges{};  ///< round, lane
 };

@@ -27,6 +27,11 @@ bool scheduler::run_one() {
 virtual_network::virtual_network(scheduler& time, std::size_t nodes, base::rng rng)
     : time_(time), rng_(rng), nodes_(nodes, nullptr), lives_(nodes, 0) {}
 
+void virtual_network::add_node() {
+    nodes_.push_back(nullptr);
+    lives_.push_back(0);
+}
+
 void virtual_network::attach(std::size_t index, sim_node* node) {
     nodes_[index] = node;
     ++lives_[index];
@@ -41,11 +46,23 @@ void virtual_network::attach(std::size_t index, sim_node* node) {
 void virtual_network::detach(std::size_t index) {
     nodes_[index] = nullptr;
     ++lives_[index];
-    for (auto* other : nodes_) {
-        if (other == nullptr || !rng_.chance(0.5)) continue;
+    for (std::size_t other = 0; other < nodes_.size(); ++other) {
+        if (nodes_[other] == nullptr) continue;
         // A closed socket tells some; the others learn it by silence.
-        other->peer_down(index);
+        if (rng_.chance(0.5)) {
+            nodes_[other]->peer_down(index);
+        } else if (conditions.death_noticed) {
+            notice_death(other, index);
+        }
     }
+}
+
+void virtual_network::notice_death(std::size_t other, std::size_t dead) {
+    time_.after(*conditions.death_noticed,
+                [this, other, dead, life = lives_[other], gone = lives_[dead]] {
+                    if (nodes_[other] == nullptr || lives_[other] != life) return;
+                    if (lives_[dead] == gone) nodes_[other]->peer_down(dead);
+                });
 }
 
 void virtual_network::send(std::size_t from, std::size_t to, base::byte_vector bytes) {

@@ -10,6 +10,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <queue>
 #include <set>
 #include <string>
@@ -57,6 +58,9 @@ struct network_conditions {
     double duplication = 0;
     base::duration late_max{};  ///< with probability `late`, this much more
     double late = 0;
+    /// When a death is noticed by those whom no closed socket told; never, if there is no such time
+    /// (they may go by silence).
+    std::optional<base::duration> death_noticed{};
 };
 
 /// A node as the network sees it.
@@ -73,6 +77,8 @@ public:
 class virtual_network {
 public:
     virtual_network(scheduler& time, std::size_t nodes, base::rng rng);
+    /// One node more, with the next number; it lives once it is attached.
+    void add_node();
 
     network_conditions conditions;
 
@@ -90,6 +96,8 @@ public:
     std::uint64_t bytes_sent() const { return bytes_; }
 
 private:
+    void notice_death(std::size_t other, std::size_t dead);
+
     scheduler& time_;
     base::rng rng_;
     std::vector<sim_node*> nodes_;

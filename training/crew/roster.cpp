@@ -99,16 +99,19 @@ member* roster::find(const base::node_id& node) {
     return it == members_.end() ? nullptr : &it->second;
 }
 
+bool roster::shows(base::time_point now, const member& m) const {
+    return m.joined && m.heard && now - *m.heard <= timings_.silent_after && !m.said.leaving;
+}
+
 bool roster::present(base::time_point now, const base::node_id& node) const {
     const auto* m = find(node);
-    return m != nullptr && m->joined && m->heard && now - *m->heard <= timings_.silent_after &&
-           !m->said.leaving;
+    return m != nullptr && shows(now, *m);
 }
 
 std::vector<base::node_id> roster::present(base::time_point now) const {
     std::vector<base::node_id> out;
     for (const auto& [node, m] : members_) {
-        if (present(now, node)) out.push_back(node);
+        if (shows(now, m)) out.push_back(node);
     }
     return out;
 }

@@ -75,6 +75,8 @@ public:
     void check() const;
 
 private:
+    bool shows(base::time_point now, const member& m) const;
+
     base::node_id self_;
     std::uint64_t crew_max_;
     const crew_timings& timings_;

@@ -1,0 +1,332 @@
+#include "tests/simulation/job_run.hpp"
+
+#include <algorithm>
+#include <cmath>
+
+#include "training/merge.hpp"
+#include "training/state.hpp"
+
+namespace tequio::simulation {
+namespace {
+
+using namespace std::chrono_literals;
+using training::work_item;
+using training::work_kind;
+
+/// Bytes a second at which contributions are summed and means applied: some passes over memory
+/// (guess: `tequio bench codecs` measures 2 to 10 GB/s).
+constexpr double merge_rate = 2e9;
+/// Beats in the time of an ideal round.
+constexpr int beats_a_round = 60;
+
+double seconds_of(base::duration d) {
+    return std::chrono::duration<double>(d).count();
+}
+
+base::duration duration_of(double seconds) {
+    return std::chrono::duration_cast<base::duration>(std::chrono::duration<double>(seconds));
+}
+
+/// Uniform in [0, 1).
+double uniform(base::rng& rng) {
+    return static_cast<double>(rng.below(std::uint64_t{1} << 53)) / 0x1p53;
+}
+
+/// What waits for hints waits for some of them at least; all else is as in the field.
+training::crew_timings timings_for(base::duration beat) {
+    training::crew_timings t;
+    t.beat = beat;
+    t.silent_after = std::max(t.silent_after, 10 * beat);
+    t.steward_lost = std::max(t.steward_lost, 5 * beat / 2);
+    t.steward_rank = std::max(t.steward_rank, beat / 4);
+    t.owner_patience = std::max(t.owner_patience, 5 * beat);
+    t.opening_timeout = std::max(t.opening_timeout, 10 * beat);
+    return t;
+}
+
+class job_run final : public machine_model {
+public:
+    job_run(const job_scenario& s, const training::recipe& recipe)
+        : scenario_(s),
+          cost_(training::cost_of(recipe)),
+          root_(s.seed),
+          draw_(root_.split("machines")) {
+        draw_first();
+        // As a node tells its crew (node/core/job.cpp).
+        const auto layout = training::layout_of(recipe.model);
+        const auto lane = shape_of(training::contribution_kind::lane, recipe, layout);
+        const auto mean = shape_of(training::contribution_kind::mean, recipe, layout);
+        shard_ = [lane, mean](training::contribution_run units) {
+            const auto extent = training::shard_extent_of(lane, mean, units);
+            return training::crew_shard{extent.lane_units, extent.part_bytes};
+        };
+        functions_ = make_hash_functions({.lanes = s.lanes,
+                                          .rounds = s.rounds,
+                                          .validation = cost_.validation_tokens > 0,
+                                          .contribution_bytes = cost_.contribution_bytes,
+                                          .mean_bytes = cost_.mean_bytes,
+                                          .units = mean.units(),
+                                          .shard = shard_,
+                                          .stand_ins = true});
+        world_ = std::make_unique<crew_world>(*functions_, options());
+        links_ = std::make_unique<shared_links>(world_->time());
+        links_->on_downloads = [this](std::size_t index) { account(index); };
+        world_->on_entry = [this](std::size_t, const training::chronicle_entry& e) {
+            if (e.round.value == closed_.size() && !e.closes()) close_round();
+        };
+    }
+
+    job_report run() {
+        for (const double speed : first_speeds_) join(speed);
+        const auto limit =
+            scenario_.limit > base::duration{}
+                ? scenario_.limit
+                : duration_of(5 * round_seconds() * static_cast<double>(scenario_.rounds));
+        std::size_t looked_at = 0;
+        const auto done = [&] {
+            looked_at = (looked_at + 1) % machines_.size();
+            return world_->log(looked_at).finished.has_value();
+        };
+        if (world_->run(limit, done)) report_.settled_seconds = now();
+        return finish();
+    }
+
+    base::duration work_time(std::size_t index, const work_item& item) override {
+        const double speed = machines_[index].speed;
+        const auto bytes = [](std::uint64_t n) {
+            return duration_of(static_cast<double>(n) / merge_rate);
+        };
+        switch (item.kind) {
+            case work_kind::lane:
+            case work_kind::check:
+                return duration_of(static_cast<double>(cost_.lane_flops) / speed);
+            case work_kind::validation:
+            case work_kind::check_validation:
+                return duration_of(static_cast<double>(cost_.validation_flops) / speed);
+            case work_kind::prepare:
+                return bytes(cost_.state_bytes);
+            case work_kind::apply:
+                return bytes(cost_.mean_bytes + 2 * cost_.state_bytes);
+            default:
+                break;
+        }
+        // Sums: what goes in, all or the pieces of a shard, and what comes out.
+        auto moved = cost_.mean_bytes;
+        base::piece_run pieces;
+        if (item.kind == work_kind::sum_shard) {
+            const auto shard = shard_(item.units);
+            moved = shard.part_bytes;
+            pieces = {shard.lane_units.first, shard.lane_units.count};
+        }
+        for (const auto& input : item.inputs) moved += bytes_of(input, pieces);
+        return bytes(moved);
+    }
+
+    void in_hand(std::size_t index, const work_item* item, bool reported) override {
+        account(index);
+        auto& m = machines_[index];
+        if (item == nullptr) {
+            const bool trains = m.doing == node_use::training || m.doing == node_use::checking;
+            if (!reported && trains && !over_) ++report_.lanes_stopped;
+            if (reported && !over_ && m.lane) {
+                ++(m.doing == node_use::training ? report_.lanes_run : report_.checks_run);
+            }
+            m.doing.reset();
+            return;
+        }
+        m.lane = item->kind == work_kind::lane || item->kind == work_kind::check;
+        const bool checks =
+            item->kind == work_kind::check || item->kind == work_kind::check_validation;
+        m.doing = item->kind == work_kind::lane ? node_use::training
+                  : checks                      ? node_use::checking
+                                                : node_use::merging;
+        const bool ordered = m.lane || checks || item->kind == work_kind::validation;
+        if (ordered && m.newcomer && !m.first_work) {
+            m.first_work = now() - m.came;
+            links_->settle();
+            m.first_bytes = links_->received(index);
+        }
+    }
+
+    shared_links& links() override { return *links_; }
+
+private:
+    struct machine_record {
+        double speed = 0;
+        double came = 0;
+        double since = 0;  ///< what its time was last put down
+        bool here = true, newcomer = false;
+        bool lane = false;  ///< the item in hand is a lane
+        std::optional<node_use> doing{};
+        bool downloading = false;
+        std::optional<double> first_work{};
+        double first_bytes = 0;
+    };
+
+    double now() const { return seconds_of(world_->time().now().time_since_epoch()); }
+    double round_seconds() const { return report_.bound.compute + report_.bound.transfer; }
+
+    void draw_first() {
+        for (std::uint64_t i = 0; i < scenario_.nodes; ++i) first_speeds_.push_back(draw_speed());
+        report_.bound = bound_of(scenario_, cost_, first_speeds_);
+    }
+
+    double draw_speed() {
+        return scenario_.speed_gflops * 1e9 * std::pow(scenario_.spread, uniform(draw_));
+    }
+
+    world_options options() {
+        world_options o;
+        o.nodes = 0;
+        o.seed = scenario_.seed;
+        o.network.delay_min = scenario_.latency * 3 / 4;
+        o.network.delay_max = scenario_.latency * 5 / 4;
+        // p2p drops a link whose piece does not come for that long (p2p/network.hpp).
+        o.network.death_noticed = 20s;
+        o.check_every = ~std::uint64_t{0};
+        o.reads_messages = false;
+        o.timings = timings_for(beat());
+        o.lane_tokens = cost_.lane_tokens;
+        o.model = this;
+        return o;
+    }
+
+    base::duration beat() {
+        report_.beat = scenario_.beat;
+        if (report_.beat == base::duration{}) {
+            report_.beat = std::clamp<base::duration>(duration_of(round_seconds() / beats_a_round),
+                                                      500ms, 2min);
+        }
+        return report_.beat;
+    }
+
+    void join(double speed) {
+        const auto index = world_->add_machine();
+        machines_.push_back({.speed = speed, .came = now(), .since = now()});
+        machines_.back().newcomer = index >= scenario_.nodes;
+        links_->add_node({static_cast<double>(scenario_.up_bits) / 8,
+                          static_cast<double>(scenario_.down_bits) / 8});
+        world_->start(index);
+        const double a = leaving_rate(scenario_) / 3600;
+        if (a == 0) return;
+        const double stays = -std::log1p(-uniform(draw_)) / a;
+        world_->time().after(duration_of(stays), [this, index] { leave(index); });
+    }
+
+    void leave(std::size_t index) {
+        account(index);
+        machines_[index].here = false;
+        if (!over_) ++report_.left;
+        world_->crash(index);
+        if (!over_) ++report_.joined;
+        join(draw_speed());
+    }
+
+    /// Puts down what the time since the last change went into.
+    void account(std::size_t index) {
+        auto& m = machines_[index];
+        if (over_ || !m.here) return;
+        const double passed = now() - std::exchange(m.since, now());
+        const auto use = m.doing         ? *m.doing
+                         : m.downloading ? node_use::transferring
+                                         : node_use::waiting;
+        report_.use[static_cast<std::size_t>(use)] += passed;
+        m.downloading = links_->downloads(index) > 0;
+        able_flops_ += passed * m.speed;
+    }
+
+    void close_round() {
+        closed_.push_back(now());
+        if (closed_.size() == scenario_.rounds) count_up();
+    }
+
+    /// What is counted ends here, though the last checks go on.
+    void count_up() {
+        if (over_) return;
+        for (std::size_t i = 0; i < machines_.size(); ++i) account(i);
+        links_->settle();
+        over_ = true;
+        auto& r = report_;
+        r.seconds = now();
+        r.messages = world_->network().sent();
+        double sent = 0, received = 0;
+        for (std::size_t i = 0; i < machines_.size(); ++i) {
+            sent += links_->sent(i);
+            received += links_->received(i);
+        }
+        const double rounds = std::max<double>(1, static_cast<double>(closed_.size()));
+        const double node_rounds = rounds * static_cast<double>(scenario_.nodes);
+        const auto messages = static_cast<double>(world_->network().bytes_sent());
+        r.message_bytes = messages / node_rounds;
+        r.bytes_sent = sent / node_rounds + r.message_bytes;
+        r.bytes_formula = scenario_.nodes == 1
+                              ? 0
+                              : static_cast<double>(cost_.mean_bytes) +
+                                    static_cast<double>(cost_.contribution_bytes) *
+                                        static_cast<double>(r.lanes_run) / node_rounds;
+        const double node_seconds = r.seconds * static_cast<double>(scenario_.nodes);
+        r.uplink_busy =
+            (sent + messages) * 8 / static_cast<double>(scenario_.up_bits) / node_seconds;
+        r.downlink_busy = received * 8 / static_cast<double>(scenario_.down_bits) / node_seconds;
+    }
+
+    job_report finish() {
+        count_up();
+        auto& r = report_;
+        r.rounds = closed_.size();
+        r.finished = r.rounds == scenario_.rounds;
+        r.cost = cost_;
+        r.lanes_merged = r.rounds * scenario_.lanes;
+        r.tokens = r.lanes_merged * cost_.lane_tokens;
+        const double token_flops =
+            static_cast<double>(cost_.lane_flops) / static_cast<double>(cost_.lane_tokens);
+        r.goodput = static_cast<double>(r.tokens) / r.seconds;
+        r.summed_speed = able_flops_ / token_flops / r.seconds;
+        r.utilisation = r.goodput / r.summed_speed;
+        r.bound_goodput = r.bound.goodput_share() * r.summed_speed;
+        r.ratio_to_bound = r.goodput / r.bound_goodput;
+        double all = 0;
+        for (const double share : r.use) all += share;
+        for (double& share : r.use) share /= all;
+        newcomers();
+        r.events = world_->time().events();
+        r.trace = world_->trace();
+        return r;
+    }
+
+    void newcomers() {
+        std::vector<double> times;
+        for (const auto& m : machines_) {
+            if (!m.first_work) continue;
+            times.push_back(*m.first_work);
+            report_.newcomer_bytes += m.first_bytes;
+        }
+        if (times.empty()) return;
+        report_.newcomer_bytes /= static_cast<double>(times.size());
+        std::sort(times.begin(), times.end());
+        report_.first_work_seconds = times[times.size() / 2];
+    }
+
+    job_scenario scenario_;
+    training::job_cost cost_;
+    base::rng root_, draw_;
+    std::vector<double> first_speeds_;
+    job_report report_;
+    std::function<training::crew_shard(training::contribution_run)> shard_;
+    std::unique_ptr<lane_functions> functions_;
+    std::deque<machine_record> machines_;
+    std::unique_ptr<crew_world> world_;
+    std::unique_ptr<shared_links> links_;
+    std::vector<double> closed_;  ///< when each round was
+    double able_flops_ = 0;
+    bool over_ = false;
+};
+
+}  // namespace
+
+base::result<job_report> run_job(const job_scenario& s) {
+    TEQUIO_TRY(const auto recipe, recipe_of(s));
+    return job_run(s, recipe).run();
+}
+
+}  // namespace tequio::simulation

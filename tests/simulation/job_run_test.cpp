@@ -1,0 +1,259 @@
+// `tequio-sim job`: links shared fairly, options refused by name, one trace a seed, and the figures
+// that can be had by hand.
+#include <boost/test/unit_test.hpp>
+#include <cmath>
+
+#include "tests/simulation/job_run.hpp"
+
+namespace tequio::simulation {
+namespace {
+
+using namespace std::chrono_literals;
+
+double seconds(const scheduler& time) {
+    return std::chrono::duration<double>(time.now().time_since_epoch()).count();
+}
+
+/// A small job that ends soon, of equal nodes that stay.
+job_scenario small(std::uint64_t nodes) {
+    job_scenario s;
+    s.nodes = nodes;
+    s.rounds = 3;
+    s.lanes = 16;
+    s.spread = 1;
+    return s;
+}
+
+job_report run(const job_scenario& s) {
+    const auto report = run_job(s);
+    BOOST_TEST_REQUIRE(report.has_value());
+    return *report;
+}
+
+std::string refusal(std::string_view name, std::string_view text) {
+    job_scenario s;
+    const auto set = set_option(s, name, text);
+    return set ? "accepted" : set.error().message();
+}
+
+/// Two transfers from node 0 to others; returns when each ended.
+std::vector<double> two_uploads(double first_bytes, double second_bytes) {
+    scheduler time;
+    shared_links links(time);
+    for (int i = 0; i < 3; ++i) links.add_node({.up = 100, .down = 1000});
+    std::vector<double> ends(2);
+    links.start(1, first_bytes, {0}, [&](double) { ends[0] = seconds(time); });
+    links.start(2, second_bytes, {0}, [&](double) { ends[1] = seconds(time); });
+    while (time.run_one()) {
+    }
+    BOOST_TEST(links.sent(0) == first_bytes + second_bytes, boost::test_tools::tolerance(1e-6));
+    return ends;
+}
+
+}  // namespace
+
+BOOST_AUTO_TEST_CASE(transfers_share_an_uplink_and_the_rest_speeds_up) {
+    const auto ends = two_uploads(1000, 3000);
+    BOOST_TEST(ends[0] == 20.0, boost::test_tools::tolerance(1e-3));
+    BOOST_TEST(ends[1] == 40.0, boost::test_tools::tolerance(1e-3));
+}
+
+BOOST_AUTO_TEST_CASE(what_one_link_leaves_over_goes_to_others) {
+    scheduler time;
+    shared_links links(time);
+    // Node 0 sends to 1 and 2; node 1 can take only 10 bytes a second, so that 2 gets 90.
+    links.add_node({.up = 100, .down = 1000});
+    links.add_node({.up = 100, .down = 10});
+    links.add_node({.up = 100, .down = 1000});
+    double slow = 0, fast = 0;
+    links.start(1, 100, {0}, [&](double) { slow = seconds(time); });
+    links.start(2, 900, {0}, [&](double) { fast = seconds(time); });
+    while (time.run_one()) {
+    }
+    BOOST_TEST(slow == 10.0, boost::test_tools::tolerance(1e-3));
+    BOOST_TEST(fast == 10.0, boost::test_tools::tolerance(1e-3));
+}
+
+BOOST_AUTO_TEST_CASE(a_transfer_takes_from_several_holders_and_outlives_one) {
+    scheduler time;
+    shared_links links(time);
+    for (int i = 0; i < 3; ++i) links.add_node({.up = 100, .down = 1000});
+    double end = 0, left = -1;
+    links.start(2, 2000, {0, 1}, [&](double rest) {
+        end = seconds(time);
+        left = rest;
+    });
+    time.after(5s, [&] { links.leave(1); });
+    while (time.run_one()) {
+    }
+    // 1000 bytes in 5 s from both, then 1000 in 10 s from one.
+    BOOST_TEST(end == 15.0, boost::test_tools::tolerance(1e-3));
+    BOOST_TEST(left == 0);
+    BOOST_TEST(links.downloads(2) == 0u);
+}
+
+BOOST_AUTO_TEST_CASE(a_transfer_without_a_holder_says_what_is_left) {
+    scheduler time;
+    shared_links links(time);
+    for (int i = 0; i < 2; ++i) links.add_node({.up = 100, .down = 1000});
+    double left = -1;
+    links.start(1, 2000, {0}, [&](double rest) { left = rest; });
+    time.after(5s, [&] { links.leave(0); });
+    while (time.run_one()) {
+    }
+    BOOST_TEST(left == 1500, boost::test_tools::tolerance(1e-3));
+}
+
+BOOST_AUTO_TEST_CASE(a_refused_option_is_named_with_what_was_found_and_what_is_allowed) {
+    BOOST_TEST(refusal("nodes", "100") ==
+               "--nodes: found \"100\", allowed: 1 to 64 (the most a crew has; groups of crews, up "
+               "to 1000 nodes, are not in this version)");
+    for (const auto& option : job_options()) {
+        const auto said = refusal(option.name, "x\ty");
+        BOOST_TEST(said.starts_with("--" + std::string(option.name) + ": found "), said);
+        BOOST_TEST(said.ends_with("allowed: " + std::string(option.allowed)), said);
+    }
+    BOOST_TEST(refusal("leaving", "100%").starts_with("--leaving"));
+    BOOST_TEST(refusal("spread", "0.5").starts_with("--spread"));
+    BOOST_TEST(refusal("up", "0Mbit/s").starts_with("--up"));
+    BOOST_TEST(refusal("lanes", "0").starts_with("--lanes"));
+    BOOST_TEST(!job_preset("office").has_value());
+}
+
+BOOST_AUTO_TEST_CASE(presets_are_valid_jobs) {
+    for (const auto* name : {"home", "volunteers"}) {
+        const auto s = job_preset(name);
+        BOOST_TEST_REQUIRE(s.has_value());
+        BOOST_TEST(recipe_of(*s).has_value());
+    }
+    const auto volunteers = *job_preset("volunteers");
+    BOOST_TEST(leaving_rate(volunteers) == 0.357, boost::test_tools::tolerance(1e-2));
+}
+
+BOOST_AUTO_TEST_CASE(the_bound_is_the_formula) {
+    job_scenario s = small(2);
+    s.up_bits = 8'000'000;
+    s.down_bits = 16'000'000;
+    s.latency = 0ms;
+    s.leaving = 0.3;
+    training::job_cost cost;
+    cost.lane_flops = 3600;
+    cost.contribution_bytes = 1'000'000;
+    cost.mean_bytes = 2'000'000;
+    const auto b = bound_of(s, cost, {1.0, 1.0});
+    const double a = 0.35667494;
+    BOOST_TEST(b.compute == 16 * 3600.0 / 2, boost::test_tools::tolerance(1e-9));
+    BOOST_TEST(b.transfer == 1.0 + 2.0, boost::test_tools::tolerance(1e-9));
+    BOOST_TEST(b.kept == a / (std::exp(a) - 1), boost::test_tools::tolerance(1e-6));
+}
+
+BOOST_AUTO_TEST_CASE(one_node_alone_computes_all_the_time) {
+    const auto r = run(small(1));
+    BOOST_TEST(r.finished);
+    BOOST_TEST(r.lanes_run == 48u);
+    BOOST_TEST(r.checks_run == 0u);
+    BOOST_TEST(r.bytes_sent == 0.0);
+    BOOST_TEST(r.utilisation > 0.9);
+    BOOST_TEST(r.utilisation <= 1.0);
+    // 50 GFLOP/s, and a lane has as many operations as the recipe says.
+    const double lane = static_cast<double>(r.cost.lane_flops) / 50e9;
+    BOOST_TEST(r.seconds > 48 * lane);
+    BOOST_TEST(r.seconds < 1.1 * 48 * lane);
+}
+
+BOOST_AUTO_TEST_CASE(what_a_crew_sends_is_what_its_lanes_and_means_weigh) {
+    const auto r = run(small(4));
+    BOOST_TEST(r.finished);
+    BOOST_TEST(r.tokens == 48 * r.cost.lane_tokens);
+    BOOST_TEST(r.lanes_run >= 48u);
+    // Whoever sums takes the others' lanes and gives them the mean; checks of sums take them again.
+    const double node_rounds = 3 * 4;
+    const double least = (3.0 / 4 * 48 * static_cast<double>(r.cost.contribution_bytes) +
+                          3 * 3 * static_cast<double>(r.cost.mean_bytes)) /
+                         node_rounds;
+    BOOST_TEST(r.bytes_sent > least);
+    BOOST_TEST(r.bytes_sent < 3 * least);
+    double time = 0;
+    for (const double share : r.use) time += share;
+    BOOST_TEST(time == 1.0, boost::test_tools::tolerance(1e-6));
+    BOOST_TEST(r.ratio_to_bound > 0.3);
+    BOOST_TEST(r.ratio_to_bound < 1.0);
+}
+
+BOOST_AUTO_TEST_CASE(a_run_of_pieces_weighs_what_its_pieces_weigh) {
+    const base::blob_ref ref{{}, 5 * base::piece_size_bytes + 100};
+    BOOST_TEST(bytes_of(ref, {}) == ref.size);
+    BOOST_TEST(bytes_of(ref, {1, 2}) == 2 * base::piece_size_bytes);
+    BOOST_TEST(bytes_of(ref, {4, 2}) == base::piece_size_bytes + 100);
+    BOOST_TEST(bytes_of(ref, {5, 1}) == 100u);
+    BOOST_TEST(bytes_of({{}, 0}, {}) == 0u);
+}
+
+BOOST_AUTO_TEST_CASE(stand_ins_for_parts_come_to_the_mean_however_they_are_cut) {
+    const auto functions =
+        make_hash_functions({.lanes = 2,
+                             .rounds = 1,
+                             .contribution_bytes = 1 << 30,
+                             .mean_bytes = 1 << 29,
+                             .units = 2048,
+                             .shard =
+                                 [](auto units) {
+                                     return training::crew_shard{units, units.count << 18};
+                                 },
+                             .stand_ins = true});
+    const auto first = functions->lane({}, 0, 0), second = functions->lane({}, 0, 1);
+    const std::vector<base::byte_view> lanes{first.bytes, second.bytes};
+    const auto whole = functions->sum(lanes);
+    BOOST_TEST(whole.outcome.blob.size == 1u << 29);
+    for (const std::uint64_t cut : {1, 700, 2047}) {
+        const auto a = functions->sum_shard(lanes, {0, cut});
+        const auto b = functions->sum_shard(lanes, {cut, 2048 - cut});
+        BOOST_TEST(a.outcome.blob.size == cut << 18);
+        const auto joined = functions->join({a.bytes, b.bytes});
+        BOOST_TEST_REQUIRE(joined.has_value());
+        BOOST_TEST((joined->outcome == whole.outcome));
+        BOOST_TEST((joined->bytes == whole.bytes));
+        BOOST_TEST(!functions->join({b.bytes, a.bytes}).has_value());
+        BOOST_TEST(!functions->join({a.bytes}).has_value());
+        const auto other = functions->sum_shard({lanes[1], lanes[0]}, {cut, 2048 - cut});
+        BOOST_TEST(!functions->join({a.bytes, other.bytes}).has_value());
+    }
+}
+
+BOOST_AUTO_TEST_CASE(one_seed_gives_one_trace) {
+    job_scenario s = small(6);
+    s.spread = 10;
+    s.leaving = 0.99;  // each node stays 13 minutes on average
+    s.rounds = 6;
+    const auto once = run(s);
+    BOOST_TEST(once.left > 0u);
+    BOOST_TEST((once.trace == run(s).trace));
+    s.seed = 2;
+    BOOST_TEST((once.trace != run(s).trace));
+}
+
+BOOST_AUTO_TEST_CASE(a_crew_whose_members_come_and_go_gets_there) {
+    job_scenario s = small(8);
+    s.rounds = 6;
+    s.inner_steps = 100;
+    s.leaving = 0.8;  // each node stays 37 minutes on average, and a lane takes 6
+    const auto r = run(s);
+    BOOST_TEST(r.finished);
+    BOOST_TEST(r.left == r.joined);
+    BOOST_TEST(r.left >= 3u);
+    BOOST_TEST_REQUIRE(r.first_work_seconds.has_value());
+    // What a newcomer fetches are means, whole ones.
+    BOOST_TEST(r.newcomer_bytes > 0.0);
+    BOOST_TEST(r.bound.kept < 1.0);
+}
+
+BOOST_AUTO_TEST_CASE(the_limit_of_time_ends_a_job_and_says_so) {
+    job_scenario s = small(2);
+    s.limit = 30s;
+    const auto r = run(s);
+    BOOST_TEST(!r.finished);
+    BOOST_TEST(r.rounds < 3u);
+    BOOST_TEST(r.seconds < 60.0);  // the first event after it
+}
+
+}  // namespace tequio::simulation

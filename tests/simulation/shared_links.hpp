@@ -1,0 +1,87 @@
+#pragma once
+
+/// Bulk transfers by size alone: each node has an uplink and a downlink, shared fairly among what
+/// runs over them (max-min fairness: no transfer could be faster without a slower one becoming
+/// slower still; Bertsekas and Gallager, Data Networks, 1992, section 6.5.2).
+
+#include <functional>
+#include <map>
+#include <vector>
+
+#include "tests/support/simulator.hpp"
+
+namespace tequio::simulation {
+
+/// What a node's connection carries, in bytes a second.
+struct link_rates {
+    double up = 0;
+    double down = 0;
+};
+
+/// Transfers between numbered nodes on virtual time.
+class shared_links {
+public:
+    using transfer_id = std::uint64_t;
+    /// From how many nodes one transfer takes its bytes at a time.
+    static constexpr std::size_t sources_max = 8;
+
+    explicit shared_links(scheduler& time) : time_(time) {}
+
+    /// The next node's connection; rates above 0.
+    void add_node(link_rates rates);
+    /// Moves `bytes` to `to` from any of `holders` (not empty, not `to`); `done(0)` when they
+    /// are there, `done(bytes still to bring)` when no holder is left.
+    transfer_id start(std::size_t to, double bytes, std::vector<std::size_t> holders,
+                      std::function<void(double)> done);
+    /// Other holders from now on; a transfer that has ended is left alone.
+    void set_holders(transfer_id id, std::vector<std::size_t> holders);
+    /// Ends a transfer without a word and returns how many bytes it had still to bring.
+    double stop(transfer_id id);
+    /// A node is gone: what it fetched ends without a word, what it gave comes from others.
+    void leave(std::size_t node);
+
+    /// Bytes so far.
+    double sent(std::size_t node) const { return nodes_[node].sent; }
+    double received(std::size_t node) const { return nodes_[node].received; }
+    /// Transfers to a node that are under way.
+    std::size_t downloads(std::size_t node) const { return nodes_[node].downloads; }
+    /// Called when a node's downloads begin or end.
+    std::function<void(std::size_t node)> on_downloads;
+    /// Brings the counters up to now.
+    void settle();
+
+private:
+    struct node_links {
+        link_rates rates;
+        double sent = 0, received = 0;
+        std::size_t downloads = 0;
+        std::size_t uploads = 0;  ///< transfers that it is a source of
+    };
+    struct source {
+        std::size_t from = 0;
+        double rate = 0;
+    };
+    struct transfer {
+        std::size_t to = 0;
+        double left = 0;
+        std::vector<std::size_t> holders;
+        std::vector<source> sources;
+        std::function<void(double)> done;
+    };
+    void change_later();
+    void change();
+    void choose_sources(transfer& t);
+    void clear_sources(transfer& t);
+    void share();
+    void forget(std::map<transfer_id, transfer>::iterator it);
+
+    scheduler& time_;
+    std::vector<node_links> nodes_;
+    std::map<transfer_id, transfer> transfers_;
+    transfer_id next_ = 1;
+    base::time_point settled_{};
+    bool change_due_ = false;
+    std::uint64_t wake_ = 0;  ///< numbers the next end; older ones are void
+};
+
+}  // namespace tequio::simulation
