@@ -291,9 +291,15 @@ void crew_machine::finish_work(const work_item& item) {
         case work_kind::lane:
         case work_kind::check: {
             ++world_.logs_[index_].lanes_run;
-            const bool lies = world_.machines_[index_].lies.contains({round, item.lane.value});
+            const auto& m = world_.machines_[index_];
+            const bool lies = m.lies.contains({round, item.lane.value}) &&
+                              (item.kind == work_kind::check || !m.lies_in_checks_only);
             const auto lane = lies ? (item.lane.value + 1) % f.lanes() : item.lane.value;
             out = f.lane(item.state, round, lane);
+            if (m.diverges.contains({round, item.lane.value})) {
+                out = {};
+                out.outcome.divergence = diverged{1, "transformer.wte.weight"};
+            }
             break;
         }
         case work_kind::validation:
@@ -334,6 +340,10 @@ void crew_machine::finish_work(const work_item& item) {
     }
     if (out.bytes.empty()) {
         feed(work_done{item, out.outcome});
+        return;
+    }
+    if (world_.machines_[index_].disk_full) {
+        feed(work_failed{item, "no space left on the disk"});
         return;
     }
     // The blob is durable before the work is reported; the effects behind do not wait for it.
@@ -504,6 +514,10 @@ void crew_machine::take_piece(base::byte_reader& in) {
         const auto run = what.second.within(ref);
         if (it->second.next < run.first + run.count) {
             ask_piece(what);
+            continue;
+        }
+        if (world_.machines_[index_].disk_full) {
+            fetch_done(what, "no space left on the disk");
             continue;
         }
         it->second.bytes.resize(ref.size);

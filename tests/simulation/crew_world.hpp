@@ -22,8 +22,12 @@ struct machine {
     double slowness = 1;  ///< times the durations below
     /// Lanes for which it hands in another lane's result.
     std::set<std::pair<std::uint64_t, std::uint64_t>> lies;  ///< round, lane
-    bool hides_secrets = false;                              ///< shows no lottery ticket's secret
-    bool never_sums = false;                                 ///< its worker hangs in every sum
+    bool lies_in_checks_only = false;                        ///< then those are false accusations
+    /// Lanes that it says diverge.
+    std::set<std::pair<std::uint64_t, std::uint64_t>> diverges;
+    bool hides_secrets = false;  ///< shows no lottery ticket's secret
+    bool never_sums = false;     ///< its worker hangs in every sum
+    bool disk_full = false;      ///< for blobs, made here or fetched
     bool miscalculates = false;  ///< its worker applies means wrongly, always alike
     bool forges_parts = false;   ///< its parts of sums hold another mean
     bool breaks_parts = false;   ///< its parts of sums are none

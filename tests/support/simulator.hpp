@@ -34,6 +34,8 @@ public:
     /// False when nothing is left.
     bool run_one();
     std::uint64_t events() const { return events_; }
+    /// Actions that still wait for their time.
+    std::size_t waiting() const { return queue_.size(); }
 
 private:
     struct entry {
