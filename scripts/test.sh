@@ -13,7 +13,7 @@ usage() {
     cat <<EOF
 usage: scripts/test.sh [--long] [--desktop] [--no-packages] [--no-aarch64] [--jobs N] [--build DIR] [-- CTEST ARGUMENTS...]
 
-  --long          also the tests labelled "long" (many minutes more)
+  --long          also the tests labelled "long" (some two hours more, one of them chaos)
   --desktop       also the compositor that one test of the session agent wants (20 MB more; used when it is there anyway)
   --no-packages   install nothing; build with what is here
   --no-aarch64    without the conformance programs for 64-bit Arm (a cross compiler and an emulator less)

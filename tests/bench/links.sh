@@ -13,44 +13,22 @@
 # and, with PYTORCH_DDP=FILE naming a script that takes --rank, --world, --master, --interface and prints tokens_per_second,
 # what that reaches behind the same links. The digest must be the replay's with CHECK=1 (it takes as long as the job).
 . "$(dirname "$0")/../support/scenario.sh"
+. "$tests/support/namespaces.sh"
 
 nodes=${1:-} rate=${2:-}
 [[ $nodes =~ ^[2-9]$ && $rate =~ ^[0-9]+(k|m|g)bit$ ]] || die -2 "usage: links.sh PROGRAM NODES RATE [KEY=VALUE...]"
 shift 2
 ((EUID == 0)) || die -5 "namespaces need root"
-prefix=tqlinks names=() rounds=3
+names=() rounds=3
 for ((i = 0; i < nodes; i++)); do names+=("node$i"); done
 
-links_down() {
-    local i
-    for ((i = 0; i < nodes; i++)); do ip netns del "$prefix$i" 2>/dev/null || true; done
-    ip netns del "${prefix}hub" 2>/dev/null || true
-}
-links_up() {
-    local i inside
-    ip netns add "${prefix}hub"
-    ip -n "${prefix}hub" link add hub type bridge
-    ip -n "${prefix}hub" link set hub up
-    for ((i = 0; i < nodes; i++)); do
-        inside=$prefix$i
-        ip netns add "$inside"
-        ip link add eth0 netns "$inside" type veth peer name "port$i" netns "${prefix}hub"
-        ip -n "${prefix}hub" link set "port$i" master hub up
-        ip -n "$inside" addr add "10.79.0.$((10 + i))/24" dev eth0
-        ip -n "$inside" link set lo up
-        ip -n "$inside" link set eth0 up
-        ip netns exec "$inside" tc qdisc add dev eth0 root tbf rate "$rate" burst 256kb latency 200ms
-        ip netns exec "${prefix}hub" tc qdisc add dev "port$i" root tbf rate "$rate" burst 256kb latency 200ms
-    done
-}
 links_end() {
     local status=$?
     links_down
     scenario_end $status
 }
 trap links_end EXIT
-links_down
-links_up
+links_up tqlinks "$rate" "${names[@]}"
 
 # Tokens a second of that many processes side by side, summed.
 idle_speed() {
@@ -61,7 +39,7 @@ idle_speed() {
     wait $(jobs -p)
     for ((i = 0; i < nodes; i++)); do json_number tokens_per_second <"$folder/speed$i.json"; done | awk '{ s += $1 } END { print s }'
 }
-sent_by() { ip netns exec "$prefix$1" cat /sys/class/net/eth0/statistics/tx_bytes; }
+sent_by() { ip netns exec "$link_prefix.node$1" cat /sys/class/net/eth0/statistics/tx_bytes; }
 seconds_of() { awk '{ print ($14 + $15) / 100 }' "/proc/${swarm_pid[$1]}/stat"; }
 # merged ROUND: waits for it, looking ten times a second; prints when it was seen.
 merged() {
@@ -73,20 +51,7 @@ merged() {
     date +%s.%N
 }
 
-for ((i = 0; i < nodes; i++)); do
-    swarm_within[node$i]="nsenter --net=/run/netns/$prefix$i" # `ip netns exec` would hide the control groups
-    node_start "node$i" --threads 1
-    if ((i == 0)); then
-        node node0 swarm new links >/dev/null
-        invite=$(node node0 swarm invite --address 10.79.0.10:47100 --json 2>"$folder/invite.log" | json_text invite)
-    else
-        node "node$i" swarm join "$invite" >/dev/null
-    fi
-    node_stop "node$i"
-    printf '10.79.0.%s:47100\n' "$((10 + i))" >"$swarm/node$i.address"
-    node_start "node$i" --threads 1
-done
-wait_for 30 "the nodes to know one another" swarm_has_peers $((nodes - 1)) "${names[@]}"
+swarm_behind_links --threads 1
 
 write_text "$folder/text" 2000000
 make_job "$folder/job" layers=6 heads=6 width=384 context=256 batch=8 micro_batch=8 lanes=$((2 * nodes)) rounds=$rounds \
@@ -127,7 +92,7 @@ printf '%s\n' "${used[@]}" | awk -v took="$(awk -v a="$ended" -v b="$began" 'BEG
 if [[ -n ${PYTORCH_DDP:-} ]]; then
     swarm_stop
     for ((i = 0; i < nodes; i++)); do
-        ip netns exec "$prefix$i" python3 "$PYTORCH_DDP" --rank "$i" --world "$nodes" --master 10.79.0.10:29500 --interface eth0 --threads 1 &
+        ip netns exec "$link_prefix.node$i" python3 "$PYTORCH_DDP" --rank "$i" --world "$nodes" --master 10.79.0.10:29500 --interface eth0 --threads 1 &
     done
     wait $(jobs -p)
 fi

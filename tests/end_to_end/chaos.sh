@@ -7,38 +7,17 @@
 # Links need network namespaces, full disks a small file system of their own: both need root. What cannot be had is skipped
 # by name.
 . "$(dirname "$0")/../support/scenario.sh"
+. "$tests/support/namespaces.sh"
 
 duration=${1:-60} seed=${2:-$(($(date +%N | sed 's/^0*//') % 32768))}
 [[ $duration =~ ^[1-9][0-9]*$ && $seed =~ ^[0-9]+$ ]] || die -2 "SECONDS and SEED are numbers"
 printf 'seed %s; repeat with: tests/end_to_end/chaos.sh PROGRAM %s %s\n' "$seed" "$duration" "$seed"
 RANDOM=$seed
 names=(one two three four)
-space=tqc$$ # of the namespaces' names
 faults=(kill kill stop stop)
-declare -A count=([kill]=0 [stop]=0 [fill]=0 [slow]=0 [cut]=0) number=([one]=1 [two]=2 [three]=3 [four]=4)
+declare -A count=([kill]=0 [stop]=0 [fill]=0 [slow]=0 [cut]=0)
 mounted=() healing=()
 
-in_bridge() { ip -n "$space.br" "$@"; }
-
-# A namespace a node, joined by a bridge in one of its own.
-make_links() {
-    command -v ip >/dev/null && command -v tc >/dev/null && ip netns add "$space.br" 2>/dev/null || return 1
-    in_bridge link add br0 type bridge && in_bridge link set br0 up || return 1
-    local name i
-    for name in "${names[@]}"; do
-        i=${number[$name]}
-        ip netns add "$space.$name" && ip -n "$space.$name" link set lo up &&
-            ip link add eth0 netns "$space.$name" type veth peer name "p$i" netns "$space.br" &&
-            in_bridge link set "p$i" master br0 up &&
-            ip -n "$space.$name" addr add "10.79.0.$i/24" dev eth0 && ip -n "$space.$name" link set eth0 up &&
-            set_rate "$name" 1000mbit || return 1
-    done
-}
-set_rate() { tc -n "$space.$1" qdisc replace dev eth0 root tbf rate "$2" burst 64kb latency 200ms; }
-drop_links() {
-    local name
-    for name in "${names[@]}" br; do ip netns del "$space.$name" 2>/dev/null || true; done
-}
 make_disks() {
     local name
     for name in "${names[@]}"; do
@@ -63,32 +42,18 @@ chaos_end() {
     for name in "${names[@]}"; do kill -CONT -- "-${swarm_pid[$name]:-0}" 2>/dev/null; done
     swarm_stop
     for dir in "${mounted[@]}"; do umount -l "$dir"; done
-    drop_links 2>/dev/null
-    (exit "$status")
-    scenario_end
+    links_down
+    scenario_end "$status"
 }
 trap chaos_end EXIT
 
 if make_disks; then faults+=(fill); else printf 'skipped: full disks (no mounting here)\n'; fi
-if make_links; then
+if links_up "tqc$$" 1000mbit "${names[@]}" 2>/dev/null; then
     faults+=(slow cut cut)
-    for name in "${names[@]}"; do
-        swarm_within[$name]="ip netns exec $space.$name"
-        # Only members of a swarm leave loopback.
-        node_start "$name"
-        if [[ $name == one ]]; then
-            node one swarm new chaos --quiet >/dev/null
-        else
-            node "$name" swarm join "$invite" --quiet >/dev/null
-        fi
-        node_stop "$name"
-        printf '10.79.0.%s:47100\n' "${number[$name]}" >"$folder/$name.address"
-        start "$name"
-        [[ $name != one ]] || invite=$(node one swarm invite --address 10.79.0.1:47100 --quiet)
-    done
-    wait_for 60 "the nodes to know one another" swarm_has_peers 3 "${names[@]}"
+    swarm_behind_links
 else
-    drop_links
+    links_down
+    swarm_within=()
     printf 'skipped: slow links and partitions (no network namespaces here)\n'
     swarm_of "${names[@]}"
 fi
@@ -127,8 +92,8 @@ hurt() {
         kill) wake "$name" && node_kill "$name" ;;
         stop) kill -STOP -- "-${swarm_pid[$name]}" && later "$seconds" wake "$name" ;;
         fill) fill "$name" && later "$seconds" rm -f "$folder/$name/.filler" ;;
-        slow) set_rate "$name" "$((1 + RANDOM % 8))mbit" && later "$seconds" set_rate "$name" 1000mbit ;;
-        cut) in_bridge link set "p${number[$name]}" down && later "$seconds" in_bridge link set "p${number[$name]}" up ;;
+        slow) link_rate "$name" "$((1 + RANDOM % 8))mbit" && later "$seconds" link_rate "$name" 1000mbit ;;
+        cut) link_set "$name" down && later "$seconds" link_set "$name" up ;;
     esac
 }
 # Whatever was done is undone, and everybody is there.
