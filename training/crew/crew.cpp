@@ -306,10 +306,7 @@ void crew::core::beat(effects& out) {
 
 void crew::core::advance(effects& out) {
     const bool over = job_ != job_state::waiting && job_ != job_state::running;
-    for (const auto& node : roster_.present(now_)) {
-        const auto* m = roster_.find(node);
-        if (m->said.able && !m->apart) company_ = now_;
-    }
+    if (roster_.has_company(now_)) company_ = now_;
     if (!over) {
         open_books();
         set_apart(chain_.reject_misfits());
@@ -325,7 +322,7 @@ void crew::core::advance(effects& out) {
         }
     }
     lead(out);
-    const bool enough = roster_.present(now_).size() + 1 >= config_.crew_min;
+    const bool enough = roster_.count_present(now_) + 1 >= config_.crew_min;
     if (job_ == job_state::waiting && enough && caught_up() && leadership_->current()) {
         job_ = job_state::running;
     }

@@ -357,7 +357,7 @@ void crew::core::lead(effects& out) {
         told_next_.clear();
         return;
     }
-    const bool enough = roster_.present(now_).size() + 1 >= config_.crew_min;
+    const bool enough = roster_.count_present(now_) + 1 >= config_.crew_min;
     const auto length = chain_.length();
     if (!enough) {
         planner_.clear();

@@ -110,10 +110,22 @@ bool roster::present(base::time_point now, const base::node_id& node) const {
 
 std::vector<base::node_id> roster::present(base::time_point now) const {
     std::vector<base::node_id> out;
+    out.reserve(members_.size());
     for (const auto& [node, m] : members_) {
         if (shows(now, m)) out.push_back(node);
     }
     return out;
+}
+
+std::uint64_t roster::count_present(base::time_point now) const {
+    return static_cast<std::uint64_t>(std::count_if(
+        members_.begin(), members_.end(), [&](const auto& m) { return shows(now, m.second); }));
+}
+
+bool roster::has_company(base::time_point now) const {
+    return std::any_of(members_.begin(), members_.end(), [&](const auto& m) {
+        return shows(now, m.second) && m.second.said.able && !m.second.apart;
+    });
 }
 
 bool roster::expecting() const {

@@ -69,6 +69,9 @@ public:
     bool present(base::time_point now, const base::node_id& node) const;
     /// Present members by id, without this node.
     std::vector<base::node_id> present(base::time_point now) const;
+    std::uint64_t count_present(base::time_point now) const;
+    /// A present member takes part in the work, on the same chronicle.
+    bool has_company(base::time_point now) const;
     const std::map<base::node_id, member>& all() const { return members_; }
     /// True when a node is up that has not spoken yet.
     bool expecting() const;
