@@ -114,14 +114,16 @@ const base::byte_vector* virtual_disk::get(const std::string& key) const {
 }
 
 void trace_digest::add(base::time_point when, std::string_view what, base::byte_view bytes) {
-    base::byte_vector line;
-    base::byte_writer w(line);
+    head_.clear();
+    base::byte_writer w(head_);
     w.raw(value_.view());
     w.u64(static_cast<std::uint64_t>(when.time_since_epoch().count()));
     w.u32(static_cast<std::uint32_t>(what.size()));
     w.raw(base::as_bytes(what));
-    w.raw(bytes);
-    value_ = base::sha256(line);
+    base::sha256_stream line;
+    line.add(head_);
+    line.add(bytes);
+    value_ = line.finish();
 }
 
 std::uint64_t fresh_seed(std::string_view test) {

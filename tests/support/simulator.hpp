@@ -137,6 +137,7 @@ public:
 
 private:
     base::digest value_;
+    base::byte_vector head_;  ///< kept for its memory
 };
 
 /// TEQUIO_SEED, or a fresh one from the system; printed with the command that repeats it.
