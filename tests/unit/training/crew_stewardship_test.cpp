@@ -274,6 +274,30 @@ BOOST_AUTO_TEST_CASE(who_does_not_begin_its_lane_or_vanishes_loses_it_and_comes_
     BOOST_TEST(item_of(p, 1) == shape.validation_item());
 }
 
+BOOST_AUTO_TEST_CASE(who_gathers_for_a_merge_keeps_it_however_long_that_takes) {
+    const auto shape = small_shape();
+    round_book closed(shape, 1, base::sha256("earlier"), node(9));
+    for (std::uint32_t item = 0; item <= shape.merge_item(); ++item) {
+        for (const std::uint8_t by : std::initializer_list<std::uint8_t>{0, 3}) {
+            auto c = claim_by(by, {1, item}, "right");
+            c.state = base::sha256("earlier");
+            if (by == 0 || item != shape.merge_item()) closed.add(signed_claim(c));
+        }
+    }
+    closed.close(right_results());
+    BOOST_REQUIRE(closed.undecided() == std::set<std::uint32_t>{shape.merge_item()});
+    planner p(shape);
+    const auto slots = idle_slots({1, 2});
+    p.plan(at(0s), {nullptr, {&closed}}, slots);
+    BOOST_TEST((p.of(node(1)) == item_key{1, shape.merge_item()}));
+    p.plan(at(60s), {nullptr, {&closed}}, slots);
+    BOOST_TEST((p.of(node(1)) == item_key{1, shape.merge_item()}));
+    BOOST_TEST(!p.of(node(2)).has_value());
+    // Gone, it has lost it.
+    p.plan(at(61s), {nullptr, {&closed}}, idle_slots({2}));
+    BOOST_TEST((p.of(node(2)) == item_key{1, shape.merge_item()}));
+}
+
 BOOST_AUTO_TEST_CASE(leases_of_nodes_that_have_gone_do_not_pile_up) {
     const auto shape = small_shape(200);
     round_book open(shape, 2, base::sha256("state"), node(0));
