@@ -4,9 +4,10 @@
 # NODES nodes of one thread each, in network namespaces behind links of that rate both ways (tc's tbf, no added delay), train
 # small-10m on made-up text: diloco, 2 lanes a node, H = 100, 3 rounds; KEY=VALUE replaces lines of the job file. Printed:
 #
-#   utilisation   merged tokens a second from the second round on, beside what as many processes of `bench train`, a thread
-#                 each, reach side by side just before and after. The first round is left out: nodes join in it. `merged only`
-#                 counts a lane once however often it was computed; `with checks` counts every lane that workers computed.
+#   utilisation   merged tokens a second after round FROM (default 1: nodes join in it), beside what as many processes of
+#                 `bench train`, a thread each, reach side by side just before and after. `merged only` counts a lane once
+#                 however often it was computed; `with checks` counts every lane that workers computed. Of a newcomer every
+#                 lane is computed twice, of 2 nodes until round 5: FROM=6 shows what comes after.
 #   bytes         sent by each interface in those rounds, beside (lanes run + 1) contributions a node and round
 #   daemons       processor time of the nodes' daemons, without their workers, in shares of a core
 #
@@ -19,7 +20,7 @@ nodes=${1:-} rate=${2:-}
 [[ $nodes =~ ^[2-9]$ && $rate =~ ^[0-9]+(k|m|g)bit$ ]] || die -2 "usage: links.sh PROGRAM NODES RATE [KEY=VALUE...]"
 shift 2
 ((EUID == 0)) || die -5 "namespaces need root"
-names=() rounds=3
+names=() rounds=3 from=${FROM:-1}
 for ((i = 0; i < nodes; i++)); do names+=("node$i"); done
 
 links_end() {
@@ -39,6 +40,8 @@ idle_speed() {
     wait $(jobs -p)
     for ((i = 0; i < nodes; i++)); do json_number tokens_per_second <"$folder/speed$i.json"; done | awk '{ s += $1 } END { print s }'
 }
+# Lanes that the nodes have computed so far, whatever for.
+computed() { for name in "${names[@]}"; do node "$name" job show "$task" --json | json_number results; done | awk '{ s += $1 } END { print s + 0 }'; }
 sent_by() { ip netns exec "$link_prefix.node$1" cat /sys/class/net/eth0/statistics/tx_bytes; }
 seconds_of() { awk '{ print ($14 + $15) / 100 }' "/proc/${swarm_pid[$1]}/stat"; }
 # merged ROUND: waits for it, looking ten times a second; prints when it was seen.
@@ -62,31 +65,31 @@ rounds=$(sed -n 's/^rounds = //p' "$folder/job/job.toml")
 before=$(idle_speed)
 printf 'side by side, network idle: %s tokens/s\n' "$before"
 task=$(submit node0 "$folder/job")
-began=$(merged 1)
+((from < rounds)) || die -2 "FROM=$from: the job has $rounds rounds"
+began=$(merged "$from") lanes_before=$(computed)
 for ((i = 0; i < nodes; i++)); do sent[i]=$(sent_by "$i") used[i]=$(seconds_of "node$i"); done
-ended=$(merged "$rounds")
+ended=$(merged "$rounds") lanes_computed=$(($(computed) - lanes_before))
 for ((i = 0; i < nodes; i++)); do
     sent[i]=$(($(sent_by "$i") - sent[i]))
     used[i]=$(awk -v a="$(seconds_of "node$i")" -v b="${used[$i]}" 'BEGIN { print a - b }')
 done
 finished node0 "$task" 3600
-computed=$(for name in "${names[@]}"; do node "$name" job show "$task" --json | json_number results; done | awk '{ s += $1 } END { print s + 0 }')
 after=$(idle_speed)
 contribution=$(node node0 job plan "$folder/job/job.toml" --json | json_number contribution_bytes)
-awk -v a="$before" -v b="$after" -v began="$began" -v ended="$ended" -v lanes="$lanes" -v steps="$steps" -v rounds="$rounds" \
-    -v computed="$computed" -v nodes="$nodes" -v rate="$rate" 'BEGIN {
+awk -v a="$before" -v b="$after" -v began="$began" -v ended="$ended" -v lanes="$lanes" -v steps="$steps" -v rounds=$((rounds - from)) \
+    -v computed="$lanes_computed" -v nodes="$nodes" -v rate="$rate" 'BEGIN {
     idle = (a + b) / 2
-    tokens = lanes * steps * 8 * 256 * (rounds - 1)
+    tokens = lanes * steps * 8 * 256 * rounds
     speed = tokens / (ended - began)
-    printf "%d nodes behind %s: idle network %.0f tokens/s (%.0f before, %.0f after); %d rounds in %.1f s\n", nodes, rate, idle, a, b, rounds - 1, ended - began
+    printf "%d nodes behind %s: idle network %.0f tokens/s (%.0f before, %.0f after); %d rounds in %.1f s\n", nodes, rate, idle, a, b, rounds, ended - began
     printf "utilisation, merged only: %.3f (%.0f tokens/s)\n", speed / idle, speed
     if (computed > 0) printf "utilisation, with checks: %.3f (%d lanes computed for %d merged)\n", speed / idle * computed / (lanes * rounds), computed, lanes * rounds
 }'
-printf '%s\n' "${sent[@]}" | awk -v contribution="${contribution:-0}" -v lanes="$lanes" -v rounds="$rounds" -v nodes="$nodes" '{
+printf '%s\n' "${sent[@]}" | awk -v contribution="${contribution:-0}" -v lanes="$lanes" -v rounds=$((rounds - from)) -v nodes="$nodes" '{
     sum += $1
     printf "node %d sent %.1f MB\n", NR - 1, $1 / 1e6
 } END {
-    if (contribution > 0) printf "a node and round: %.1f MB, formula %.1f MB, ratio %.3f\n", sum / nodes / (rounds - 1) / 1e6, (lanes / nodes + 1) * contribution / 1e6, sum / (rounds - 1) / ((lanes + nodes) * contribution)
+    if (contribution > 0) printf "a node and round: %.1f MB, formula %.1f MB, ratio %.3f\n", sum / nodes / rounds / 1e6, (lanes / nodes + 1) * contribution / 1e6, sum / rounds / ((lanes + nodes) * contribution)
 }'
 printf '%s\n' "${used[@]}" | awk -v took="$(awk -v a="$ended" -v b="$began" 'BEGIN { print a - b }')" '{ printf "daemon %d: %.4f of a core\n", NR - 1, $1 / took }'
 if [[ -n ${PYTORCH_DDP:-} ]]; then
