@@ -151,6 +151,28 @@ BOOST_AUTO_TEST_CASE(a_learning_rate_of_a_million_is_allowed) {
     BOOST_TEST(check_recipe(r).has_value());
 }
 
+BOOST_AUTO_TEST_CASE(words_outside_the_closed_sets_are_refused_by_name) {
+    struct row {
+        const char* from;
+        const char* to;
+        const char* said;
+    };
+    const row rows[] = {
+        {"family gpt2", "family mamba",
+         R"(model.family: found "mamba", allowed: gpt2, llama, mlp)"},
+        {"codec mxint8", "codec fp8", R"(train.codec: found "fp8", allowed: f32, mxint8, mxfp4)"},
+        {"numerics exact/1", "numerics fast", R"(train.numerics: found "fast", allowed: exact/1)"},
+        {"activations f32", "activations mxfp4",
+         R"(slices.activations: found "mxfp4", allowed: f32, bf16, mxint8)"},
+    };
+    for (const auto& r : rows) {
+        const auto parsed = parse_recipe(replaced(recipe_text(example_recipe()), r.from, r.to));
+        BOOST_REQUIRE_MESSAGE(!parsed, r.to);
+        BOOST_TEST(parsed.error().message().find(r.said) != std::string::npos,
+                   parsed.error().message());
+    }
+}
+
 BOOST_AUTO_TEST_CASE(cuts_and_their_rounding_are_part_of_the_recipe) {
     auto r = example_recipe();
     const auto whole = recipe_text(r);
