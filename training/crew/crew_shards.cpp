@@ -285,9 +285,11 @@ void crew::core::reassign_shards(const std::vector<base::node_id>& fit) {
                 const auto given = shards_.reassigned(i).value_or(*resolved_since_);
                 const auto since = std::max({*resolved_since_, m->active, given});
                 const auto& patience = config_.timings.owner_patience;
-                // Busy, but not with this: even so it has an end.
+                // Busy, but not with this: even so it has an end. Later each time, for it may be
+                // that fetching takes so long.
+                const auto times = std::min<std::size_t>(shards_.owners_before(i), 8);
                 lost = lost || now_ - since > patience ||
-                       now_ - std::max(*resolved_since_, given) > patience * 8;
+                       now_ - std::max(*resolved_since_, given) > patience * (8 << times);
             }
         }
         if (lost) shards_.reassign(now_, i, fit);

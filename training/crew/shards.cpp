@@ -123,6 +123,11 @@ std::optional<base::time_point> shard_book::reassigned(std::size_t index) const 
     return it->second;
 }
 
+std::size_t shard_book::owners_before(std::size_t index) const {
+    const auto it = tried_.find(key_of(plan_.at(index).units));
+    return it == tried_.end() ? 0 : it->second.size();
+}
+
 const std::vector<known_part>& shard_book::parts_of(contribution_run units) const {
     static const std::vector<known_part> none;
     const auto it = parts_.find(key_of(units));

@@ -61,6 +61,8 @@ public:
                   const std::vector<base::node_id>& candidates);
     /// When shard `index` last got an owner here; nothing: with the plan.
     std::optional<base::time_point> reassigned(std::size_t index) const;
+    /// How many have had shard `index` before its present owner.
+    std::size_t owners_before(std::size_t index) const;
 
     enum class added { fresh, known, stale, contradiction };
     /// Keeps a part whose signature was verified. `stale`: of units that are no shard of the plan,
