@@ -6,15 +6,6 @@
 namespace tequio::simulation {
 namespace {
 
-lane_functions& quick() {
-    static const auto functions = make_hash_functions({.lanes = 3, .rounds = 4});
-    return *functions;
-}
-const replayed& quick_alone() {
-    static const auto alone = replay(quick());
-    return alone;
-}
-
 /// Crashes node `victim` right after its `at`-th event; true when it came to that.
 bool run_with_crash(std::size_t victim, std::uint64_t at, bool restart, std::uint64_t seed) {
     crew_world world(quick(), {.nodes = 3, .seed = seed});

@@ -12,6 +12,16 @@ using namespace std::chrono_literals;
 using training::crew_command;
 using training::job_state;
 
+/// A job of hashes that is over soon, and what it comes to on one machine alone.
+inline lane_functions& quick() {
+    static const auto functions = make_hash_functions({.lanes = 3, .rounds = 4});
+    return *functions;
+}
+inline const replayed& quick_alone() {
+    static const auto alone = replay(quick());
+    return alone;
+}
+
 /// Fails with a picture of the world unless `done` comes true within `limit` of virtual time.
 inline void run_until(crew_world& world, base::duration limit, const std::function<bool()>& done) {
     const bool came = world.run(limit, done);

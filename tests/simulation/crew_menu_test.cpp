@@ -11,15 +11,6 @@ namespace {
 
 using training::check_verdict;
 
-lane_functions& quick() {
-    static const auto functions = make_hash_functions({.lanes = 3, .rounds = 4});
-    return *functions;
-}
-const replayed& quick_alone() {
-    static const auto alone = replay(quick());
-    return alone;
-}
-
 bool done(const crew_world& world, std::initializer_list<std::size_t> nodes) {
     return std::ranges::all_of(nodes,
                                [&](auto i) { return world.view(i).state == job_state::done; });
