@@ -12,9 +12,7 @@
 #include <span>
 #include <vector>
 
-#include "training/model/embedding_use.hpp"
-#include "training/model/family.hpp"
-#include "training/model/layers.hpp"
+#include "training/model/decoder.hpp"
 
 namespace tequio::training {
 
@@ -27,7 +25,8 @@ struct gpt2_layer_tensors {
 
 /// The same for the part's layers and ends. Of what the part does not have: not meant.
 struct gpt2_tensors {
-    std::uint64_t wte = 0, wpe = 0, ln_f_weight = 0, ln_f_bias = 0;
+    decoder_tensors ends;  ///< wte, twice, and wpe
+    std::uint64_t ln_f_weight = 0, ln_f_bias = 0;
     std::vector<gpt2_layer_tensors> layers;
 };
 
@@ -44,19 +43,15 @@ struct gpt2_layer_saved {
     arena_slice middle;                           ///< (tokens, d), residual after attention
     arena_slice ln_2, ln_2_mean, ln_2_deviation;  ///< as ln_1
     arena_slice before_gelu, after_gelu;          ///< (tokens, 4 d); before without the bias
-    arena_slice out;                              ///< (tokens, d), residual after the layer
 };
 
 /// What a micro-batch keeps.
 struct gpt2_saved {
-    arena_slice embedded;  ///< (tokens, d): the first layer's input
     std::vector<gpt2_layer_saved> layers;
     arena_slice ln_f, ln_f_mean, ln_f_deviation;
 };
 
-/// Buffers of a model, or a part of it, working on at most `sequences` sequences at a time. When
-/// not training, all layers share one set and there are no gradients.
-struct gpt2_plan final : network_plan {
+struct gpt2_plan final : decoder_buffers, network_plan {
     gpt2_plan(const model_config& config, const network_part& of, const batch_sizes& sizes,
               bool for_training, unsigned threads, arena_plan& plan);
     std::unique_ptr<network> build(const state_layout& layout, const arena& memory,
@@ -64,69 +59,35 @@ struct gpt2_plan final : network_plan {
     std::unique_ptr<stage_network> build_stage(const state_layout& layout, const arena& memory,
                                                executor& run) const override;
 
-    model_config model;
-    network_part part;
-    std::uint64_t sequences;
-    bool training;
-    std::uint64_t head_rows;        ///< rows of logits that exist at a time: a multiple of 256
     std::vector<gpt2_saved> saved;  ///< (part.in_flight)
-    arena_slice logits;             ///< (head_rows, vocabulary)
-    arena_slice product;            ///< (tokens, d), product before its bias
-    arena_slice d_residual, d_hidden, d_qkv;  ///< (tokens, d), (tokens, 4 d), (tokens, 3 d)
-    embedding_use_plan use;                   ///< gradient of wte by its use as the embedding
-    embedding_share_plan share;               ///< in its place where wte is used by two stages
-    arena_slice workspace;                    ///< of gemm, attention and layernorm
+    arena_slice d_hidden, d_qkv;    ///< (tokens, 4 d), (tokens, 3 d)
 };
 
-/// Runs the plan. In `gradients`, wte's place takes the head's use of it until `finish`.
-class gpt2 final : public network, public stage_network {
+class gpt2 final : public decoder {
 public:
-    gpt2(const state_layout& layout, gpt2_plan plan, const arena& memory, executor& run);
-
-    void train(std::span<const float> parameters, const batch_view& batch, float scale,
-               std::span<float> losses, std::span<float> gradients, bool first) override;
-    void finish(std::span<float> gradients) override;
-    void evaluate(std::span<const float> parameters, const batch_view& batch,
-                  std::span<float> losses) override;
-    void next_logits(std::span<const float> parameters, const batch_view& batch,
-                     std::span<float> out) override;
-
-    embedding_share* share() override { return share_ ? &*share_ : nullptr; }
-    void forward(std::span<const float> parameters, const batch_view& batch, std::uint64_t slot,
-                 std::span<const float> in) override;
-    std::span<const float> activations(const batch_view& batch, std::uint64_t slot) override;
-    void losses(std::span<const float> parameters, const batch_view& batch, std::uint64_t slot,
-                std::span<float> losses) override;
-    void backward(std::span<const float> parameters, const batch_view& batch, std::uint64_t slot,
-                  std::span<const float> d_out, float scale, std::span<float> losses,
-                  std::span<float> gradients, bool first) override;
-    std::span<const float> gradients_back(const batch_view& batch) override;
-    std::uint64_t table() const override { return tensors_.wte; }
+    gpt2(const state_layout& layout, const gpt2_plan& plan, const arena& memory, executor& run);
 
 private:
-    /// Where a micro-batch adds its gradients.
-    struct gradient_sums {
-        float* flat;
-        bool first;
-    };
     /// One of the norms: where its weights start in a flat array, and its buffers.
     struct norm {
         std::uint64_t weight, bias;
         float *out, *mean, *deviation;
     };
-    batch_shape shape(const batch_view& batch) const;
-    head_operands head(const float* parameters) const;
-    float* at(arena_slice slice) const { return memory_.floats(slice).data(); }
-    // Layers are counted from the part's first.
-    const gpt2_layer_saved& layer_saved(std::size_t layer) const { return saved_->layers[layer]; }
-    /// True when what goes into `layer`, or out of the one before, is rounded.
-    bool cut_before(std::size_t layer) const {
-        return plan_.part.cut_before(plan_.part.first + layer);
-    }
-    void round(float* values, batch_shape n);
-    const float* layer_input(std::size_t layer) const;
+    const gpt2_saved& saved() const { return plan_.saved[slot()]; }
+    const gpt2_layer_saved& layer_saved(std::size_t layer) const { return saved().layers[layer]; }
     /// In the order of the forward pass: ln_1 and ln_2 of layer i are 2 i and 2 i + 1, then ln_f.
     norm norm_of(std::size_t index) const;
+    norm last_norm() const { return norm_of(2 * saved().layers.size()); }
+
+    void begin_layers(const float* parameters, batch_shape n) override;
+    void forward_layer(const float* parameters, std::size_t layer, batch_shape n) override;
+    const float* head_input() const override { return at(saved().ln_f); }
+    void backward_last_norm(const float* parameters, batch_shape n,
+                            const gradient_sums& gradients) override;
+    void begin_backward(batch_shape n, const gradient_sums& gradients) override;
+    void backward_layer(const float* parameters, std::size_t layer, batch_shape n,
+                        const gradient_sums& gradients) override;
+
     /// Ends a block: sum = residual + (product + bias), and its norm.
     void join_residual(const float* parameters, std::uint64_t bias, const float* residual,
                        float* sum, const norm& next, batch_shape n);
@@ -139,15 +100,8 @@ private:
     void norm_backward(const float* parameters, const norm& of, const float* x, bool residual,
                        std::optional<std::uint64_t> bias_before, batch_shape n,
                        const gradient_sums& gradients);
-    void embed(const float* parameters, std::span<const std::uint32_t> tokens, batch_shape n);
-    void forward_layers(const float* parameters, batch_shape n);
-    void forward(const float* parameters, std::span<const std::uint32_t> tokens, batch_shape n);
-    /// Of the layers, from the gradient by the last one's output in `d_residual`.
-    void backward_layers(const float* parameters, batch_shape n, const gradient_sums& gradients);
-    void backward_head(const float* parameters, const batch_view& batch, float scale,
-                       std::span<float> losses, const gradient_sums& gradients);
-    void backward_embedding(std::span<const std::uint32_t> tokens, batch_shape n,
-                            const gradient_sums& gradients);
+    /// The gradient of a bias that was added just before `d_residual`.
+    void add_bias_gradient(std::uint64_t bias, batch_shape n, const gradient_sums& gradients);
     void forward_attention(const float* parameters, std::size_t layer, batch_shape n);
     void forward_mlp(const float* parameters, std::size_t layer, batch_shape n);
     void backward_mlp(const float* parameters, std::size_t layer, batch_shape n,
@@ -168,12 +122,6 @@ private:
 
     gpt2_plan plan_;
     gpt2_tensors tensors_;
-    const arena& memory_;
-    std::span<std::byte> workspace_;
-    const gpt2_saved* saved_;               // of the slot at work
-    std::optional<embedding_use> use_;      // when training all of the model
-    std::optional<embedding_share> share_;  // at one of its ends
-    executor& run_;
 };
 
 }  // namespace tequio::training

@@ -45,7 +45,6 @@ gpt2_layer_saved plan_layer(arena_plan& plan, const model_config& m, std::uint64
     s.ln_2_deviation = plan.floats(tokens);
     s.before_gelu = plan.floats(saturating_product({wide, 4}));
     s.after_gelu = plan.floats(saturating_product({wide, 4}));
-    s.out = plan.floats(wide);
     return s;
 }
 
@@ -112,9 +111,9 @@ gpt2_tensors gpt2_tensors_of(const state_layout& layout, const model_config& mod
         return layout.tensor("transformer." + name).offset;
     };
     gpt2_tensors t;
-    if (part.has_embedding()) t.wpe = at("wpe.weight");
+    if (part.has_embedding()) t.ends.positions = at("wpe.weight");
     if (part.has_head(model)) {
-        t.wte = at("wte.weight");
+        t.ends.table = t.ends.head = at("wte.weight");
         t.ln_f_weight = at("ln_f.weight");
         t.ln_f_bias = at("ln_f.bias");
     }
@@ -140,38 +139,20 @@ gpt2_tensors gpt2_tensors_of(const state_layout& layout, const model_config& mod
 
 gpt2_plan::gpt2_plan(const model_config& config, const network_part& of, const batch_sizes& sizes,
                      bool for_training, unsigned threads, arena_plan& plan)
-    : model(config), part(of), sequences(sizes.at_a_time), training(for_training) {
-    const auto tokens = saturating_product({sequences, model.context});
-    const auto wide = saturating_product({tokens, model.width});
-    const auto step_tokens = saturating_product({sizes.step, model.context});
-    const bool head = part.has_head(model);
-    head_rows = head ? head_rows_of(tokens, model.vocabulary) : 0;
+    : decoder_buffers(config, of, sizes, for_training, plan) {
     for (std::uint64_t slot = 0; slot < part.in_flight; ++slot) {
         gpt2_saved s;
-        s.embedded = plan.floats(wide);
-        for (std::uint64_t i = 0; i < part.layers(); ++i) {
-            s.layers.push_back(training || i == 0 ? plan_layer(plan, model, tokens)
-                                                  : s.layers.front());
-        }
-        if (head) {
-            s.ln_f = plan.floats(wide);
-            s.ln_f_mean = plan.floats(tokens);
-            s.ln_f_deviation = plan.floats(tokens);
+        s.layers = per_layer<gpt2_layer_saved>([&] { return plan_layer(plan, model, tokens()); });
+        if (part.has_head(model)) {
+            s.ln_f = plan.floats(wide());
+            s.ln_f_mean = plan.floats(tokens());
+            s.ln_f_deviation = plan.floats(tokens());
         }
         saved.push_back(std::move(s));
     }
-    logits = plan.floats(saturating_product({head_rows, model.vocabulary}));
-    product = plan.floats(wide);
     if (training) {
-        d_residual = plan.floats(wide);
-        d_hidden = plan.floats(saturating_product({wide, 4}));
-        d_qkv = plan.floats(saturating_product({wide, 3}));
-        if (!part.divided(model)) {
-            use = embedding_use_plan(model.vocabulary, model.width, step_tokens, tokens, plan);
-        } else if (part.has_embedding() || head) {
-            share = embedding_share_plan(model.vocabulary, model.width, step_tokens, tokens,
-                                         part.has_embedding(), plan);
-        }
+        d_hidden = plan.floats(saturating_product({wide(), 4}));
+        d_qkv = plan.floats(saturating_product({wide(), 3}));
     }
     workspace = plan.bytes(workspace_bytes(model, sequences, head_rows, threads));
 }

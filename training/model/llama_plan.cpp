@@ -49,7 +49,6 @@ llama_layer_saved plan_layer(arena_plan& plan, const model_config& m, std::uint6
     s.gate = plan.floats(hidden);
     s.up = plan.floats(hidden);
     s.gated = plan.floats(hidden);
-    s.out = plan.floats(wide);
     return s;
 }
 
@@ -116,10 +115,10 @@ llama_tensors llama_tensors_of(const state_layout& layout, const model_config& m
     const auto at = [&](const std::string& name) { return layout.tensor(name + ".weight").offset; };
     llama_tensors t;
     const bool head = part.has_head(model);
-    if (model.tied ? head : part.has_embedding()) t.embedding = at("model.embed_tokens");
+    if (model.tied ? head : part.has_embedding()) t.ends.table = at("model.embed_tokens");
     if (head) {
         t.norm = at("model.norm");
-        t.head = model.tied ? t.embedding : at("lm_head");
+        t.ends.head = model.tied ? t.ends.table : at("lm_head");
     }
     for (std::uint64_t i = part.first; i < part.end; ++i) {
         const auto h = "model.layers." + std::to_string(i) + ".";
@@ -140,44 +139,23 @@ llama_tensors llama_tensors_of(const state_layout& layout, const model_config& m
 
 llama_plan::llama_plan(const model_config& config, const network_part& of, const batch_sizes& sizes,
                        bool for_training, unsigned threads, arena_plan& plan)
-    : model(config),
-      part(of),
-      sequences(sizes.at_a_time),
-      training(for_training),
+    : decoder_buffers(config, of, sizes, for_training, plan),
       head_size(config.width / config.heads),
       kv_width(kv_width_of(config)) {
-    const auto tokens = saturating_product({sequences, model.context});
-    const auto wide = saturating_product({tokens, model.width});
-    const auto step_tokens = saturating_product({sizes.step, model.context});
-    const bool head = part.has_head(model);
-    head_rows = head ? head_rows_of(tokens, model.vocabulary) : 0;
     cosine = plan.floats(saturating_product({model.context, head_size / 2}));
     sine = plan.floats(saturating_product({model.context, head_size / 2}));
     for (std::uint64_t slot = 0; slot < part.in_flight; ++slot) {
         llama_saved s;
-        s.embedded = plan.floats(wide);
-        for (std::uint64_t i = 0; i < part.layers(); ++i) {
-            s.layers.push_back(training || i == 0 ? plan_layer(plan, model, tokens)
-                                                  : s.layers.front());
-        }
-        if (head) {
-            s.norm = plan.floats(wide);
-            s.norm_inverse = plan.floats(tokens);
+        s.layers = per_layer<llama_layer_saved>([&] { return plan_layer(plan, model, tokens()); });
+        if (part.has_head(model)) {
+            s.norm = plan.floats(wide());
+            s.norm_inverse = plan.floats(tokens());
         }
         saved.push_back(std::move(s));
     }
-    logits = plan.floats(saturating_product({head_rows, model.vocabulary}));
-    product = plan.floats(wide);
     if (training) {
-        d_residual = plan.floats(wide);
-        d_gated = plan.floats(saturating_product({tokens, model.hidden}));
-        d_qkv = plan.floats(saturating_product({tokens, model.width + 2 * kv_width}));
-        if (model.tied && !part.divided(model)) {
-            use = embedding_use_plan(model.vocabulary, model.width, step_tokens, tokens, plan);
-        } else if (model.tied && (part.has_embedding() || head)) {
-            share = embedding_share_plan(model.vocabulary, model.width, step_tokens, tokens,
-                                         part.has_embedding(), plan);
-        }
+        d_gated = plan.floats(saturating_product({tokens(), model.hidden}));
+        d_qkv = plan.floats(saturating_product({tokens(), model.width + 2 * kv_width}));
     }
     workspace = plan.bytes(workspace_bytes(*this, threads));
 }
