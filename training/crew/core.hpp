@@ -99,6 +99,7 @@ private:
     bool window_open() const;
     bool round_resolved() const;
     bool should_own() const;
+    bool stuck() const;
     void drive_exchanges(effects& out);
     bool accept_closing(effects& out);
     bool close_last(effects& out);
@@ -154,6 +155,9 @@ private:
     void plan_shards();
     void reassign_shards(const std::vector<base::node_id>& fit);
     void close_shards(const chronicle_entry& entry, effects& out);
+    bool audit_open(std::uint64_t round) const;
+    std::size_t audit_turn(std::uint64_t round) const;
+    void drive_audit(effects& out);
     std::optional<contribution_run> drawn_shard(std::uint64_t round);
     void shard_checked(const work_item& item, const work_outcome& outcome, effects& out);
 
@@ -243,7 +247,8 @@ private:
     crew_protocol::exchange mine_;  ///< gathers for an own shard
     contribution_run mine_units_;   ///< that shard
     std::optional<joined_sum> joined_;
-    /// Closed rounds that were put together here: the parts that others made.
+    /// Closed rounds that were put together here: the parts that others made; the drawn one only,
+    /// once a check of the merge has begun.
     std::map<std::uint64_t, std::vector<crew_protocol::sum_part>> parts_of_others_;
     std::optional<contribution_run> audit_units_;  ///< the audit is of this shard alone
     summands summands_;

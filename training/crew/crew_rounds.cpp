@@ -8,6 +8,13 @@ namespace tequio::training {
 
 using namespace crew_protocol;
 
+namespace {
+
+/// Of `owner_patience`: eight minutes (guess: twice what a busy owner of a shard gets).
+constexpr int stuck_patience = 16;
+
+}  // namespace
+
 round_book* crew::core::book(std::uint64_t round) {
     const auto it = books_.find(round);
     return it == books_.end() ? nullptr : &it->second;
@@ -49,6 +56,19 @@ bool crew::core::should_own() const {
     return now_ - since > config_.timings.owner_patience;
 }
 
+/// The steward of a round in shards shows no sign of life for so long that the parts are given up.
+/// As long as a part may come nobody else fetches whole contributions: that is more than all parts
+/// together, and on slow links the parts would then be later still. Who has every part closes the
+/// round with them, steward or not.
+bool crew::core::stuck() const {
+    if (leadership_->leading() || !resolved_since_) return false;
+    auto since = *resolved_since_;
+    if (const auto& steward = leadership_->current()) {
+        if (const auto* m = roster_.find(steward->node)) since = std::max(since, m->active);
+    }
+    return now_ - since > config_.timings.owner_patience * stuck_patience;
+}
+
 void crew::core::drive_exchanges(effects& out) {
     const auto length = chain_.length();
     if (!round_resolved()) {
@@ -76,26 +96,15 @@ void crew::core::drive_exchanges(effects& out) {
         if (!own_.works_on(length) || !own_.sum) {
             own_.adopt(length, sum_of->contributions, joined_->outcome);
         }
-    } else if (sharded() && leadership_->leading() && distrusted_ != length) {
-        own_.end();  // its parts are on their way
+    } else if (sharded() && distrusted_ != length && !stuck()) {
+        own_.end();  // its parts are on their way, to every node
     } else if (length < shape_.rounds && should_own()) {
         if (!own_.works_on(length)) own_.begin(length, {}, book(length));
     } else {
         own_.end();
     }
     own_.step(now_, own_.active() ? book(own_.round()) : nullptr, roster_, desk_, out);
-    const auto order = ordered();
-    const bool audits = order && order->item == shape_.merge_item() && order->round < length &&
-                        order->round < shape_.rounds && book(order->round) != nullptr &&
-                        !book(order->round)->decided(order->item) && !own_claims_.contains(*order);
-    if (!audits) {
-        audit_.end();
-    } else if (!audit_.works_on(order->round)) {
-        audit_units_ = drawn_shard(order->round);
-        audit_.begin(order->round, chain_.entries()[order->round].contributions, book(order->round),
-                     audit_units_ ? lane_pieces(*audit_units_) : base::piece_run{});
-    }
-    audit_.step(now_, audit_.active() ? book(audit_.round()) : nullptr, roster_, desk_, out);
+    drive_audit(out);
 }
 
 /// Another node's closing entry: it follows from what this node has, so seeing is checking.

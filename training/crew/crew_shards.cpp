@@ -296,12 +296,64 @@ void crew::core::reassign_shards(const std::vector<base::node_id>& fit) {
     }
 }
 
+/// The merge of this round is to be checked, and this node could.
+bool crew::core::audit_open(std::uint64_t round) const {
+    return able() && round < std::min(chain_.length(), shape_.rounds) &&
+           to_do({round, shape_.merge_item()});
+}
+
+/// How many are to check this merge before this node: who was there and has said nothing on it,
+/// nearest to the entry's digest first, though it may have to close the round yet. All see the same
+/// order and nobody knows it before the round is summed; so one node fetches for a check, the next
+/// when that one is gone.
+std::size_t crew::core::audit_turn(std::uint64_t round) const {
+    const auto* b = book(round);
+    const auto& entry = chain_.entry_ref(round).root.bytes;
+    const auto nearer = [&](const base::node_id& x, const base::node_id& y) {
+        for (std::size_t i = 0; i < entry.size(); ++i) {
+            if (x.bytes[i] != y.bytes[i]) return (x.bytes[i] ^ entry[i]) < (y.bytes[i] ^ entry[i]);
+        }
+        return false;
+    };
+    const auto present = roster_.present(now_);
+    return static_cast<std::size_t>(
+        std::count_if(present.begin(), present.end(), [&](const auto& node) {
+            const auto* m = roster_.find(node);
+            return m->said.able && !m->apart && m->said.chronicle >= round &&
+                   nearer(node, config_.self) && b->claim_of(shape_.merge_item(), node) == nullptr;
+        }));
+}
+
+/// Gathers for checking a merge, beside whatever else this node does: computing it is little,
+/// fetching for it is much. Once begun it is seen through.
+void crew::core::drive_audit(effects& out) {
+    if (audit_.active() && !audit_open(audit_.round())) audit_.end();
+    for (auto round = settled_; !audit_.active() && round < chain_.length(); ++round) {
+        if (!audit_open(round)) continue;
+        if (const auto turn = audit_turn(round); turn > 0) {
+            // Another's, unless all wait for it and it does not come.
+            const auto patience =
+                config_.timings.owner_patience * (4 << std::min<std::size_t>(turn, 8));
+            const auto closed = closed_at_.find(round);
+            const bool awaited = !window_open() || chain_.complete();
+            if (!awaited || closed == closed_at_.end() || now_ - closed->second < patience)
+                continue;
+        }
+        audit_units_ = drawn_shard(round);
+        audit_.begin(round, chain_.entries()[round].contributions, book(round),
+                     audit_units_ ? lane_pieces(*audit_units_) : base::piece_run{});
+    }
+    audit_.step(now_, audit_.active() ? book(audit_.round()) : nullptr, roster_, desk_, out);
+}
+
 /// A merge whose parts add up to what the chronicle says is right when every part is; which of
-/// those that others made is summed again, only chance knows. DESIGN.md section 6.
+/// those that others made is summed again, only chance knows, and only once: another draw would
+/// fetch other pieces. DESIGN.md section 6.
 std::optional<contribution_run> crew::core::drawn_shard(std::uint64_t round) {
     const auto it = parts_of_others_.find(round);
     if (it == parts_of_others_.end() || it->second.empty()) return std::nullopt;
-    return it->second[rng_.below(it->second.size())].units;
+    it->second = {it->second[rng_.below(it->second.size())]};
+    return it->second.front().units;
 }
 
 void crew::core::shard_checked(const work_item& item, const work_outcome& outcome, effects& out) {

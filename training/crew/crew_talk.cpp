@@ -251,7 +251,7 @@ base::result<void> crew::core::heard(const base::node_id& from, round_open m, ef
     place_ = {m.place, m.places};
     if (m.round != chain_.length() || !chain_.state() || m.state != *chain_.state()) return {};
     for (const auto& [node, key] : m.assignments) {
-        if (node == config_.self) order_ = key;
+        if (node == config_.self && key.item != shape_.merge_item()) order_ = key;
     }
     if (shards_.round() != m.round) shards_.open(m.round);
     if (shape_.mean_units > 1) shards_.adopt(m.shards);
@@ -289,9 +289,6 @@ status crew::core::own_status() const {
     if (in_hand_) {
         s.doing = in_hand_->why == purpose::item ? doing_kind::item : doing_kind::own;
         if (s.doing == doing_kind::item) s.item = in_hand_->key;
-    } else if (audit_.active()) {
-        s.doing = doing_kind::item;
-        s.item = {audit_.round(), shape_.merge_item()};
     }
     s.available = available();
     s.able = able();

@@ -56,7 +56,7 @@ bool crew::core::to_do(item_key key) const {
 std::optional<item_key> crew::core::ordered() const {
     const bool leading = leadership_->leading();
     const auto present = leading ? planner_.of(config_.self) : order_;
-    if (present && (present->item == shape_.merge_item() || to_do(*present))) return present;
+    if (present && to_do(*present)) return present;
     const auto next = leading ? planner_.next_of(config_.self) : next_order_;
     if (next && to_do(*next)) return next;
     return lane_by_place();

@@ -163,10 +163,7 @@ void planner::release(base::time_point now, const books& b, const std::vector<wo
         const bool moot = book == nullptr || book->decided(given.key.item);
         const bool done = book != nullptr && book->claim_of(given.key.item, node) != nullptr;
         const bool begun = fit && (slot->doing == given.key || slot->busy);
-        // A merge begins when what it is made of has come, however long that takes: taken back, it
-        // would be fetched by one node after the other.
-        const bool gathers = given.key.item == shape_.merge_item();
-        const bool late = fit && !begun && !gathers && now - given.since > begin_patience;
+        const bool late = fit && !begun && now - given.since > begin_patience;
         const bool barred = fit && !begun && b.may_check && !b.may_check(node, given.key);
         if (done && given.key.item < shape_.lanes) {
             if (lane_times_.size() >= lane_times_max) lane_times_.erase(lane_times_.begin());
@@ -252,7 +249,8 @@ std::optional<item_key> planner::pick(base::time_point now, const books& b,
     const auto first = [&](const round_book& book, const std::set<std::uint32_t>& items,
                            auto&& wanted) -> std::optional<item_key> {
         for (const std::uint32_t item : items) {
-            if (item == shape_.merge_item() && !book.closed()) continue;
+            // Merges are checked beside the items, without an order (`crew::core::drive_audit`).
+            if (item == shape_.merge_item()) continue;
             const item_key key{book.round(), item};
             if (not_begun(key) || book.claim_of(item, node) != nullptr || !wanted(key)) continue;
             const bool checks = book.closed() && !book.claims(item).empty();
