@@ -236,6 +236,11 @@ struct crew_keys {
     std::function<base::result<base::public_key>(const base::node_id& node,
                                                  base::byte_view certificate)>
         verify_certificate;
+    /// True when `key` signed `message`. Nothing: `base::signature_verifies`. A simulation, where
+    /// all nodes verify the same facts in one process, may remember the answer.
+    std::function<bool(const base::public_key& key, base::byte_view message,
+                       const base::signature& signature)>
+        verify = {};
 };
 
 /// Every default that is not explained is a guess.

@@ -62,6 +62,10 @@ crew_config crew_world::config_of(std::size_t index) {
     c.crew_min = options_.crew_min;
     c.timings = options_.timings;
     c.keys.sign = [this, index](base::byte_view message) { return keys_[index].sign(message); };
+    c.keys.verify = [this](const base::public_key& key, base::byte_view message,
+                           const base::signature& signature) {
+        return verify(key, message, signature);
+    };
     // What a real node's root key certifies, this world simply knows.
     const auto& own = keys_[index].public_part();
     c.keys.certificate = {own.bytes.begin(), own.bytes.end()};
@@ -76,6 +80,16 @@ crew_config crew_world::config_of(std::size_t index) {
         return keys_[it->second].public_part();
     };
     return c;
+}
+
+bool crew_world::verify(const base::public_key& key, base::byte_view message,
+                        const base::signature& signature) {
+    const auto known = verified_.find({key, signature});
+    if (known != verified_.end() && std::ranges::equal(known->second, message)) return true;
+    if (!base::signature_verifies(key, message, signature)) return false;
+    if (verified_.size() >= verified_max) verified_.clear();
+    verified_[{key, signature}].assign(message.begin(), message.end());
+    return true;
 }
 
 machine& crew_world::machine_of(std::size_t index) {

@@ -137,6 +137,9 @@ public:
 private:
     friend class crew_machine;
     training::crew_config config_of(std::size_t index);
+    /// Each signature is looked at once, not by every node.
+    bool verify(const base::public_key& key, base::byte_view message,
+                const base::signature& signature);
     void observe(std::size_t index);
     void observe_entry(std::size_t index, const training::chronicle_entry& entry);
     void observe_message(std::size_t index, base::byte_view message);
@@ -158,6 +161,8 @@ private:
     std::map<base::node_id, std::size_t> index_of_;
     std::map<std::uint64_t, training::chronicle_entry> entries_;  ///< first seen, by round
     std::map<std::string, base::byte_vector> said_;  ///< what each node said about each item
+    static constexpr std::size_t verified_max = 4096;
+    std::map<std::pair<base::public_key, base::signature>, base::byte_vector> verified_;
     std::uint64_t node_events_ = 0;
     std::map<std::size_t, std::uint64_t> visits_;  ///< of the owners who are there, numbered
     std::uint64_t visit_ = 0;

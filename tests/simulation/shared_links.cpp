@@ -20,6 +20,7 @@ double seconds_of(base::duration d) {
 void shared_links::add_node(link_rates rates) {
     base::ensure(rates.up > 0 && rates.down > 0, "links carry something");
     nodes_.push_back({rates});
+    links_.resize(2 * nodes_.size());
 }
 
 shared_links::transfer_id shared_links::start(std::size_t to, double bytes,
@@ -28,7 +29,7 @@ shared_links::transfer_id shared_links::start(std::size_t to, double bytes,
     base::ensure(!holders.empty(), "somebody has what is fetched");
     settle();
     const auto id = next_++;
-    transfers_[id] = {to, bytes, std::move(holders), {}, std::move(done)};
+    transfers_[id] = {to, bytes, std::move(holders), {}, std::move(done), true};
     if (++nodes_[to].downloads == 1 && on_downloads) on_downloads(to);
     change_later();
     return id;
@@ -39,6 +40,7 @@ void shared_links::set_holders(transfer_id id, std::vector<std::size_t> holders)
     if (it == transfers_.end() || it->second.holders == holders) return;
     settle();
     it->second.holders = std::move(holders);
+    it->second.choose = true;
     change_later();
 }
 
@@ -66,7 +68,7 @@ void shared_links::leave(std::size_t gone) {
         if (it->second.to == gone) {
             forget(it);
         } else {
-            std::erase(it->second.holders, gone);
+            if (std::erase(it->second.holders, gone) > 0) it->second.choose = true;
         }
         it = next;
     }
@@ -108,7 +110,10 @@ void shared_links::change() {
         }
         it = next;
     }
-    for (auto& [id, t] : transfers_) choose_sources(t);
+    for (auto& [id, t] : transfers_) {
+        // With the holders it had it keeps the sources it has.
+        if (std::exchange(t.choose, false)) choose_sources(t);
+    }
     share();
     double soonest = std::numeric_limits<double>::infinity();
     for (const auto& [id, t] : transfers_) {
@@ -158,53 +163,49 @@ void shared_links::choose_sources(transfer& t) {
 /// Water filling: the link with the smallest share for each of its streams settles those, and so
 /// on.
 void shared_links::share() {
-    struct link {
-        double left = 0;
-        std::vector<std::size_t> streams;
-        std::size_t open = 0;
-    };
-    struct stream {
-        source* of;
-        std::size_t up, down;
-        bool settled;
-    };
-    std::vector<stream> streams;
-    std::map<std::size_t, link> links;  // uplinks at even numbers, downlinks at odd ones
+    streams_.clear();
+    std::vector<std::size_t> used;
     for (auto& [id, t] : transfers_) {
         for (auto& s : t.sources) {
             const auto up = 2 * s.from, down = 2 * t.to + 1;
             for (const auto at : {up, down}) {
-                auto& l = links[at];
-                const auto& rates = nodes_[at / 2].rates;
-                l.left = at % 2 == 0 ? rates.up : rates.down;
-                l.streams.push_back(streams.size());
+                auto& l = links_[at];
+                if (l.open == 0) {
+                    used.push_back(at);
+                    l.streams.clear();
+                }
+                l.streams.push_back(streams_.size());
                 ++l.open;
             }
-            streams.push_back({&s, up, down, false});
+            streams_.push_back({&s, up, down, false});
         }
     }
-    for (;;) {
+    std::sort(used.begin(), used.end());
+    for (const auto at : used) {
+        const auto& rates = nodes_[at / 2].rates;
+        links_[at].left = at % 2 == 0 ? rates.up : rates.down;
+    }
+    while (!used.empty()) {
         link* tightest = nullptr;
-        for (auto& [at, l] : links) {
-            if (l.open == 0) continue;
+        for (const auto at : used) {
+            auto& l = links_[at];
             if (tightest == nullptr || l.left * static_cast<double>(tightest->open) <
                                            tightest->left * static_cast<double>(l.open)) {
                 tightest = &l;
             }
         }
-        if (tightest == nullptr) return;
         const double rate = tightest->left / static_cast<double>(tightest->open);
         for (const auto number : tightest->streams) {
-            auto& s = streams[number];
-            if (s.settled) continue;
-            s.settled = true;
+            auto& s = streams_[number];
+            if (std::exchange(s.settled, true)) continue;
             s.of->rate = rate;
             for (const auto at : {s.up, s.down}) {
-                auto& l = links.at(at);
+                auto& l = links_[at];
                 l.left = std::max(0.0, l.left - rate);
                 --l.open;
             }
         }
+        std::erase_if(used, [this](std::size_t at) { return links_[at].open == 0; });
     }
 }
 

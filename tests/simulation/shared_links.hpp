@@ -67,6 +67,18 @@ private:
         std::vector<std::size_t> holders;
         std::vector<source> sources;
         std::function<void(double)> done;
+        bool choose = true;  ///< its holders changed
+    };
+    /// One direction of a node's connection, while it is shared out.
+    struct link {
+        double left = 0;
+        std::size_t open = 0;  ///< of its streams those without a rate
+        std::vector<std::size_t> streams;
+    };
+    struct stream {
+        source* of = nullptr;
+        std::size_t up = 0, down = 0;
+        bool settled = false;
     };
     void change_later();
     void change();
@@ -78,6 +90,8 @@ private:
     scheduler& time_;
     std::vector<node_links> nodes_;
     std::map<transfer_id, transfer> transfers_;
+    std::vector<link> links_;  ///< uplinks at even numbers, downlinks at odd ones; kept for memory
+    std::vector<stream> streams_;  ///< likewise
     transfer_id next_ = 1;
     base::time_point settled_{};
     bool change_due_ = false;

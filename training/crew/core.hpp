@@ -205,6 +205,7 @@ private:
     void take_claim(crew_protocol::known_claim k, effects& out);
     void take_own_claim(crew_protocol::known_claim k, effects& out);
     void send(const base::node_id& to, const crew_protocol::message& m, effects& out);
+    void send(const std::vector<base::node_id>& to, const crew_protocol::message& m, effects& out);
     void send_claims(const base::node_id& to,
                      const std::vector<const crew_protocol::signed_fact*>& claims,
                      const std::vector<base::node_id>& signers, effects& out);

@@ -197,7 +197,7 @@ void crew::core::tell_parts(effects& out) {
     m.parts = shards_.own_facts();
     if (m.parts.empty()) return;
     m.certificates.emplace_back(config_.self, config_.keys.certificate);
-    for (const auto& node : roster_.present(now_)) send(node, m, out);
+    send(roster_.present(now_), m, out);
 }
 
 void crew::core::take_part(known_part p, effects& out) {

@@ -27,6 +27,16 @@ void crew::core::send(const base::node_id& to, const message& m, effects& out) {
     out.push_back(send_crew{to, std::move(bytes)});
 }
 
+/// The same to several: encoded once.
+void crew::core::send(const std::vector<base::node_id>& to, const message& m, effects& out) {
+    if (to.empty()) return;
+    const auto first = out.size();
+    send(to.front(), m, out);
+    for (std::size_t i = 1; i < to.size(); ++i) {
+        out.push_back(send_crew{to[i], std::get<send_crew>(out[first]).bytes});
+    }
+}
+
 void crew::core::send_claims(const base::node_id& to, const std::vector<const signed_fact*>& claims,
                              const std::vector<base::node_id>& signers, effects& out) {
     facts m;
@@ -81,7 +91,7 @@ base::result<void> crew::core::heard(const base::node_id& from, facts m, effects
     std::vector<known_part> parts;
     for (auto& fact : m.parts) {
         TEQUIO_TRY(auto said, parse_part(shape_, fact.body));
-        if (said.round != chain_.length()) continue;
+        if (said.round != chain_.length() || shards_.knows(said, fact)) continue;
         TEQUIO_CHECK(keys_.verify(said.node, fact_kind::part, fact));
         parts.push_back({std::move(said), std::move(fact)});
     }
@@ -310,11 +320,13 @@ status crew::core::spoken_status() const {
 
 void crew::core::send_status(effects& out) {
     status_sent_ = spoken_status();
+    std::vector<base::node_id> to;
     for (const auto& [node, m] : roster_.all()) {
         // Strangers get a word now and then: they may join later.
         const bool due = m.joined || (m.up && beats_ % 4 == 1);
-        if (due && (m.up || roster_.present(now_, node))) send(node, status_sent_, out);
+        if (due && (m.up || roster_.present(now_, node))) to.push_back(node);
     }
+    send(to, status_sent_, out);
 }
 
 /// Tells at once what others wait for; the rest waits for the beat.

@@ -33,8 +33,10 @@ base::result<void> key_book::verify(const base::node_id& node, fact_kind kind,
     if (it == known_.end()) {
         return fail(errc::bad_message, "a fact by " + node.brief() + ", whose key is not known");
     }
-    if (!base::signature_verifies(it->second.message, signed_bytes(kind, fact.body),
-                                  fact.signature)) {
+    const auto bytes = signed_bytes(kind, fact.body);
+    const auto& signer = it->second.message;
+    if (!(keys_.verify ? keys_.verify(signer, bytes, fact.signature)
+                       : base::signature_verifies(signer, bytes, fact.signature))) {
         return fail(errc::bad_message, "a fact that " + node.brief() + " did not sign");
     }
     return {};

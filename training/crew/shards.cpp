@@ -148,6 +148,13 @@ shard_book::added shard_book::add(known_part p) {
     return added::fresh;
 }
 
+bool shard_book::knows(const sum_part& said, const signed_fact& fact) const {
+    const auto& list = parts_of(said.units);
+    return said.round == round_ && std::any_of(list.begin(), list.end(), [&](const known_part& k) {
+               return k.said.node == said.node && k.fact == fact;
+           });
+}
+
 const known_part* shard_book::own(contribution_run units, const base::digest& inputs) const {
     for (const auto& k : parts_of(units)) {
         if (k.said.node == self_ && k.said.inputs == inputs) return &k;

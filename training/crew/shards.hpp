@@ -68,6 +68,8 @@ public:
     /// Keeps a part whose signature was verified. `stale`: of units that are no shard of the plan,
     /// or too many say so. `contradiction`: the node has said otherwise of the same contributions.
     added add(known_part p);
+    /// Exactly this part is kept: its signature need not be verified again.
+    bool knows(const sum_part& said, const signed_fact& fact) const;
     /// What to build on for these units, when it is a sum of these contributions.
     const known_part* resolved(contribution_run units, const base::digest& inputs) const;
     bool disputed(contribution_run units, const base::digest& inputs) const;
