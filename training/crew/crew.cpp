@@ -310,7 +310,8 @@ void crew::core::advance(effects& out) {
     if (!over) {
         open_books();
         set_apart(chain_.reject_misfits());
-        chain_.step(now_, roster_, desk_, mean_comes_in_parts(), out);
+        const bool in_parts = chain_.next() != nullptr && mean_comes_in_parts();
+        chain_.step(now_, roster_, desk_, in_parts, out);
         draw_checks();
         while (accept_closing(out) || close_last(out) || settle(out)) {
         }
@@ -322,8 +323,8 @@ void crew::core::advance(effects& out) {
         }
     }
     lead(out);
-    const bool enough = roster_.count_present(now_) + 1 >= config_.crew_min;
-    if (job_ == job_state::waiting && enough && caught_up() && leadership_->current()) {
+    if (job_ == job_state::waiting && caught_up() && leadership_->current() &&
+        roster_.count_present(now_) + 1 >= config_.crew_min) {
         job_ = job_state::running;
     }
     choose(out);

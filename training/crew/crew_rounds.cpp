@@ -316,12 +316,11 @@ bool crew::core::drawn_up(const round_book& b) const {
 /// Most of the others have settled this round for a while: they know its workers better.
 bool crew::core::overtaken(std::uint64_t round) {
     std::size_t others = 0, ahead = 0;
-    for (const auto& node : roster_.present(now_)) {
-        const auto* m = roster_.find(node);
-        if (m->apart) continue;
+    roster_.each_present(now_, [&](const base::node_id&, const member& m) {
+        if (m.apart) return;
         ++others;
-        ahead += m->said.settled > round;
-    }
+        ahead += m.said.settled > round;
+    });
     if (2 * ahead <= others) {
         overtaken_since_.reset();
         return false;

@@ -89,7 +89,9 @@ void crew::core::drive_shards(effects& out) {
 void crew::core::fetch_parts(const summands& s, effects& out) {
     for (const auto& shard : shards_.plan()) {
         const auto* k = shards_.resolved(shard.units, s.inputs);
-        if (k == nullptr) continue;
+        if (k == nullptr || (desk_.here(k->said.blob) && !parts_asked_.contains(k->said.blob))) {
+            continue;
+        }
         blob_desk::wish w{k->said.blob, {}, s.round, false};
         for (const auto& node : shards_.makers(k->said)) {
             if (roster_.present(now_, node)) w.holders.push_back(node);

@@ -154,7 +154,9 @@ void lottery::heard(const base::node_id& from, const std::vector<ticket>& ticket
             const auto round = rounds_.find(t.round);
             if (round == rounds_.end()) continue;
             const auto it = round->second.parts.find(from);
-            if (it != round->second.parts.end()) it->second.secret = t.value;
+            if (it == round->second.parts.end()) continue;
+            if (it->second.secret != t.value) round->second.at_rest = false;
+            it->second.secret = t.value;
         } else if (t.round >= fresh && t.round <= high) {
             auto& parts = rounds_[t.round].parts;
             if (parts.size() < crew_members_max) {
@@ -182,6 +184,7 @@ bool lottery::step(const round_book& book) {
     }
     // More workers are known: each member's part of the share is smaller.
     bool changed = d.workers != book.workers();
+    if (!changed && d.at_rest) return false;
     if (changed) {
         d.workers = book.workers();
         d.bound = draw_bound(share_, std::max<std::size_t>(d.workers, 2) - 1);
@@ -201,6 +204,7 @@ bool lottery::step(const round_book& book) {
             if (bits < d.bound) changed |= d.drawn[p.next].insert(node).second;
         }
     }
+    d.at_rest = drawn_up(book.round());
     return changed;
 }
 

@@ -95,6 +95,7 @@ private:
         std::size_t workers = 0;  ///< among whom the share was divided
         std::uint64_t bound = 0;  ///< `draw_bound` for so many
         bool begun = false;
+        bool at_rest = false;  ///< of the secrets and workers known everything is drawn
     };
     base::digest secret_of(std::uint64_t round) const;
 

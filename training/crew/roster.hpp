@@ -69,6 +69,13 @@ public:
     bool present(base::time_point now, const base::node_id& node) const;
     /// Present members by id, without this node.
     std::vector<base::node_id> present(base::time_point now) const;
+    /// Calls `see(node, member)` for each of them. Cost: no copy, no search.
+    template <class See>
+    void each_present(base::time_point now, See&& see) const {
+        for (const auto& [node, m] : members_) {
+            if (shows(now, m)) see(node, m);
+        }
+    }
     std::uint64_t count_present(base::time_point now) const;
     /// A present member takes part in the work, on the same chronicle.
     bool has_company(base::time_point now) const;
