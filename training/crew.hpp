@@ -53,14 +53,32 @@ constexpr bool needs_state(work_kind kind) {
            kind != work_kind::join;
 }
 
+/// Which slice of the model: number `index` of `count`, as `choose_slices` divides it. {0, 1} is
+/// all of it.
+struct model_slice {
+    std::uint32_t index = 0;
+    std::uint32_t count = 1;
+    bool whole() const { return count == 1; }
+    auto operator<=>(const model_slice&) const = default;
+};
+
 /// One piece of work. The blobs in `inputs` are in the local store when it begins.
 struct work_item {
     work_kind kind = work_kind::prepare;
     base::round_index round;
     base::lane_index lane;
-    base::digest state;  ///< of S(round); zero for prepare and sums, which need none
+    /// Of S(round), or of the tensors of it that `slice` has, digested as a state of those alone;
+    /// zero for prepare and sums, which need none.
+    base::digest state;
     std::vector<base::blob_ref> inputs;
     contribution_run units = {};  ///< `sum_shard`: of the mean; else none
+    /// Of the state that it starts from or makes; a worker holds one slice at a time.
+    model_slice slice = {};
+    /// Lanes and validations of a slice: which node has which, by index; `slice.index` is this
+    /// node. The first leads: the whole result is put together there, and nowhere else.
+    std::vector<base::node_id> team = {};
+    /// Names this attempt: what members of a team send one another bears it.
+    base::digest session = {};
     bool operator==(const work_item&) const = default;
 };
 
@@ -71,6 +89,9 @@ struct work_outcome {
     std::optional<diverged> divergence;
     double loss = 0;
     contribution_counts counts;  ///< of `blob`: for people
+    /// `prepare` and `apply` of a slice: digests of its tensors, in order of name; `state_after` is
+    /// then that of those tensors alone.
+    std::vector<base::digest> tensors = {};
     bool operator==(const work_outcome&) const = default;
 };
 
