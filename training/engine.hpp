@@ -18,6 +18,7 @@
 #include "training/executor.hpp"
 #include "training/recipe.hpp"
 #include "training/state.hpp"
+#include "training/team.hpp"
 
 namespace tequio::training {
 
@@ -52,6 +53,10 @@ struct engine_options {
     /// Above 1: lanes run in that many slices (`choose_slices`), one after the other on this
     /// machine. At most `slices_max`.
     std::uint64_t slices = 1;
+    /// Above 1: this engine has only slice `slice` of as many. Its states are of that slice's
+    /// tensors, and lanes and validations need the others (`engine::join_team`).
+    std::uint64_t slice_count = 1;
+    std::uint64_t slice = 0;
 };
 
 /// One recipe, its data and an executor. Allocates once, in `create`; a lane in hand allocates only
@@ -72,8 +77,17 @@ public:
     engine(const engine&) = delete;
     engine& operator=(const engine&) = delete;
 
-    /// Layout of the recipe's model; lives as long as the engine.
+    /// Layout of the states: of the recipe's model, or of this engine's slice of it; lives as long
+    /// as the engine.
     const state_layout& layout() const;
+    /// Layout of the recipe's model, whatever this engine has of it.
+    const state_layout& whole_layout() const;
+    /// The other members of this slice's team, for the lanes and validations that follow; outlives
+    /// them. Ensures that the engine has a slice. At member 0 they come to what a lane in one piece
+    /// comes to; at the others an empty container, a loss of 0 and a trace of nothing, unless the
+    /// lane diverges, which all of them learn. Errors then, beside those named below: those of the
+    /// link, and `errc::bad_message` when a member sent what no slice can have computed.
+    void join_team(team_link& others);
     /// Memory that this engine holds while a lane runs, the contribution included; states belong to
     /// the caller. Equal to `memory_bytes_for` with the options given.
     std::uint64_t memory_bytes() const;

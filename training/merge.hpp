@@ -161,8 +161,12 @@ base::result<sum_output> join_parts(const recipe& r, const state_layout& layout,
 /// the next round say that the job diverges.
 ///
 /// Errors: `errc::bad_contribution` when `mean` is not a canonical mean of this recipe; the state
-/// is then unchanged. Memory: 4 bytes a parameter for a while with method synchronous.
+/// is then unchanged. Memory: a few hundred KiB, whatever the model's size.
 base::result<void> apply_mean(const recipe& r, const state_layout& layout, base::round_index round,
                               base::byte_view mean, state_span state);
+/// The same of the tensors of one slice alone. `part`: the layout of `state`, with some tensors of
+/// `whole`. The mean is of all of them: with method synchronous its norm is.
+base::result<void> apply_mean(const recipe& r, const state_layout& whole, const state_layout& part,
+                              base::round_index round, base::byte_view mean, state_span state);
 
 }  // namespace tequio::training

@@ -4,9 +4,13 @@
 /// each gets, and what that takes of it. Nothing here changes a bit.
 
 #include <cstdint>
+#include <span>
 #include <vector>
 
+#include "base/ids.hpp"
+#include "base/result.hpp"
 #include "training/recipe.hpp"
+#include "training/state.hpp"
 
 namespace tequio::training {
 
@@ -26,10 +30,29 @@ std::uint64_t slices_max(const recipe& r);
 /// first slices are largest.
 std::vector<slice_range> choose_slices(const recipe& r, std::uint64_t count);
 
+/// The tensors of slice `index` of `count`, laid out as `layout_of` lays out all. A tied
+/// embedding's table is the last slice's, with the head.
+state_layout layout_of_slice(const recipe& r, std::uint64_t index, std::uint64_t count);
+
+/// The digest of a whole state from what its slices say of their parts: slices[i] are the
+/// `tensor_digests` of slice i of slices.size(). Errors: `errc::bad_message` when a slice has not
+/// as many as it has tensors, times the arrays of the recipe's method.
+base::result<base::digest> join_state_digests(const recipe& r,
+                                              std::span<const std::vector<base::digest>> slices);
+/// The digest of one slice's tensors alone, as a state of those. Errors: as above.
+base::result<base::digest> slice_state_digest(const recipe& r, std::uint64_t index,
+                                              std::uint64_t count,
+                                              std::span<const base::digest> tensors);
+
 /// Floating-point operations of a token in a slice, counted as `token_flops` counts: 6 for each
 /// parameter that it multiplies by, and 12 * context * width a layer. An embedding that is only
 /// looked up counts nothing, a tied one at the head.
 std::uint64_t slice_token_flops(const recipe& r, slice_range slice);
+
+/// Share of a step in which a stage waits, when all stages take equally long and messages no time:
+/// (S - 1) / (M + S - 1). Source: Narayanan et al. 2021 (Megatron-LM), section 2.2.1, where it is
+/// told as (S - 1) / M of the working time.
+double pipeline_bubble(std::uint64_t stages, std::uint64_t micro_batches);
 
 /// What one slice takes of the node that has it.
 struct slice_cost {

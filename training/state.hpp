@@ -69,6 +69,12 @@ struct state_span {
 /// pass over the arrays.
 base::digest state_digest(const state_layout& layout, state_view state);
 
+/// What the leaves of `state_digest` are about: the blob root of each tensor's bytes, array after
+/// array and by name in each, as the leaves stand. Cost: one SHA-256 pass over the arrays.
+std::vector<base::digest> tensor_digests(const state_layout& layout, state_view state);
+/// `state_digest` from these alone. Ensures that there are two or three for each tensor.
+base::digest state_digest_from(const state_layout& layout, std::span<const base::digest> tensors);
+
 /// The little-endian bytes of floats; the view lives as long as `values`.
 base::byte_view float_bytes(std::span<const float> values);
 

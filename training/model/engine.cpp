@@ -14,6 +14,7 @@
 #include "training/errc.hpp"
 #include "training/model/initial.hpp"
 #include "training/model/sliced_lane.hpp"
+#include "training/model/team_lane.hpp"
 #include "training/model/trainer.hpp"
 #include "training/numerics/environment.hpp"
 #include "training/numerics/gemm.hpp"
@@ -53,6 +54,16 @@ std::uint64_t memory_of(const recipe& r, const state_layout& layout, unsigned th
                         const engine_options& options) {
     const auto config = trainer_config_of(r, options);
     std::uint64_t bytes = 0;
+    if (options.slice_count > 1) {
+        bytes = slice_costs(r, options.slice_count, threads, config.micro_batch)[options.slice]
+                    .memory_bytes;
+        auto beside = bytes_beside_arena(r, layout, config);
+        // The container is put together at the first.
+        if (options.slice != 0) {
+            beside -= shape_of(contribution_kind::lane, r, layout).size_bytes();
+        }
+        return __builtin_add_overflow(bytes, beside, &bytes) ? ~std::uint64_t{0} : bytes;
+    }
     if (options.slices > 1) {
         // The stages' own, and the container that their parts are put together in.
         bytes = bytes_beside_arena(r, layout, config);
@@ -89,8 +100,9 @@ base::result<void> check_micro_batch(const recipe& r, const engine_options& opti
 
 base::result<void> check_slices(const recipe& r, const engine_options& options) {
     const auto most = slices_max(r);
-    if (options.slices >= 1 && options.slices <= most) return {};
-    return fail(errc::bad_recipe, "slices: found " + std::to_string(options.slices) +
+    const auto found = options.slice_count > 1 ? options.slice_count : options.slices;
+    if (found >= 1 && found <= most && options.slice < options.slice_count) return {};
+    return fail(errc::bad_recipe, "slices: found " + std::to_string(found) +
                                       ", allowed: an integer from 1 to " + std::to_string(most) +
                                       ", one more than the recipe has cuts");
 }
@@ -113,16 +125,20 @@ base::result<void> check_environment(executor& run) {
 
 struct engine::parts {
     recipe r;
-    state_layout layout;
+    state_layout whole_layout;
     dataset_view data;
     executor& run;
     base::byte_view init;  // empty: weights are drawn
     std::uint64_t memory_bytes;
     std::unique_ptr<lane_work> work;
     trainer* whole = nullptr;             // what `work` is, when not in slices
+    team_lane* team = nullptr;            // what it is, when it is one slice of several
     std::vector<std::uint32_t> sequence;  // (context + 1)
     std::vector<std::uint64_t> starts;    // (micro_batch)
     std::vector<float> validation_losses;
+
+    /// Of the states.
+    const state_layout& layout() const { return team == nullptr ? whole_layout : team->layout(); }
 
     /// Source of sequences, or examples, that start where `start_of` says.
     template <class StartOf>
@@ -197,24 +213,52 @@ base::result<std::unique_ptr<engine>> engine::create(const recipe& r, dataset_vi
                                              " may be used; raise limits.memory, or leave this job "
                                              "to larger machines");
     }
-    auto p = std::make_unique<parts>(parts{
-        r, std::move(layout), std::move(data), run, init, bytes, nullptr, nullptr, {}, {}, {}, {}});
+    auto p = std::make_unique<parts>(parts{r,
+                                           std::move(layout),
+                                           std::move(data),
+                                           run,
+                                           init,
+                                           bytes,
+                                           nullptr,
+                                           nullptr,
+                                           nullptr,
+                                           {},
+                                           {},
+                                           {},
+                                           {}});
     p->sequence.resize(r.model.context + 1);
     p->starts.resize(trainer_config_of(r, options).micro_batch);
     p->validation_losses.resize(validation_windows_of(r) * r.model.context);
+    if (options.slice_count > 1) {
+        TEQUIO_TRY(auto member,
+                   team_lane::create(trainer_config_of(r, options), p->whole_layout,
+                                     choose_slices(r, options.slice_count), options.slice, run));
+        p->team = member.get();
+        p->work = std::move(member);
+        return std::unique_ptr<engine>(new engine(std::move(p)));
+    }
     if (options.slices > 1) {
-        TEQUIO_TRY(p->work, sliced_lane::create(trainer_config_of(r, options), p->layout,
+        TEQUIO_TRY(p->work, sliced_lane::create(trainer_config_of(r, options), p->whole_layout,
                                                 choose_slices(r, options.slices), run));
         return std::unique_ptr<engine>(new engine(std::move(p)));
     }
-    TEQUIO_TRY(auto whole, trainer::create(trainer_config_of(r, options), p->layout, run));
+    TEQUIO_TRY(auto whole, trainer::create(trainer_config_of(r, options), p->whole_layout, run));
     p->whole = whole.get();
     p->work = std::move(whole);
     return std::unique_ptr<engine>(new engine(std::move(p)));
 }
 
 const state_layout& engine::layout() const {
-    return parts_->layout;
+    return parts_->layout();
+}
+
+const state_layout& engine::whole_layout() const {
+    return parts_->whole_layout;
+}
+
+void engine::join_team(team_link& others) {
+    base::ensure(parts_->team != nullptr, "an engine of one slice has a team");
+    parts_->team->join(others);
 }
 
 std::uint64_t engine::memory_bytes() const {
@@ -230,9 +274,9 @@ std::uint64_t engine::memory_bytes_for(const recipe& r, unsigned threads, engine
 }
 
 void engine::initial_state(state_span out) const {
-    const auto& r = parts_->r;
-    if (r.model.init) return fill_from(parts_->layout, parts_->init, out);
-    fill_initial(parts_->layout, r.train.seed, r.data.tokens.root, out, parts_->run);
+    const auto& p = *parts_;
+    if (p.r.model.init) return fill_from(p.whole_layout, p.layout(), p.init, out);
+    fill_initial(p.whole_layout, p.layout(), p.r.train.seed, p.r.data.tokens.root, out, p.run);
 }
 
 base::result<lane_end> engine::parts::run_steps(base::round_index round, base::lane_index lane,
@@ -258,8 +302,8 @@ base::result<lane_end> engine::parts::run_steps(base::round_index round, base::l
         }
         losses += done.loss;
         if ((step + 1) % trace_every(r) == 0) {
-            run.note({"trace", 0, 4 * layout.padded_size});
-            const auto root = work->root_of(lane_array::parameters);
+            run.note({"trace", 0, 4 * layout().padded_size});
+            TEQUIO_TRY(const auto root, work->root_of(lane_array::parameters));
             leaves.push_back(base::merkle_leaf(root.view()));
         }
     }
@@ -301,8 +345,8 @@ base::result<lane_end> engine::parts::run_gradient(state_view state, base::round
     if (done.not_finite) {
         end = diverged{0, std::move(*done.not_finite)};
     } else {
-        run.note({"trace", 0, 4 * layout.padded_size});
-        const auto root = work->root_of(lane_array::gradients);
+        run.note({"trace", 0, 4 * layout().padded_size});
+        TEQUIO_TRY(const auto root, work->root_of(lane_array::gradients));
         leaves.push_back(base::merkle_leaf(root.view()));
     }
     result.trace = base::merkle_root(leaves);
@@ -327,7 +371,7 @@ base::result<lane_end> engine::parts::run_inner_steps(state_view state, base::ro
 }
 
 base::result<void> engine::parts::encode(lane_result& result) {
-    run.note({"contribution", 0, 17 * layout.padded_size});
+    run.note({"contribution", 0, 17 * layout().padded_size});
     auto bytes = work->encode(r, result.loss);
     if (bytes) {
         result.outcome = std::move(*bytes);
@@ -345,7 +389,7 @@ base::result<void> engine::parts::encode(lane_result& result) {
 base::result<lane_result> engine::run_lane(state_view state, base::round_index round,
                                            base::lane_index lane, const keep_going& go_on) {
     auto& p = *parts_;
-    base::ensure(state.parameters.size() == p.layout.padded_size, "a state of this recipe");
+    base::ensure(state.parameters.size() == p.layout().padded_size, "a state of this recipe");
     TEQUIO_CHECK(check_environment(p.run));
     lane_result result;
     const bool gradient = p.r.train.synchronous();
@@ -365,7 +409,7 @@ base::result<double> engine::validate(state_view state, const keep_going& go_on)
     auto& p = *parts_;
     const auto windows = p.data.validation_windows();
     base::ensure(windows > 0, "validation is asked of a recipe that has it");
-    base::ensure(state.parameters.size() == p.layout.padded_size, "a state of this recipe");
+    base::ensure(state.parameters.size() == p.layout().padded_size, "a state of this recipe");
     TEQUIO_CHECK(check_environment(p.run));
     const auto losses = std::span(p.validation_losses).first(windows * p.r.model.context);
     std::uint64_t finished = 0;

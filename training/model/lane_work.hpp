@@ -70,8 +70,9 @@ public:
                                         const std::function<bool()>& go_on,
                                         std::span<float> losses) = 0;
 
-    /// Blob root of the little-endian bytes of an array (padded_size floats).
-    virtual base::digest root_of(lane_array which) = 0;
+    /// Blob root of the little-endian bytes of an array (padded_size floats). Errors: of a team's
+    /// member, `errc::stopped`.
+    virtual base::result<base::digest> root_of(lane_array which) = 0;
     /// gradients[i] = start[i] - parameters[i]: the outer gradient. start: (padded_size).
     virtual void subtract_from(std::span<const float> start) = 0;
     /// The gradients as a lane's container. Errors: `errc::not_finite`; `refused` finds the tensor.

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/ensure.hpp"
+#include "training/slices.hpp"
 
 namespace tequio::training {
 

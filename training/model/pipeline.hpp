@@ -27,9 +27,4 @@ std::vector<pipeline_step> one_forward_one_backward(std::uint64_t stage, std::ui
 std::uint64_t pipeline_in_flight(std::uint64_t stage, std::uint64_t stages,
                                  std::uint64_t micro_batches);
 
-/// Share of a step in which a stage waits, when all stages take equally long and messages no time:
-/// (S - 1) / (M + S - 1). Source: the same, section 2.2.1, where it is told as (S - 1) / M of the
-/// working time.
-double pipeline_bubble(std::uint64_t stages, std::uint64_t micro_batches);
-
 }  // namespace tequio::training

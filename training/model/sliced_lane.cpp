@@ -226,7 +226,7 @@ base::result<void> sliced_lane::evaluate(std::span<const float> parameters, std:
     return {};
 }
 
-base::digest sliced_lane::root_of(lane_array which) {
+base::result<base::digest> sliced_lane::root_of(lane_array which) {
     // A piece may lie in several slices, so each is put together from what they have.
     const auto bytes = layout_.padded_size * sizeof(float);
     constexpr std::uint64_t piece_floats = base::piece_size_bytes / sizeof(float);

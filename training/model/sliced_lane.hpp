@@ -46,7 +46,7 @@ public:
     base::result<void> evaluate(std::span<const float> parameters, std::uint64_t sequences,
                                 const batch_source& source, const std::function<bool()>& go_on,
                                 std::span<float> losses) override;
-    base::digest root_of(lane_array which) override;
+    base::result<base::digest> root_of(lane_array which) override;
     void subtract_from(std::span<const float> start) override;
     base::result<base::byte_vector> encode(const recipe& r, double loss) override;
     std::string refused(contribution_codec codec) const override;

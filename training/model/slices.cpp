@@ -4,6 +4,7 @@
 
 #include "base/ensure.hpp"
 #include "training/contribution.hpp"
+#include "training/errc.hpp"
 #include "training/model/family.hpp"
 #include "training/model/stage.hpp"
 #include "training/state.hpp"
@@ -48,6 +49,16 @@ std::vector<slice_range> joined(const std::vector<slice_range>& finest,
     return out;
 }
 
+/// Digests that the slice's part of a state has.
+base::result<void> check_count(const recipe& r, std::uint64_t index, const state_layout& layout,
+                               std::size_t found) {
+    const auto wanted = (1 + optimizer_arrays(r.train)) * layout.tensors.size();
+    if (found == wanted) return {};
+    return fail(errc::bad_message, "slice " + std::to_string(index) + ": found " +
+                                       std::to_string(found) + " digests of tensors, it has " +
+                                       std::to_string(wanted));
+}
+
 }  // namespace
 
 std::uint64_t slices_max(const recipe& r) {
@@ -83,6 +94,43 @@ std::vector<slice_range> choose_slices(const recipe& r, std::uint64_t count) {
         }
     }
     return joined(finest, flops, count, low);
+}
+
+state_layout layout_of_slice(const recipe& r, std::uint64_t index, std::uint64_t count) {
+    base::ensure(index < count, "a slice is one of the slices");
+    return layout_of_part(r.model, part_of(r, choose_slices(r, count)[index]));
+}
+
+base::result<base::digest> join_state_digests(const recipe& r,
+                                              std::span<const std::vector<base::digest>> slices) {
+    if (slices.empty() || slices.size() > slices_max(r)) {
+        return fail(errc::bad_message, "digests of " + std::to_string(slices.size()) +
+                                           " slices; the recipe's cuts allow " +
+                                           std::to_string(slices_max(r)));
+    }
+    const auto whole = layout_of(r.model);
+    const std::size_t arrays = 1 + optimizer_arrays(r.train);
+    std::vector<base::digest> all(arrays * whole.tensors.size());
+    for (std::size_t s = 0; s < slices.size(); ++s) {
+        const auto layout = layout_of_slice(r, s, slices.size());
+        TEQUIO_CHECK(check_count(r, s, layout, slices[s].size()));
+        for (std::size_t i = 0; i < layout.tensors.size(); ++i) {
+            const auto at = static_cast<std::size_t>(&whole.tensor(layout.tensors[i].name) -
+                                                     whole.tensors.data());
+            for (std::size_t a = 0; a < arrays; ++a) {
+                all[a * whole.tensors.size() + at] = slices[s][a * layout.tensors.size() + i];
+            }
+        }
+    }
+    return state_digest_from(whole, all);
+}
+
+base::result<base::digest> slice_state_digest(const recipe& r, std::uint64_t index,
+                                              std::uint64_t count,
+                                              std::span<const base::digest> tensors) {
+    const auto layout = layout_of_slice(r, index, count);
+    TEQUIO_CHECK(check_count(r, index, layout, tensors.size()));
+    return state_digest_from(layout, tensors);
 }
 
 std::vector<slice_cost> slice_costs(const recipe& r, std::uint64_t count, unsigned threads,

@@ -124,6 +124,11 @@ void stage::copy_out(lane_array which, const state_layout& whole, contribution_r
     }
 }
 
+std::uint64_t stage::border_bytes(const batch_view& batch) const {
+    return numerics::cut_message_bytes(config_.part().format(), batch.tokens.size(),
+                                       config_.lane.model.width);
+}
+
 void stage::begin_step(std::span<const std::uint32_t> tokens) {
     if (auto* share = model_->share()) share->begin(tokens);
 }

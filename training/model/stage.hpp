@@ -78,6 +78,14 @@ public:
     void copy_out(lane_array which, const state_layout& whole, contribution_run run,
                   std::span<float> out) const;
 
+    /// An array in `layout()`.
+    std::span<const float> values(lane_array which) const { return array(which); }
+
+    /// Bytes of a message of activations, or of gradients, of this batch.
+    std::uint64_t border_bytes(const batch_view& batch) const;
+    /// Bytes of `rows()`, and of `row_gradients()`, of the step that was begun.
+    std::uint64_t row_message_bytes() { return model_->share()->message_floats() * sizeof(float); }
+
     /// Before a step, or a batch of validation: all its tokens.
     void begin_step(std::span<const std::uint32_t> tokens);
     /// True where the table of a tied embedding is shared with another stage.

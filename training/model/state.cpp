@@ -14,14 +14,20 @@ namespace {
 static_assert(std::endian::native == std::endian::little,
               "digests are over little-endian bytes, taken straight from memory");
 
-base::digest leaf_of(std::string_view prefix, const tensor_spec& t, std::span<const float> flat) {
+base::digest leaf_of(std::string_view prefix, const tensor_spec& t, const base::digest& root) {
     base::byte_vector leaf;
     base::byte_writer out(leaf);
     out.raw(base::as_bytes(prefix));
     out.raw(base::as_bytes(t.name));
     out.u8(0);
-    out.raw(base::blob_ref_of(float_bytes(flat.subspan(t.offset, t.size))).root.view());
+    out.raw(root.view());
     return base::merkle_leaf(leaf);
+}
+
+/// Which arrays a state has, in the order of its leaves.
+std::vector<std::string_view> array_prefixes(std::size_t arrays) {
+    if (arrays == 2) return {"momentum/", ""};
+    return {"first_moment/", "second_moment/", ""};
 }
 
 }  // namespace
@@ -60,24 +66,42 @@ state_layout layout_of_part(const model_config& model, const network_part& part)
     return layout;
 }
 
-base::digest state_digest(const state_layout& layout, state_view state) {
-    base::ensure(state.parameters.size() == layout.padded_size &&
-                     state.momentum.size() == layout.padded_size,
-                 "a state has the size of its layout");
-    std::vector<base::digest> leaves;
-    leaves.reserve(3 * layout.tensors.size());
-    const auto add = [&](std::string_view prefix, std::span<const float> flat) {
-        for (const auto& t : layout.tensors) leaves.push_back(leaf_of(prefix, t, flat));
+std::vector<base::digest> tensor_digests(const state_layout& layout, state_view state) {
+    const auto whole = [&](std::span<const float> flat) {
+        return flat.size() == layout.padded_size;
     };
-    if (state.second.empty()) {
-        add("momentum/", state.momentum);
-    } else {
-        base::ensure(state.second.size() == layout.padded_size, "moments have one size");
-        add("first_moment/", state.momentum);
-        add("second_moment/", state.second);
+    base::ensure(whole(state.parameters) && whole(state.momentum) &&
+                     (state.second.empty() || whole(state.second)),
+                 "a state has the size of its layout");
+    std::vector<base::digest> out;
+    out.reserve(3 * layout.tensors.size());
+    const auto add = [&](std::span<const float> flat) {
+        for (const auto& t : layout.tensors) {
+            out.push_back(base::blob_ref_of(float_bytes(flat.subspan(t.offset, t.size))).root);
+        }
+    };
+    add(state.momentum);
+    if (!state.second.empty()) add(state.second);
+    add(state.parameters);
+    return out;
+}
+
+base::digest state_digest_from(const state_layout& layout, std::span<const base::digest> tensors) {
+    const auto count = layout.tensors.size();
+    base::ensure(tensors.size() == 2 * count || tensors.size() == 3 * count,
+                 "a state has an optimizer's arrays beside its parameters");
+    std::vector<base::digest> leaves;
+    leaves.reserve(tensors.size());
+    for (const auto prefix : array_prefixes(tensors.size() / count)) {
+        for (const auto& t : layout.tensors) {
+            leaves.push_back(leaf_of(prefix, t, tensors[leaves.size()]));
+        }
     }
-    add("", state.parameters);
     return base::merkle_root(leaves);
+}
+
+base::digest state_digest(const state_layout& layout, state_view state) {
+    return state_digest_from(layout, tensor_digests(layout, state));
 }
 
 base::byte_view float_bytes(std::span<const float> values) {

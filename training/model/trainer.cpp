@@ -151,7 +151,7 @@ base::result<void> trainer::evaluate(std::span<const float> parameters, std::uin
     return {};
 }
 
-base::digest trainer::root_of(lane_array which) {
+base::result<base::digest> trainer::root_of(lane_array which) {
     return blob_root(float_bytes(which == lane_array::parameters ? parameters() : gradients()),
                      run_);
 }

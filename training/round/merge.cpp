@@ -7,6 +7,7 @@
 #include "base/ensure.hpp"
 #include "training/errc.hpp"
 #include "training/numerics/f32_grid.hpp"
+#include "training/round/mean_reader.hpp"
 #include "training/round/outer_step.hpp"
 #include "training/round/synchronous_step.hpp"
 #include "training/round/units.hpp"
@@ -300,28 +301,30 @@ base::result<sum_output> join_parts(const recipe& r, const state_layout& layout,
 
 base::result<void> apply_mean(const recipe& r, const state_layout& layout, base::round_index round,
                               base::byte_view mean, state_span state) {
-    const auto second_size = r.train.synchronous() ? layout.padded_size : 0;
-    base::ensure(state.parameters.size() == layout.padded_size &&
-                     state.momentum.size() == layout.padded_size &&
+    return apply_mean(r, layout, layout, round, mean, state);
+}
+
+base::result<void> apply_mean(const recipe& r, const state_layout& whole, const state_layout& part,
+                              base::round_index round, base::byte_view mean, state_span state) {
+    const auto second_size = r.train.synchronous() ? part.padded_size : 0;
+    base::ensure(state.parameters.size() == part.padded_size &&
+                     state.momentum.size() == part.padded_size &&
                      state.second.size() == second_size,
                  "a state has the size of its layout, and the arrays of its method");
-    TEQUIO_CHECK(check_contribution(contribution_kind::mean, r, layout, mean));
+    TEQUIO_CHECK(check_contribution(contribution_kind::mean, r, whole, mean));
+    const mean_reader reader(r, whole, mean);
     if (r.train.synchronous()) {
-        std::vector<float> gradient(layout.padded_size);
-        decode_contribution(contribution_kind::mean, r, mean, gradient);
-        synchronous_step(r.train, layout, round, gradient, state);
+        synchronous_step(r.train, whole, part, round, reader, state);
         return {};
     }
     const outer_scalars scalars{static_cast<float>(r.train.outer.lr),
                                 static_cast<float>(r.train.outer.momentum)};
-    const auto shape = shape_of(contribution_kind::mean, r, layout);
-    std::vector<float> decoded(std::min(shape.unit_elements(), shape.elements));
-    for (std::uint64_t u = 0; u < shape.units(); ++u) {
-        const auto run = shape.elements_of({u, 1});
-        const auto values = std::span(decoded).first(run.count);
-        decode_blocks(shape.codec, r.train.window, unit_of(shape, mean, u).blocks, values);
-        outer_step(scalars, values, state.parameters.subspan(run.first, run.count),
-                   state.momentum.subspan(run.first, run.count));
+    for (const auto& t : part.tensors) {
+        reader.for_each_run(whole.tensor(t.name), [&](std::uint64_t first,
+                                                      std::span<const float> values) {
+            outer_step(scalars, values, state.parameters.subspan(t.offset + first, values.size()),
+                       state.momentum.subspan(t.offset + first, values.size()));
+        });
     }
     return {};
 }

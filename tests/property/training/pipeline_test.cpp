@@ -7,6 +7,7 @@
 #include <set>
 
 #include "training/model/pipeline.hpp"
+#include "training/slices.hpp"
 
 namespace tequio::training {
 namespace {

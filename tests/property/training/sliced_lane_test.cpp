@@ -4,9 +4,8 @@
 
 #include <boost/test/unit_test.hpp>
 
-#include "base/rng.hpp"
-#include "base/text.hpp"
 #include "tests/property/training/model_steps.hpp"
+#include "tests/property/training/sliced_job.hpp"
 #include "tests/property/training/sliced_models.hpp"
 #include "tests/support/target_guard.hpp"
 #include "training/engine.hpp"
@@ -17,38 +16,6 @@ namespace tequio::training {
 namespace {
 
 const engine::keep_going always = [](std::uint64_t) { return true; };
-
-/// A recipe of such a model, and its data.
-struct sliced_job {
-    recipe work;
-    base::byte_vector data;
-
-    explicit sliced_job(const trainer_config& of, std::uint64_t seed) {
-        work.model = of.model;
-        work.slices = of.slices;
-        auto& train = work.train;
-        train.lanes = 2;
-        train.rounds = 2;
-        train.inner_steps = 2;
-        train.batch = of.batch;
-        train.micro_batch = of.micro_batch;
-        train.inner.lr = 3e-3;
-        train.inner.clip = 0.5;
-        train.seed = seed;
-        base::rng rng(seed);
-        const auto window = of.model.context + 1;
-        for (std::uint64_t i = 0; i < 9 * window; ++i) {
-            data.push_back(static_cast<std::uint8_t>(rng.below(of.model.vocabulary)));
-        }
-        work.data = {base::blob_ref_of(data), 1, data.size(), 3 * window};
-    }
-
-    void make_synchronous() {
-        work.train.method = method_synchronous;
-        work.train.inner_steps = 1;
-        work.train.window = -46;
-    }
-};
 
 /// All that a lane and a validation decide.
 std::string results(const sliced_job& job, executor& run, std::uint64_t slices) {
@@ -62,12 +29,7 @@ std::string results(const sliced_job& job, executor& run, std::uint64_t slices) 
     const state_span state{parameters, momentum, second};
     e.initial_state(state);
     const auto lane = e.run_lane(state, {1}, {1}, always).value();
-    const auto* bytes = std::get_if<base::byte_vector>(&lane.outcome);
-    const auto* lost = std::get_if<diverged>(&lane.outcome);
-    return (bytes != nullptr ? base::blob_ref_of(*bytes).text()
-                             : std::to_string(lost->step) + lost->tensor) +
-           " " + lane.trace.hex() + " " + base::shortest(lane.loss) + " " +
-           base::shortest(e.validate(state, always).value());
+    return results_text(lane, e.validate(state, always).value());
 }
 
 void slices_change_nothing(const sliced_job& job) {
@@ -82,17 +44,6 @@ void slices_change_nothing(const sliced_job& job) {
             RC_ASSERT(found == expected);
         }
     }
-}
-
-trainer_config fixed(const char* family, bool tied, const char* activations) {
-    trainer_config c;
-    c.model = {family, 4, 2, 24, 30, 61, 1, 40};
-    c.model.tied = tied;
-    if (c.model.family == "gpt2") c.model.kv_heads = c.model.hidden = 0;
-    c.batch = 6;
-    c.micro_batch = 2;
-    c.slices = {{1, 2, 3}, activations};
-    return c;
 }
 
 }  // namespace
