@@ -215,8 +215,11 @@ void compute_worker::flush() {
 }
 
 void compute_worker::open_job(std::string recipe_text, std::span<const unique_fd> blobs,
-                              const state_memory& state) {
+                              const state_memory& state, std::uint32_t slice,
+                              std::uint32_t slices) {
     base::ensure(!busy(), "a job is opened while an item is in hand");
+    slice_ = slice;
+    slices_ = slices;
     std::vector<unique_fd> descriptors;
     const auto add = [&](int fd) {
         descriptors.emplace_back(::fcntl(fd, F_DUPFD_CLOEXEC, 0));
@@ -224,7 +227,8 @@ void compute_worker::open_job(std::string recipe_text, std::span<const unique_fd
     };
     add(state.fd());
     for (const auto& blob : blobs) add(blob.get());
-    send(worker_open_job{std::move(recipe_text), static_cast<std::uint32_t>(blobs.size())},
+    send(worker_open_job{std::move(recipe_text), static_cast<std::uint32_t>(blobs.size()), slice,
+                         slices},
          std::move(descriptors));
 }
 
@@ -241,6 +245,21 @@ std::uint64_t compute_worker::begin(compute_item item, open_input inputs) {
 
 void compute_worker::stop_item() {
     if (busy() && running()) send(worker_stop{item_});
+}
+
+void compute_worker::hand_in(std::uint32_t from, const team_letter& letter) {
+    if (!busy() || !running()) return;
+    std::vector<unique_fd> descriptors;
+    if (letter.file() >= 0) {
+        descriptors.emplace_back(::fcntl(letter.file(), F_DUPFD_CLOEXEC, 0));
+        base::ensure(static_cast<bool>(descriptors.back()), "descriptors can be copied");
+    }
+    send(worker_team_in{item_, from, letter.tag(), letter.bytes().size(), letter.inlined()},
+         std::move(descriptors));
+}
+
+void compute_worker::credit(std::uint32_t by) {
+    if (busy() && running()) send(worker_team_credit{item_, by});
 }
 
 void compute_worker::close_job() {
@@ -363,8 +382,37 @@ base::result<void> compute_worker::obey_report(channel_message message,
         item_ = 0;
         inputs_ = nullptr;
         out.emplace_back(std::move(*failed));
+    } else {
+        return pass_on(report, message, out);
     }
     return {};
+}
+
+/// What the worker says as a member of a team.
+base::result<void> compute_worker::pass_on(const worker_report& report, channel_message& message,
+                                           std::vector<worker_event>& out) {
+    const auto other = [this](std::uint32_t member) {
+        return member < slices_ && member != slice_;
+    };
+    bool known = false;
+    if (const auto* said = std::get_if<worker_team_out>(&report)) {
+        auto file = message.descriptors.empty() ? unique_fd() : std::move(message.descriptors[0]);
+        TEQUIO_TRY(auto letter,
+                   team_letter::received(said->tag, said->size, said->inlined, std::move(file)));
+        known = said->item == item_ && other(said->to);
+        if (known) out.emplace_back(worker_team_said{said->item, said->to, std::move(letter)});
+    } else if (const auto* taken = std::get_if<worker_team_taken>(&report)) {
+        known = taken->item == item_ && other(taken->from);
+        if (known) out.emplace_back(*taken);
+    } else if (const auto* waits = std::get_if<worker_team_waits>(&report)) {
+        known = waits->item == item_ && other(waits->member);
+        if (known) out.emplace_back(*waits);
+    } else if (const auto* blames = std::get_if<worker_team_blames>(&report)) {
+        known = blames->item == item_ && other(blames->member);
+        if (known) out.emplace_back(*blames);
+    }
+    if (known) return {};
+    return base::fail(base::errc::bad_encoding, "no such member of a team");
 }
 
 base::result<void> compute_worker::finish_item(worker_item_done& done, channel_message& message,

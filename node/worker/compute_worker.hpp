@@ -55,9 +55,16 @@ struct worker_exited {
     int code = 0;         ///< exit code or signal number
     std::string reason;   ///< for people
 };
+/// A message for another member of the item's team, to be carried there.
+struct worker_team_said {
+    std::uint64_t item = 0;
+    std::uint32_t to = 0;
+    std::shared_ptr<const team_letter> letter;
+};
 using worker_event =
     std::variant<worker_ready, worker_job_opened, worker_job_refused, worker_progress,
-                 worker_finished, worker_item_failed, worker_exited>;
+                 worker_finished, worker_item_failed, worker_exited, worker_team_said,
+                 worker_team_taken, worker_team_waits, worker_team_blames>;
 
 /// One worker process at a time. Not thread-safe; `start` must be called by a thread that lives as
 /// long as the worker should (the kernel ends the worker with it). Nothing here waits but `wait`,
@@ -100,9 +107,9 @@ public:
 
     /// Opens a job: the recipe's canonical text, its blobs in the order of
     /// `training::recipe_blobs` (1..worker_blobs_max; copied), its state. Answered by
-    /// `worker_job_opened` or `worker_job_refused`.
+    /// `worker_job_opened` or `worker_job_refused`. The states are of slice `slice` of `slices`.
     void open_job(std::string recipe_text, std::span<const unique_fd> blobs,
-                  const state_memory& state);
+                  const state_memory& state, std::uint32_t slice = 0, std::uint32_t slices = 1);
     /// Begins an item and returns its id. Ensures that none is in hand. `inputs` may be empty when
     /// the item has none. Ended by `worker_finished`, `worker_item_failed` or `worker_exited`.
     std::uint64_t begin(compute_item item, open_input inputs = {});
@@ -112,6 +119,14 @@ public:
     /// parked. A frozen one hears of it when it is thawed.
     void stop_item();
     void close_job();
+
+    // Of the item in hand, when it has a team; else they go nowhere.
+
+    /// What member `from` says. At most training::team_messages_max of it may wait: the worker says
+    /// `worker_team_taken` of each.
+    void hand_in(std::uint32_t from, const team_letter& letter);
+    /// Member `by` has taken a message.
+    void credit(std::uint32_t by);
 
     /// How many threads may compute from now on; 0 parks all. Takes effect at the next tile of
     /// work, without a message being read; before `start` too.
@@ -141,6 +156,8 @@ private:
     base::result<void> obey_report(channel_message message, std::vector<worker_event>& out);
     base::result<void> finish_item(worker_item_done& done, channel_message& message,
                                    std::vector<worker_event>& out);
+    base::result<void> pass_on(const worker_report& report, channel_message& message,
+                               std::vector<worker_event>& out);
     void answer_input(const worker_wants_input& wanted);
     void reap(std::vector<worker_event>& out);
     void forget_process();
@@ -155,6 +172,7 @@ private:
     std::deque<outgoing> unsent_;
     std::uint32_t allowed_ = UINT32_MAX;  ///< of the gate; kept for the next `start`
     std::uint64_t item_ = 0;
+    std::uint32_t slice_ = 0, slices_ = 1;  ///< of the job that was opened last
     std::uint64_t last_item_ = 0;
     open_input inputs_;
     std::string killed_because_;

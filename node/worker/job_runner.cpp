@@ -38,6 +38,14 @@ void tell_counts(training::contribution_kind kind, const training::recipe& r,
     out.outcome.at_top = counts.at_top;
 }
 
+training::engine_options engine_options_of(const runner_options& options) {
+    training::engine_options out;
+    out.slices = options.slices;
+    out.slice_count = options.slice_count;
+    out.slice = options.slice;
+    return out;
+}
+
 base::result<std::vector<memory_map>> map_blobs(const training::recipe& r,
                                                 std::span<const unique_fd> files) {
     const auto refs = training::recipe_blobs(r);
@@ -64,31 +72,42 @@ base::result<std::vector<memory_map>> map_blobs(const training::recipe& r,
 }  // namespace
 
 std::uint64_t job_memory_bytes(const training::recipe& r, unsigned threads, std::uint32_t kept,
-                               std::uint64_t slices) {
+                               const runner_options& options) {
     const auto cost = training::cost_of(r);
-    const auto shape = state_shape_of(r, kept);
-    auto bytes = training::engine::memory_bytes_for(r, threads, {.slices = slices});
+    const auto shape = state_shape_of(r, kept, options.slice, options.slice_count);
+    auto bytes = training::engine::memory_bytes_for(r, threads, engine_options_of(options));
     bytes = saturating_add(bytes, state_memory::size_bytes(shape));
-    // Of a sum in hand; applying a mean takes half of that, or less.
-    bytes = saturating_add(bytes, cost.sum_bytes);
-    return saturating_add(bytes, cost.contribution_bytes + cost.mean_bytes);
+    // Of a sum in hand; applying a mean takes a few hundred KiB.
+    const auto sum = cost.sum_bytes + cost.contribution_bytes + cost.mean_bytes;
+    return saturating_add(bytes, sum / options.slice_count);
 }
 
 job_runner::job_runner(training::recipe r, std::vector<memory_map> blobs, state_memory state,
-                       compute_pool& pool)
-    : recipe_(std::move(r)), blobs_(std::move(blobs)), state_(std::move(state)), pool_(pool) {}
+                       compute_pool& pool, const runner_options& options)
+    : recipe_(std::move(r)),
+      blobs_(std::move(blobs)),
+      state_(std::move(state)),
+      pool_(pool),
+      options_(options) {}
 
 base::result<std::unique_ptr<job_runner>> job_runner::open(std::string_view recipe_text,
                                                            std::span<const unique_fd> files,
                                                            unique_fd state, compute_pool& pool,
                                                            const runner_options& options) {
     TEQUIO_TRY(auto recipe, training::parse_recipe(recipe_text));
-    const auto layout = training::layout_of(recipe.model);
-    TEQUIO_TRY(auto memory, state_memory::map(std::move(state), training::recipe_id_of(recipe),
-                                              state_shape_of(recipe)));
+    if (options.slice_count > training::slices_max(recipe)) {
+        return base::fail(errc::bad_recipe, "one of " + std::to_string(options.slice_count) +
+                                                " slices; the recipe's cuts allow " +
+                                                std::to_string(training::slices_max(recipe)));
+    }
+    const auto shape =
+        state_shape_of(recipe, state_memory::kept_min, options.slice, options.slice_count);
+    TEQUIO_TRY(auto memory,
+               state_memory::map(std::move(state), training::recipe_id_of(recipe), shape));
     // More slices than there can be need nothing: the engine refuses them.
-    const auto slices = std::min(options.slices, training::slices_max(recipe));
-    const auto needed = job_memory_bytes(recipe, pool.threads(), memory.kept(), slices);
+    auto possible = options;
+    possible.slices = std::min(options.slices, training::slices_max(recipe));
+    const auto needed = job_memory_bytes(recipe, pool.threads(), memory.kept(), possible);
     if (options.memory_max_bytes != 0 && needed > options.memory_max_bytes) {
         return base::fail(errc::out_of_memory,
                           "this job needs " + base::human_size(needed) + " of memory and " +
@@ -96,16 +115,22 @@ base::result<std::unique_ptr<job_runner>> job_runner::open(std::string_view reci
                               " are allowed here; raise limits.idle.memory to take part");
     }
     TEQUIO_TRY(auto blobs, map_blobs(recipe, files));
-    if (const auto held = memory.held();
-        held && training::state_digest(layout, memory.view()) != held->digest) {
-        memory.clear();
-    }
     std::unique_ptr<job_runner> out(
-        new job_runner(std::move(recipe), std::move(blobs), std::move(memory), pool));
+        new job_runner(std::move(recipe), std::move(blobs), std::move(memory), pool, options));
     TEQUIO_TRY(auto data, training::dataset_view::open(out->blobs_[0].bytes(), out->recipe_));
     const auto init = out->recipe_.model.init ? out->blobs_[1].bytes() : base::byte_view{};
     TEQUIO_TRY(out->engine_, training::engine::create(out->recipe_, std::move(data), pool,
-                                                      {.slices = options.slices}, init));
+                                                      engine_options_of(options), init));
+    const auto& layout = out->engine_->layout();
+    if (!out->whole() && layout.tensors.size() * 3 > worker_tensors_max) {
+        return base::fail(errc::bad_recipe,
+                          "a slice of " + std::to_string(layout.tensors.size()) + " tensors");
+    }
+    auto& states = out->state_;
+    if (const auto held = states.held();
+        held && training::state_digest(layout, states.view()) != held->digest) {
+        states.clear();
+    }
     out->memory_bytes_ = needed;
     return out;
 }
@@ -190,6 +215,17 @@ base::result<void> job_runner::expect_round(const compute_item& item) {
                           " is the newest held");
 }
 
+/// Lanes and validations of a slice are computed with the others, those of a whole model alone.
+base::result<void> job_runner::join_team(const compute_item& item,
+                                         const item_callbacks& callbacks) {
+    if (item.team == whole()) {
+        return base::fail(errc::bad_state, whole() ? "the whole model is open, and needs no team"
+                                                   : "a slice is open, and needs a team");
+    }
+    if (item.team) engine_->join_team(*callbacks.team);
+    return {};
+}
+
 base::result<item_result> job_runner::prepare() {
     engine_->initial_state(state_.next());
     return commit_next({0});
@@ -201,7 +237,9 @@ base::result<item_result> job_runner::commit_next(base::round_index round) {
     // Sections were left out: what was written is no state.
     if (pool_.abandoned()) return base::fail(errc::stopped, "stopped while parked");
     item_result out;
-    out.outcome.state_after = training::state_digest(engine_->layout(), state_.next());
+    auto tensors = training::tensor_digests(engine_->layout(), state_.next());
+    out.outcome.state_after = training::state_digest_from(engine_->layout(), tensors);
+    if (!whole()) out.outcome.tensors = std::move(tensors);
     state_.commit({round, out.outcome.state_after});
     return out;
 }
@@ -213,16 +251,18 @@ base::result<item_result> job_runner::run_lane(const compute_item& item,
                                                std::to_string(item.lane.value) + " in round " +
                                                std::to_string(item.round.value));
     }
+    TEQUIO_CHECK(join_team(item, callbacks));
     TEQUIO_TRY(auto lane, engine_->run_lane(state_.view(item.round), item.round, item.lane,
                                             callbacks.keep_going));
     item_result out;
+    if (options_.slice != 0) return out;  // it stands at the first
     out.outcome.loss = lane.loss;
     out.outcome.trace = lane.trace;
     if (auto* failure = std::get_if<training::diverged>(&lane.outcome)) {
         out.outcome.divergence = compute_divergence{failure->step, std::move(failure->tensor)};
     } else {
         out.blob = std::move(std::get<base::byte_vector>(lane.outcome));
-        tell_counts(training::contribution_kind::lane, recipe_, engine_->layout(), out);
+        tell_counts(training::contribution_kind::lane, recipe_, engine_->whole_layout(), out);
     }
     return out;
 }
@@ -232,6 +272,7 @@ base::result<item_result> job_runner::validate(const compute_item& item,
     if (recipe_.data.validation_tokens == 0) {
         return base::fail(errc::bad_data, "this recipe has no validation");
     }
+    TEQUIO_CHECK(join_team(item, callbacks));
     item_result out;
     // Windows are not inner steps: none of these counts as progress of a lane.
     const auto go_on = [&callbacks](std::uint64_t) { return callbacks.keep_going(0); };
@@ -251,7 +292,7 @@ base::result<item_result> job_runner::sum(const compute_item& item,
                                                     " lanes; the recipe has " +
                                                     std::to_string(recipe_.train.lanes));
     }
-    const auto& layout = engine_->layout();
+    const auto& layout = engine_->whole_layout();
     const bool all = item.kind == compute_kind::sum;
     const auto units = shape_of(training::contribution_kind::mean, recipe_, layout).units();
     if (!all && (item.first_unit >= units || item.units > units - item.first_unit)) {
@@ -288,7 +329,7 @@ base::result<item_result> job_runner::join(const compute_item& item,
         inputs.push_back(std::move(input));
     }
     for (const auto& input : inputs) parts.push_back(input.bytes.bytes());
-    TEQUIO_TRY(auto joined, training::join_parts(recipe_, engine_->layout(), parts));
+    TEQUIO_TRY(auto joined, training::join_parts(recipe_, engine_->whole_layout(), parts));
     return mean_made(std::move(joined));
 }
 
@@ -297,7 +338,7 @@ base::result<item_result> job_runner::mean_made(training::sum_output made) const
     out.outcome.sum = made.sum;
     out.outcome.loss = made.loss;
     out.blob = std::move(made.mean);
-    tell_counts(training::contribution_kind::mean, recipe_, engine_->layout(), out);
+    tell_counts(training::contribution_kind::mean, recipe_, engine_->whole_layout(), out);
     return out;
 }
 
@@ -310,8 +351,8 @@ base::result<item_result> job_runner::apply(const compute_item& item,
     std::copy(from.parameters.begin(), from.parameters.end(), to.parameters.begin());
     std::copy(from.momentum.begin(), from.momentum.end(), to.momentum.begin());
     std::copy(from.second.begin(), from.second.end(), to.second.begin());
-    TEQUIO_CHECK(
-        training::apply_mean(recipe_, engine_->layout(), item.round, input.bytes.bytes(), to));
+    TEQUIO_CHECK(training::apply_mean(recipe_, engine_->whole_layout(), engine_->layout(),
+                                      item.round, input.bytes.bytes(), to));
     return commit_next(item.round.next());
 }
 

@@ -28,6 +28,8 @@ struct item_callbacks {
     std::function<base::result<item_input>(std::uint32_t index)> input;
     /// Called between micro-batches and inputs with the inner steps finished; false stops.
     std::function<bool(std::uint64_t steps)> keep_going;
+    /// The others of the item's team; null when it has none.
+    training::team_link* team = nullptr;
 };
 
 /// What an item came to; `blob` is empty for kinds that have none.
@@ -40,13 +42,16 @@ struct item_result {
 struct runner_options {
     std::uint64_t memory_max_bytes = 0;  ///< a job that needs more is refused; 0: no limit
     std::uint64_t slices = 1;            ///< see `training::engine_options`
+    /// The states are of slice `slice` of `slice_count` alone, and lanes need a team.
+    std::uint64_t slice_count = 1;
+    std::uint64_t slice = 0;
 };
 
 /// Memory that a job takes while it is open: the engine, the states of `kept` rounds, a sum in hand
-/// and its mean.
+/// and its mean. Of a job in slices, the sum is a shard's: as large a part as one of the slices.
 std::uint64_t job_memory_bytes(const training::recipe& r, unsigned threads,
                                std::uint32_t kept = state_memory::kept_min,
-                               std::uint64_t slices = 1);
+                               const runner_options& options = {});
 
 /// Not thread-safe; `pool` outlives it and is used by the caller's thread.
 class job_runner {
@@ -76,8 +81,10 @@ public:
 
 private:
     job_runner(training::recipe r, std::vector<memory_map> blobs, state_memory state,
-               compute_pool& pool);
+               compute_pool& pool, const runner_options& options);
+    bool whole() const { return options_.slice_count == 1; }
     base::result<item_result> compute(const compute_item& item, const item_callbacks& callbacks);
+    base::result<void> join_team(const compute_item& item, const item_callbacks& callbacks);
     base::result<item_result> prepare();
     base::result<item_result> run_lane(const compute_item& item, const item_callbacks& callbacks);
     base::result<item_result> validate(const compute_item& item, const item_callbacks& callbacks);
@@ -93,6 +100,7 @@ private:
     std::vector<memory_map> blobs_;  ///< in the order of `training::recipe_blobs`
     state_memory state_;
     compute_pool& pool_;
+    runner_options options_;
     std::unique_ptr<training::engine> engine_;
     std::uint64_t memory_bytes_ = 0;
 };

@@ -17,6 +17,8 @@ enum class message_type : std::uint8_t {
     stop = 4,
     close_job = 5,
     hand_back_memory = 6,
+    team_in = 7,
+    team_credit = 8,
     ready = 32,
     job_opened = 33,
     job_refused = 34,
@@ -24,6 +26,10 @@ enum class message_type : std::uint8_t {
     progress = 36,
     item_done = 37,
     item_failed = 38,
+    team_out = 39,
+    team_taken = 40,
+    team_waits = 41,
+    team_blames = 42,
 };
 
 constexpr std::size_t name_size_max = 256;
@@ -44,6 +50,10 @@ public:
         base::ensure(v.size() <= size_max, "a text in a worker message is longer than its cap");
         writer_.u32(static_cast<std::uint32_t>(v.size()));
         writer_.raw(base::as_bytes(v));
+        return *this;
+    }
+    encoder& blob_bytes(base::byte_view v) {
+        writer_.raw(v);
         return *this;
     }
     /// Sentences are for people: a long one is cut, not refused.
@@ -96,6 +106,11 @@ public:
         return std::string(base::as_text(reader_.raw(size)));
     }
     std::string sentence() { return text(worker_sentence_size_max); }
+    base::byte_vector raw(std::size_t size) {
+        const auto bytes = reader_.raw(size);
+        return {bytes.begin(), bytes.end()};
+    }
+    void refuse() { bad_ = true; }
     bool ok() const { return !bad_ && !reader_.failed() && reader_.at_end(); }
 
 private:
@@ -107,11 +122,14 @@ void put_item(encoder& out, const compute_item& item) {
     out.u64(item.id).u8(static_cast<std::uint8_t>(item.kind));
     out.u8(static_cast<std::uint8_t>(item.engine)).u64(item.round.value).u64(item.lane.value);
     out.u32(item.inputs).u64(item.first_unit).u64(item.units);
+    out.flag(item.team);
 }
 
 /// The number of inputs that an item of this kind may have, and a shard where there is one.
 bool inputs_fit(const compute_item& item) {
     const bool shard = item.kind == compute_kind::sum_shard;
+    const bool divisible = item.kind == compute_kind::lane || item.kind == compute_kind::validation;
+    if (item.team && !divisible) return false;
     if (shard != (item.units > 0) || (!shard && item.first_unit != 0)) return false;
     switch (item.kind) {
         case compute_kind::sum:
@@ -135,6 +153,7 @@ std::optional<compute_item> get_item(decoder& in) {
     item.inputs = in.u32();
     item.first_unit = in.u64();
     item.units = in.u64();
+    item.team = in.flag();
     if (!inputs_fit(item)) return std::nullopt;
     return item;
 }
@@ -143,11 +162,53 @@ bool blobs_fit(const worker_open_job& m) {
     return m.blobs >= 1 && m.blobs <= worker_blobs_max;
 }
 
+bool slice_fits(const worker_open_job& m) {
+    return m.slices >= 1 && m.slices <= worker_slices_max && m.slice < m.slices;
+}
+
+/// Team letters in either direction are laid out alike.
+template <class Letter>
+base::byte_vector put_letter(message_type type, const Letter& m, std::uint32_t member) {
+    const bool inlined = m.size <= team_inline_bytes_max;
+    base::ensure(m.inlined.size() == (inlined ? m.size : 0), "short letters are in their record");
+    encoder out(type);
+    out.u64(m.item).u32(member).u64(m.tag.step).u8(static_cast<std::uint8_t>(m.tag.word));
+    return out.u64(m.tag.part).u64(m.size).blob_bytes(m.inlined).finish();
+}
+
+template <class Letter>
+Letter get_letter(decoder& in, std::uint32_t Letter::*member) {
+    Letter m;
+    m.item = in.u64();
+    m.*member = in.u32();
+    m.tag.step = in.u64();
+    m.tag.word = static_cast<training::team_word>(
+        in.in_range(in.u8(), static_cast<std::uint8_t>(training::team_word::activations),
+                    static_cast<std::uint8_t>(training::team_word::blocks)));
+    m.tag.part = in.u64();
+    m.size = in.u64();
+    if (m.size > training::team_message_bytes_max) in.refuse();
+    if (m.size <= team_inline_bytes_max) m.inlined = in.raw(m.size);
+    return m;
+}
+
+/// A message about one member and nothing else.
+template <class Message>
+Message get_member(decoder& in, std::uint32_t Message::*member) {
+    Message m;
+    m.item = in.u64();
+    m.*member = in.u32();
+    return m;
+}
+
 void put_outcome(encoder& out, const compute_outcome& o) {
     out.digest(o.state_after).blob(o.blob).flag(o.divergence.has_value());
     if (o.divergence) out.u64(o.divergence->step).text(o.divergence->tensor, name_size_max);
     out.f64(o.loss).digest(o.trace).digest(o.sum);
     out.u64(o.saturated).u64(o.flushed).u64(o.at_top).u64(o.computed_microseconds);
+    base::ensure(o.tensors.size() <= worker_tensors_max, "no more tensors than a message takes");
+    out.u32(static_cast<std::uint32_t>(o.tensors.size()));
+    for (const auto& t : o.tensors) out.digest(t);
 }
 
 compute_outcome get_outcome(decoder& in) {
@@ -167,14 +228,22 @@ compute_outcome get_outcome(decoder& in) {
     o.flushed = in.u64();
     o.at_top = in.u64();
     o.computed_microseconds = in.u64();
+    const auto tensors = in.u32();
+    if (tensors > worker_tensors_max) {
+        in.refuse();
+        return o;
+    }
+    for (std::uint32_t i = 0; i < tensors; ++i) o.tensors.push_back(in.digest());
     return o;
 }
 
 struct command_encoder {
     base::byte_vector operator()(const worker_open_job& m) const {
         base::ensure(blobs_fit(m), "a recipe has one blob or two");
+        base::ensure(slice_fits(m), "a slice is one of its slices");
         encoder out(message_type::open_job);
-        return out.text(m.recipe, recipe_text_size_max).u32(m.blobs).finish();
+        out.text(m.recipe, recipe_text_size_max).u32(m.blobs);
+        return out.u32(m.slice).u32(m.slices).finish();
     }
     base::byte_vector operator()(const worker_begin& m) const {
         base::ensure(inputs_fit(m.item), "an item has inputs that its kind does not take");
@@ -194,6 +263,12 @@ struct command_encoder {
     }
     base::byte_vector operator()(const worker_hand_back_memory&) const {
         return encoder(message_type::hand_back_memory).finish();
+    }
+    base::byte_vector operator()(const worker_team_in& m) const {
+        return put_letter(message_type::team_in, m, m.from);
+    }
+    base::byte_vector operator()(const worker_team_credit& m) const {
+        return encoder(message_type::team_credit).u64(m.item).u32(m.by).finish();
     }
 };
 
@@ -229,6 +304,18 @@ struct report_encoder {
     base::byte_vector operator()(const worker_item_failed& m) const {
         encoder out(message_type::item_failed);
         return out.u64(m.item).flag(m.stopped).sentence(m.reason).finish();
+    }
+    base::byte_vector operator()(const worker_team_out& m) const {
+        return put_letter(message_type::team_out, m, m.to);
+    }
+    base::byte_vector operator()(const worker_team_taken& m) const {
+        return encoder(message_type::team_taken).u64(m.item).u32(m.from).finish();
+    }
+    base::byte_vector operator()(const worker_team_waits& m) const {
+        return encoder(message_type::team_waits).u64(m.item).u32(m.member).finish();
+    }
+    base::byte_vector operator()(const worker_team_blames& m) const {
+        return encoder(message_type::team_blames).u64(m.item).u32(m.member).finish();
     }
 };
 
@@ -298,7 +385,9 @@ base::result<worker_command> decode_command(base::byte_view bytes) {
             worker_open_job m;
             m.recipe = in.text(recipe_text_size_max);
             m.blobs = in.u32();
-            if (!blobs_fit(m)) return malformed();
+            m.slice = in.u32();
+            m.slices = in.u32();
+            if (!blobs_fit(m) || !slice_fits(m)) return malformed();
             return finish<worker_command>(in, std::move(m));
         }
         case message_type::begin: {
@@ -316,6 +405,10 @@ base::result<worker_command> decode_command(base::byte_view bytes) {
             return finish<worker_command>(in, worker_close_job{});
         case message_type::hand_back_memory:
             return finish<worker_command>(in, worker_hand_back_memory{});
+        case message_type::team_in:
+            return finish<worker_command>(in, get_letter(in, &worker_team_in::from));
+        case message_type::team_credit:
+            return finish<worker_command>(in, get_member(in, &worker_team_credit::by));
         default:
             return malformed();
     }
@@ -356,6 +449,14 @@ base::result<worker_report> decode_report(base::byte_view bytes) {
         }
         case message_type::item_failed:
             return finish<worker_report>(in, get_failed(in));
+        case message_type::team_out:
+            return finish<worker_report>(in, get_letter(in, &worker_team_out::to));
+        case message_type::team_taken:
+            return finish<worker_report>(in, get_member(in, &worker_team_taken::from));
+        case message_type::team_waits:
+            return finish<worker_report>(in, get_member(in, &worker_team_waits::member));
+        case message_type::team_blames:
+            return finish<worker_report>(in, get_member(in, &worker_team_blames::member));
         default:
             return malformed();
     }
@@ -363,11 +464,17 @@ base::result<worker_report> decode_report(base::byte_view bytes) {
 
 std::size_t descriptors_of(const worker_command& message) {
     if (const auto* open = std::get_if<worker_open_job>(&message)) return 1 + open->blobs;
+    if (const auto* letter = std::get_if<worker_team_in>(&message)) {
+        return letter->size > team_inline_bytes_max ? 1 : 0;
+    }
     const auto* input = std::get_if<worker_input>(&message);
     return input != nullptr && !input->missing ? 1 : 0;
 }
 
 std::size_t descriptors_of(const worker_report& message) {
+    if (const auto* letter = std::get_if<worker_team_out>(&message)) {
+        return letter->size > team_inline_bytes_max ? 1 : 0;
+    }
     const auto* done = std::get_if<worker_item_done>(&message);
     return done != nullptr && done->outcome.blob.size > 0 ? 1 : 0;
 }

@@ -11,13 +11,15 @@
 #include <optional>
 #include <string>
 #include <variant>
+#include <vector>
 
 #include "base/blob.hpp"
 #include "base/ids.hpp"
+#include "node/worker/team_letter.hpp"
 
 namespace tequio::node {
 
-inline constexpr std::uint32_t worker_protocol_version = 5;
+inline constexpr std::uint32_t worker_protocol_version = 6;
 /// No message is longer; below the default socket buffer, so that one always fits.
 inline constexpr std::size_t worker_message_size_max = 128 * 1024;
 inline constexpr std::size_t recipe_text_size_max = 64 * 1024;
@@ -27,6 +29,11 @@ inline constexpr std::uint32_t worker_inputs_max = 65536;
 
 /// Blobs of a recipe: the data, and weights to start from.
 inline constexpr std::uint32_t worker_blobs_max = 2;
+
+/// Slices of a model: no more than it may have layers.
+inline constexpr std::uint32_t worker_slices_max = 1024;
+/// Digests of tensors that one message carries; a slice with more is refused.
+inline constexpr std::size_t worker_tensors_max = 3584;
 
 /// What the worker computes. A check is a lane (or a validation) computed again.
 enum class compute_kind : std::uint8_t {
@@ -52,6 +59,8 @@ struct compute_item {
     std::uint32_t inputs = 0;  ///< `sum`, `sum_shard`: the lanes; `apply`: 1; `join`: any; else 0
     std::uint64_t first_unit = 0;  ///< `sum_shard` only: the shard, else 0
     std::uint64_t units = 0;
+    /// `lane`, `validation` of a slice: with the others of its team, by messages.
+    bool team = false;
     auto operator<=>(const compute_item&) const = default;
 };
 
@@ -74,6 +83,9 @@ struct compute_outcome {
     std::uint64_t flushed = 0;
     std::uint64_t at_top = 0;
     std::uint64_t computed_microseconds = 0;
+    /// `prepare`, `apply` of a slice: its tensors (`training::tensor_digests`), of which
+    /// `state_after` is then; at most worker_tensors_max.
+    std::vector<base::digest> tensors = {};
     bool operator==(const compute_outcome&) const = default;
 };
 
@@ -84,6 +96,9 @@ struct compute_outcome {
 struct worker_open_job {
     std::string recipe;       ///< canonical text
     std::uint32_t blobs = 1;  ///< 1..worker_blobs_max
+    /// Of which the states are: slice `slice` of `slices`, 1..worker_slices_max.
+    std::uint32_t slice = 0;
+    std::uint32_t slices = 1;
     bool operator==(const worker_open_job&) const = default;
 };
 struct worker_begin {
@@ -112,8 +127,25 @@ struct worker_close_job {
 struct worker_hand_back_memory {
     bool operator==(const worker_hand_back_memory&) const = default;
 };
-using worker_command = std::variant<worker_open_job, worker_begin, worker_input, worker_stop,
-                                    worker_close_job, worker_hand_back_memory>;
+/// A message that member `from` of the team sent. Descriptor: the sealed memory file, if `size` is
+/// above team_inline_bytes_max.
+struct worker_team_in {
+    std::uint64_t item = 0;
+    std::uint32_t from = 0;
+    training::team_tag tag;
+    std::uint64_t size = 0;     ///< at most training::team_message_bytes_max
+    base::byte_vector inlined;  ///< a short one
+    bool operator==(const worker_team_in&) const = default;
+};
+/// Member `by` has taken the oldest message that was sent to it: another may be sent.
+struct worker_team_credit {
+    std::uint64_t item = 0;
+    std::uint32_t by = 0;
+    bool operator==(const worker_team_credit&) const = default;
+};
+using worker_command =
+    std::variant<worker_open_job, worker_begin, worker_input, worker_stop, worker_close_job,
+                 worker_hand_back_memory, worker_team_in, worker_team_credit>;
 
 // From the worker.
 
@@ -162,9 +194,37 @@ struct worker_item_failed {
     std::string reason;
     bool operator==(const worker_item_failed&) const = default;
 };
+/// A message for member `to`. Descriptor as of `worker_team_in`.
+struct worker_team_out {
+    std::uint64_t item = 0;
+    std::uint32_t to = 0;
+    training::team_tag tag;
+    std::uint64_t size = 0;
+    base::byte_vector inlined;
+    bool operator==(const worker_team_out&) const = default;
+};
+/// The oldest message of member `from` was taken.
+struct worker_team_taken {
+    std::uint64_t item = 0;
+    std::uint32_t from = 0;
+    bool operator==(const worker_team_taken&) const = default;
+};
+/// Nothing can be computed before that member says something, or takes something.
+struct worker_team_waits {
+    std::uint64_t item = 0;
+    std::uint32_t member = 0;
+    bool operator==(const worker_team_waits&) const = default;
+};
+/// That member sent what was not due, or what no slice can have computed.
+struct worker_team_blames {
+    std::uint64_t item = 0;
+    std::uint32_t member = 0;
+    bool operator==(const worker_team_blames&) const = default;
+};
 using worker_report =
     std::variant<worker_ready, worker_job_opened, worker_job_refused, worker_wants_input,
-                 worker_progress, worker_item_done, worker_item_failed>;
+                 worker_progress, worker_item_done, worker_item_failed, worker_team_out,
+                 worker_team_taken, worker_team_waits, worker_team_blames>;
 
 /// One message as bytes. Ensures that strings keep their caps (reasons are cut to theirs).
 base::byte_vector encode(const worker_command& message);

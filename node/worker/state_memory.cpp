@@ -7,6 +7,7 @@
 
 #include "base/ensure.hpp"
 #include "base/sha256.hpp"
+#include "training/slices.hpp"
 
 namespace tequio::node {
 namespace {
@@ -32,8 +33,11 @@ std::uint64_t array_bytes(std::uint64_t padded_size) {
 
 }  // namespace
 
-state_shape state_shape_of(const training::recipe& r, std::uint32_t kept) {
-    return {training::layout_of(r.model).padded_size, kept, training::optimizer_arrays(r.train)};
+state_shape state_shape_of(const training::recipe& r, std::uint32_t kept, std::uint64_t slice,
+                           std::uint64_t slices) {
+    const auto layout =
+        slices == 1 ? training::layout_of(r.model) : training::layout_of_slice(r, slice, slices);
+    return {layout.padded_size, kept, training::optimizer_arrays(r.train)};
 }
 
 std::uint64_t state_memory::size_bytes(const state_shape& shape) {

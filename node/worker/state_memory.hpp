@@ -45,8 +45,9 @@ struct state_shape {
     std::uint32_t optimizer_arrays = 1;  ///< `training::optimizer_arrays`
 };
 
-/// The shape of the states of `r`.
-state_shape state_shape_of(const training::recipe& r, std::uint32_t kept = 2);
+/// The shape of the states of `r`; of one slice of them alone, if there are several.
+state_shape state_shape_of(const training::recipe& r, std::uint32_t kept = 2,
+                           std::uint64_t slice = 0, std::uint64_t slices = 1);
 
 /// One job's state memory, mapped. One process writes at a time: the worker, or its starter while
 /// there is no worker.

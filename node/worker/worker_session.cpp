@@ -1,5 +1,6 @@
 #include "node/worker/worker_session.hpp"
 
+#include "node/worker/team_letter.hpp"
 #include "training/errc.hpp"
 
 namespace tequio::node {
@@ -23,7 +24,7 @@ worker_session::worker_session(channel link, compute_pool& pool, const runner_op
 void worker_session::look_while_parked() {
     if (item_ == 0) return;  // a job is being opened: what comes now is for later
     while (!ended()) {
-        const auto next = next_command(channel_wait::no);
+        auto next = next_command(channel_wait::no);
         if (!next) {
             trouble_ = next.error();
         } else if (*next) {
@@ -83,8 +84,11 @@ base::result<void> worker_session::obey(command c) {
 void worker_session::open_job(const worker_open_job& message, std::vector<unique_fd> descriptors) {
     job_.reset();
     const std::span blobs(descriptors.begin() + 1, descriptors.end());
+    auto options = options_;
+    options.slice = message.slice;
+    options.slice_count = message.slices;
     auto opened =
-        job_runner::open(message.recipe, blobs, std::move(descriptors[0]), pool_, options_);
+        job_runner::open(message.recipe, blobs, std::move(descriptors[0]), pool_, options);
     if (!opened) {
         report(worker_job_refused{opened.error().message()});
         return;
@@ -102,6 +106,7 @@ void worker_session::open_job(const worker_open_job& message, std::vector<unique
 
 void worker_session::begin(const compute_item& item) {
     item_ = item.id;
+    mail_.clear();
     stop_asked_ = false;
     next_progress_ = std::chrono::steady_clock::now() + progress_interval;
     if (!job_) {
@@ -112,9 +117,11 @@ void worker_session::begin(const compute_item& item) {
     const item_callbacks callbacks{
         [this](std::uint32_t index) { return fetch_input(index); },
         [this](std::uint64_t steps) { return keep_going(steps); },
+        this,
     };
     const auto result = job_->run(item, callbacks);
     item_ = 0;
+    mail_.clear();
     if (result) {
         report_done(item.id, *result);
     } else {
@@ -138,7 +145,7 @@ void worker_session::report_done(std::uint64_t item, const item_result& result) 
 
 bool worker_session::keep_going(std::uint64_t steps) {
     pool_.stop_at_gate();
-    const auto next = next_command(channel_wait::no);
+    auto next = next_command(channel_wait::no);
     if (!next) {
         trouble_ = next.error();
     } else if (*next) {
@@ -155,12 +162,20 @@ bool worker_session::keep_going(std::uint64_t steps) {
 
 /// While an item runs, only its stop may come, a wish for memory, and late answers to an item that
 /// was stopped.
-void worker_session::note_stop(const command& c) {
+void worker_session::note_stop(command& c) {
     if (const auto* stop = std::get_if<worker_stop>(&c.message)) {
         if (stop->item == item_) stop_asked_ = true;
         return;
     }
     if (std::holds_alternative<worker_hand_back_memory>(c.message)) return job_->page_out();
+    if (const auto* letter = std::get_if<worker_team_in>(&c.message)) {
+        return note_letter(*letter, c.descriptors);
+    }
+    if (const auto* credit = std::get_if<worker_team_credit>(&c.message)) {
+        auto& out = mail_[credit->by].out;
+        if (credit->item == item_ && out > 0) --out;
+        return;
+    }
     const auto* input = std::get_if<worker_input>(&c.message);
     if (input == nullptr || input->item == item_) trouble_ = out_of_place("a command");
 }
@@ -186,6 +201,63 @@ base::result<item_input> worker_session::fetch_input(std::uint32_t index) {
                                               memory_map::access::read));
         return item_input{input->blob, std::move(bytes)};
     }
+}
+
+void worker_session::note_letter(const worker_team_in& letter, std::vector<unique_fd>& files) {
+    if (letter.item != item_) return;  // of an item that ended meanwhile
+    auto& in = mail_[letter.from].in;
+    auto file = files.empty() ? unique_fd() : std::move(files.front());
+    auto received = team_letter::received(letter.tag, letter.size, letter.inlined, std::move(file));
+    if (!received) {
+        trouble_ = received.error();
+    } else if (in.size() >= training::team_messages_max) {
+        trouble_ = out_of_place("more of a member's messages");
+    } else {
+        in.push_back(std::move(*received));
+    }
+}
+
+base::result<void> worker_session::await_team() {
+    TEQUIO_TRY(auto next, next_command(channel_wait::yes));
+    if (next) note_stop(*next);
+    if (ended()) return base::fail(training::errc::stopped, "stopped");
+    return {};
+}
+
+base::result<void> worker_session::send(std::uint64_t to, const training::team_tag& tag,
+                                        base::byte_vector bytes) {
+    const auto member = static_cast<std::uint32_t>(to);
+    auto& mail = mail_[to];
+    if (mail.out >= training::team_messages_max) report(worker_team_waits{item_, member});
+    while (mail.out >= training::team_messages_max) TEQUIO_CHECK(await_team());
+    TEQUIO_TRY(const auto letter, team_letter::make(tag, bytes));
+    ++mail.out;
+    const worker_team_out out{item_, member, tag, bytes.size(), letter->inlined()};
+    if (report(out, letter->file())) return {};
+    return base::fail(training::errc::stopped, "the daemon is gone");
+}
+
+base::result<training::team_message> worker_session::receive(std::uint64_t from,
+                                                             const training::team_tag& tag,
+                                                             std::uint64_t size) {
+    const auto member = static_cast<std::uint32_t>(from);
+    auto& in = mail_[from].in;
+    while (true) {
+        if (in.empty()) report(worker_team_waits{item_, member});
+        while (in.empty()) TEQUIO_CHECK(await_team());
+        auto letter = std::move(in.front());
+        in.pop_front();
+        report(worker_team_taken{item_, member});
+        if (letter->tag() == tag && letter->bytes().size() == size) {
+            const auto bytes = letter->bytes();
+            return training::team_message{std::move(letter), bytes};
+        }
+        blame(from);  // what is due may still come
+    }
+}
+
+void worker_session::blame(std::uint64_t member) {
+    report(worker_team_blames{item_, static_cast<std::uint32_t>(member)});
 }
 
 }  // namespace tequio::node

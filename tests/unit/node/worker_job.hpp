@@ -32,6 +32,21 @@ struct test_job {
         recipe.data = data.config;
         BOOST_REQUIRE(tequio::training::check_recipe(recipe).has_value());
     }
+    /// A job whose lanes can be divided into up to four slices.
+    static test_job divisible(const std::string& family, const std::string& activations) {
+        test_job job(2, 2);
+        auto& model = job.recipe.model;
+        model.family = family;
+        model.layers = 4;
+        if (family == "llama") {
+            model.kv_heads = 1;
+            model.hidden = 40;
+        }
+        job.recipe.train.micro_batch = 1;
+        job.recipe.slices = {{1, 2, 3}, activations};
+        BOOST_REQUIRE(tequio::training::check_recipe(job.recipe).has_value());
+        return job;
+    }
     /// The same job by method synchronous.
     static test_job synchronous(std::uint64_t lanes, std::uint64_t rounds) {
         test_job job(lanes, rounds);
@@ -55,9 +70,10 @@ struct test_job {
         }
         return out;
     }
-    tequio::node::state_memory make_state() const {
-        auto state = tequio::node::state_memory::create(tequio::training::recipe_id_of(recipe),
-                                                        tequio::node::state_shape_of(recipe));
+    tequio::node::state_memory make_state(std::uint64_t slice = 0, std::uint64_t slices = 1) const {
+        auto state = tequio::node::state_memory::create(
+            tequio::training::recipe_id_of(recipe),
+            tequio::node::state_shape_of(recipe, 2, slice, slices));
         BOOST_REQUIRE(state.has_value());
         return std::move(*state);
     }

@@ -28,6 +28,11 @@ std::vector<worker_command> every_command() {
         worker_begin{{9, compute_kind::apply, compute_engine::fast, {3}, {0}, 1}},
         worker_input{8, 5, {digest_of(1), 262144}, false},
         worker_input{8, 6, {}, true},
+        worker_open_job{"tequio/recipe/v1\n[model]\n", 1, 2, 3},
+        worker_begin{{9, compute_kind::lane, compute_engine::fast, {3}, {2}, 0, 0, 0, true}},
+        worker_team_in{8, 1, {5, training::team_word::gradients, 3}, 4, {1, 2, 3, 4}},
+        worker_team_in{8, 1, {5, training::team_word::blocks, 3}, team_inline_bytes_max + 1, {}},
+        worker_team_credit{8, 2},
         worker_stop{8},
         worker_close_job{},
         worker_hand_back_memory{},
@@ -40,6 +45,8 @@ std::vector<worker_report> every_report() {
         1234};
     compute_outcome lost = done;
     lost.divergence = compute_divergence{17, "transformer.wte.weight"};
+    compute_outcome sliced = done;
+    sliced.tensors = {digest_of(7), digest_of(8)};
     return {
         worker_ready{worker_protocol_version, 4, "autogroup", "avx2", "seccomp"},
         worker_job_opened{1 << 20, true, {4}, digest_of(6)},
@@ -48,6 +55,12 @@ std::vector<worker_report> every_report() {
         worker_progress{8, 3, 3072},
         worker_item_done{8, done},
         worker_item_done{8, lost},
+        worker_item_done{8, sliced},
+        worker_team_out{8, 1, {5, training::team_word::rows, 0}, 3, {1, 2, 3}},
+        worker_team_out{8, 1, {5, training::team_word::rows, 0}, 1 << 20, {}},
+        worker_team_taken{8, 1},
+        worker_team_waits{8, 3},
+        worker_team_blames{8, 3},
         worker_item_failed{8, true, "stopped"},
     };
 }
@@ -116,7 +129,7 @@ BOOST_AUTO_TEST_CASE(damaged_messages_are_refused_or_canonical) {
 
 BOOST_AUTO_TEST_CASE(items_have_the_inputs_of_their_kind) {
     auto bytes = encode(worker_begin{{9, compute_kind::apply, compute_engine::fast, {3}, {0}, 1}});
-    bytes.back() = 1;  // inputs' highest byte: 2^24 + 1
+    bytes.back() = 1;  // no team applies a mean
     BOOST_TEST(!decode_command(bytes));
     bytes.back() = 0;
     bytes[9] = static_cast<std::uint8_t>(compute_kind::lane);  // after type and item number
@@ -133,4 +146,26 @@ BOOST_AUTO_TEST_CASE(long_reasons_are_cut) {
     const auto back = decode_report(encode(worker_job_refused{std::string(100000, 'x')}));
     BOOST_REQUIRE(back);
     BOOST_TEST(std::get<worker_job_refused>(*back).reason.size() == worker_sentence_size_max);
+}
+
+BOOST_AUTO_TEST_CASE(letters_keep_their_caps) {
+    const worker_team_in letter{8, 1, {5, training::team_word::sums, 0}, 2, {1, 2}};
+    const auto bytes = encode(letter);
+    const auto with = [&](std::size_t at, std::uint8_t value) {
+        auto other = bytes;
+        other[at] = value;
+        return decode_command(other).has_value();
+    };
+    constexpr std::size_t word_at = 1 + 8 + 4 + 8;
+    constexpr std::size_t size_at = word_at + 1 + 8;
+    BOOST_TEST(with(word_at, static_cast<std::uint8_t>(training::team_word::sums)));
+    BOOST_TEST(!with(word_at, 0));
+    BOOST_TEST(!with(word_at, 12));
+    BOOST_TEST(!with(size_at, 1));
+    BOOST_TEST(!with(size_at, 3));
+    BOOST_TEST(!with(size_at + 3, 0x41));  // above 1 GiB
+    BOOST_TEST(decode_command(encode(worker_open_job{"x", 1, 0, 1})).has_value());
+    auto slice = encode(worker_open_job{"x", 1, 2, 3});
+    slice[slice.size() - 8] = 3;  // slice 3 of 3
+    BOOST_TEST(!decode_command(slice));
 }
