@@ -9,6 +9,7 @@
 #include "p2p/core/blob_transfer.hpp"
 #include "p2p/core/links.hpp"
 #include "p2p/core/note_gossip.hpp"
+#include "p2p/core/stream_table.hpp"
 #include "p2p/core/token_bucket.hpp"
 
 namespace tequio::p2p {
@@ -39,6 +40,7 @@ struct network::parts {
     links link_table;
     note_gossip gossip;
     blob_transfer blobs;
+    stream_table talks;
 
     std::optional<base::time_point> started;
     base::unix_time wall_base;
@@ -68,6 +70,7 @@ struct network::parts {
           link_table(c, s.node(), rng.split("links")),
           gossip(c, rng.split("notes")),
           blobs(c, s.node(), rng.split("blobs")),
+          talks(c),
           wall_base(c.wall_at_start) {
         book.load(saved, c.wall_at_start);
     }
@@ -101,6 +104,11 @@ struct network::parts {
     base::result<void> on(const withdraw_note& e);
     base::result<void> on(const fetch_blob& e);
     base::result<void> on(const cancel_fetch& e);
+    base::result<void> on(const open_stream& e);
+    base::result<void> on(const stream_send& e);
+    base::result<void> on(const stream_take& e);
+    base::result<void> on(const close_stream& e);
+    base::result<void> on(const blame_peer& e);
 
     // Messages.
     void take(const base::node_id& from, wire::message&& m);
@@ -139,9 +147,10 @@ base::result<void> network::handle(base::time_point now, network_event event,
     p.now = now;
     p.out = &out;
     auto done = std::visit([&](auto& e) { return p.on(e); }, event);
-    const bool quiet = std::holds_alternative<link_message>(event) ||
-                       std::holds_alternative<piece_read>(event) ||
-                       std::holds_alternative<send_app>(event);
+    const bool quiet =
+        std::holds_alternative<link_message>(event) || std::holds_alternative<piece_read>(event) ||
+        std::holds_alternative<send_app>(event) || std::holds_alternative<stream_send>(event) ||
+        std::holds_alternative<stream_take>(event);
     p.links_changed |= !quiet;
     p.pass_time();
     p.out = nullptr;
@@ -178,6 +187,7 @@ void network::parts::forget_sent(const base::node_id& node) {
     part_effects asked;
     blobs.link_lost(now, node, true, asked);
     gossip.peer_down(now, node, asked);
+    talks.peer_down(node);
     carry_out(asked);
 }
 
@@ -193,6 +203,7 @@ void network::parts::greet(const base::node_id& node, const p2p::address& where)
     if (next_exchange == never) next_exchange = now + config.exchange_every;
     gossip.peer_up(now, node, asked);
     blobs.peer_up(now, node, asked);
+    talks.peer_up(node, asked);
     carry_out(asked);
 }
 
@@ -210,6 +221,7 @@ void network::parts::node_gone(const base::node_id& node, const link_ending& end
     if (record_rates.empty()) next_exchange = never;
     gossip.peer_down(now, node, asked);
     blobs.link_lost(now, node, false, asked);
+    talks.peer_down(node);
     emit(peer_down{node, ending});
     carry_out(asked);
 }
@@ -298,6 +310,41 @@ base::result<void> network::parts::on(const cancel_fetch& e) {
     return {};
 }
 
+base::result<void> network::parts::on(const open_stream& e) {
+    part_effects asked;
+    const auto done = talks.open(e, link_table.link_of(e.node).has_value(), asked);
+    carry_out(asked);
+    return done;
+}
+
+base::result<void> network::parts::on(const stream_send& e) {
+    part_effects asked;
+    const auto done = talks.send(e, asked);
+    carry_out(asked);
+    return done;
+}
+
+base::result<void> network::parts::on(const stream_take& e) {
+    part_effects asked;
+    talks.take(e, asked);
+    carry_out(asked);
+    return {};
+}
+
+base::result<void> network::parts::on(const close_stream& e) {
+    part_effects asked;
+    talks.close(now, e, asked);
+    carry_out(asked);
+    return {};
+}
+
+base::result<void> network::parts::on(const blame_peer& e) {
+    part_effects asked;
+    asked.blame(e.node, e.strikes, e.why);
+    carry_out(asked);
+    return {};
+}
+
 base::result<void> network::parts::on(link_message& e) {
     const auto from = link_table.node_of(e.link);
     if (!from) return {};  // closed by us while it was under way
@@ -330,6 +377,14 @@ void network::parts::take(const base::node_id& from, wire::message&& m) {
         blobs.answered(now, from, std::move(*answer), asked);
     } else if (auto* app = std::get_if<wire::app>(&m)) {
         emit(app_message{from, app->topic, std::move(app->bytes)});
+    } else if (const auto* opened = std::get_if<wire::stream_open>(&m)) {
+        talks.opened(from, *opened, asked);
+    } else if (auto* chunk = std::get_if<wire::stream_chunk>(&m)) {
+        talks.came(from, std::move(*chunk), asked);
+    } else if (const auto* ack = std::get_if<wire::stream_ack>(&m)) {
+        talks.acknowledged(from, *ack, asked);
+    } else if (const auto* end = std::get_if<wire::stream_close>(&m)) {
+        talks.closed(from, *end, asked);
     }
     carry_out(asked);
 }
@@ -361,9 +416,13 @@ void network::parts::note_book_changed() {
 void network::parts::send(const base::node_id& to, const wire::message& m) {
     const auto link = link_table.link_of(to);
     if (!link) return;
-    const auto* piece = std::get_if<wire::piece_answer>(&m);
-    emit(link_send{*link, wire::encode(m),
-                   piece != nullptr && piece->status == wire::piece_status::found});
+    auto what = send_class::control;
+    if (const auto* piece = std::get_if<wire::piece_answer>(&m)) {
+        if (piece->status == wire::piece_status::found) what = send_class::bulk;
+    } else if (std::holds_alternative<wire::stream_chunk>(m)) {
+        what = send_class::stream;
+    }
+    emit(link_send{*link, wire::encode(m), what});
 }
 
 // What follows from an effect may ask for more; the recursion ends because each step either sends
@@ -476,6 +535,7 @@ void network::parts::pass_time() {
     part_effects asked;
     if (gossip.next_deadline() <= now) gossip.tick(now, asked);
     if (blobs.next_deadline() <= now) blobs.tick(now, asked);
+    if (talks.next_deadline() <= now) talks.tick(now);
     carry_out(asked);
     if (links_changed || link_table.next_deadline() <= now) {
         link_table.maintain(now, book, barred(), *out);
@@ -487,7 +547,7 @@ base::time_point network::next_deadline() const {
     const auto& p = *parts_;
     if (!p.started) return base::time_point{};
     return std::min({p.sign_at, p.flush_at, p.next_exchange, p.store_at, p.bar_ends,
-                     p.gossip.next_deadline(), p.blobs.next_deadline(),
+                     p.gossip.next_deadline(), p.blobs.next_deadline(), p.talks.next_deadline(),
                      p.link_table.next_deadline()});
 }
 
@@ -497,6 +557,7 @@ void network::check() const {
     p.link_table.check();
     p.gossip.check();
     p.blobs.check();
+    p.talks.check();
     base::ensure(p.faults.size() <= strikes_kept_max, "faults are bounded");
     const auto nodes = p.link_table.nodes();
     base::ensure(nodes.size() == p.record_rates.size(), "parts agree on who is linked");
@@ -525,6 +586,10 @@ std::vector<base::node_id> network::known_nodes() const {
 
 std::vector<transfer_view> network::transfers() const {
     return parts_->blobs.views();
+}
+
+std::vector<stream_view> network::streams() const {
+    return parts_->talks.views();
 }
 
 std::vector<note_view> network::notes() const {

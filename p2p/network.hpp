@@ -56,6 +56,11 @@ struct network_config {
     std::size_t reads_total = 64;
     base::duration piece_timeout = std::chrono::seconds(20);  ///< since the peer's last answer
 
+    std::size_t streams_max = 256;  ///< open at a time, with all peers together
+    /// Bytes of a stream on their way, not acknowledged: 2 MiB are 100 Mbit/s at 160 ms.
+    std::size_t stream_window = 2 << 20;
+    base::duration stream_linger = std::chrono::minutes(2);  ///< for what was sent before its end
+
     std::size_t strikes_max = 10;
     base::duration shut_out = std::chrono::minutes(10);
 };
@@ -63,6 +68,17 @@ struct network_config {
 inline constexpr std::size_t note_bytes_max = 64 * 1024;
 inline constexpr std::size_t app_bytes_max = 256 * 1024;
 inline constexpr std::size_t blob_holders_max = 256;
+/// Longest message of a stream, and of a part of it.
+inline constexpr std::uint64_t stream_message_max = (std::uint64_t{1} << 30) + 64;
+inline constexpr std::size_t stream_chunk_max = 128 * 1024;
+/// Messages of a stream that were sent and not taken yet; one more is refused.
+inline constexpr std::uint64_t stream_untaken_max = 2;
+
+/// Bytes that somebody keeps as long as `owner` is held.
+struct shared_bytes {
+    std::shared_ptr<const void> owner;
+    base::byte_view bytes;
+};
 
 /// Names a note: SHA-256 of "tequio/note/v1" 0x00, kind, bytes (with its signature lines).
 base::digest note_id_of(std::uint8_t kind, base::byte_view bytes);
@@ -170,19 +186,60 @@ struct fetch_blob {
 struct cancel_fetch {
     base::blob_ref ref;
 };
+/// Speak with `node` under this name, and listen: messages in order, none lost while both ends keep
+/// it open, whatever becomes of links. Nothing is sent before both have opened it. Errors:
+/// `errc::full`; nothing changes when it is open.
+struct open_stream {
+    base::node_id node;
+    base::digest name;
+    std::uint64_t message_bytes_max = 0;  ///< longer ones of theirs are a fault
+};
+/// One message, `head` and `body` together; `body` is kept until the other side has it. Errors:
+/// `errc::not_found` for a stream that is not open, `errc::too_large`, `errc::full` when
+/// stream_untaken_max are not taken.
+struct stream_send {
+    base::node_id to;
+    base::digest name;
+    base::byte_vector head;
+    shared_bytes body;
+};
+/// The application is done with the oldest message that came and was not taken yet.
+struct stream_take {
+    base::node_id from;
+    base::digest name;
+};
+/// Ends a stream here: what was sent still goes out, what comes is let go. With a reason: at once,
+/// and the other side is told. No error for one that is not open.
+struct close_stream {
+    base::node_id node;
+    base::digest name;
+    std::string reason;  ///< cut to 512 bytes
+};
+/// What a peer said in an application's name broke the application's rules.
+struct blame_peer {
+    base::node_id node;
+    std::uint64_t strikes = 1;
+    std::string why;
+};
 
 using network_event =
     std::variant<link_up, link_message, link_down, dial_failed, accept_failed, piece_read, tick,
                  wall_time, set_own_addresses, add_address, want_peer, unwant_peer, send_app,
-                 publish_note, judge_note, withdraw_note, fetch_blob, cancel_fetch>;
+                 publish_note, judge_note, withdraw_note, fetch_blob, cancel_fetch, open_stream,
+                 stream_send, stream_take, close_stream, blame_peer>;
 
 // Effects: what the shell must do, in this order.
 
-/// `bulk`: a blob piece; it waits behind everything else on its link.
+/// What goes first on a link. Within a class messages keep their order.
+enum class send_class : std::uint8_t {
+    control,  ///< first of all
+    stream,   ///< of a stream: before pieces of blobs, which yet get one message in five
+    bulk,     ///< a piece of a blob
+};
 struct link_send {
     link_id link;
     base::byte_vector bytes;
-    bool bulk = false;
+    send_class what = send_class::control;
 };
 struct dial {
     p2p::address address;
@@ -227,6 +284,28 @@ struct app_message {
     std::uint8_t topic = 0;
     base::byte_vector bytes;
 };
+/// A whole message of a stream.
+struct stream_message {
+    base::node_id from;
+    base::digest name;
+    base::byte_vector bytes;
+};
+/// The other side has taken the oldest message that it had not taken.
+struct stream_taken {
+    base::node_id by;
+    base::digest name;
+};
+/// A part of a message came.
+struct stream_moved {
+    base::node_id from;
+    base::digest name;
+};
+/// The other side gave the stream up; here it stays open until `close_stream`.
+struct stream_closed {
+    base::node_id by;
+    base::digest name;
+    std::string reason;
+};
 /// A note to judge (`judge_note`). Its bytes are as the author signed them; nothing was checked.
 struct note_received {
     std::uint8_t kind = 0;
@@ -241,7 +320,8 @@ struct store_peers {
 
 using network_effect =
     std::variant<link_send, dial, close_link, read_piece, store_piece, blob_complete, blob_failed,
-                 peer_up, peer_down, app_message, note_received, store_peers>;
+                 peer_up, peer_down, app_message, note_received, store_peers, stream_message,
+                 stream_taken, stream_moved, stream_closed>;
 using network_effects = std::vector<network_effect>;
 
 /// A linked node.
@@ -258,6 +338,16 @@ struct transfer_view {
     std::uint64_t pieces_done = 0;
     std::uint64_t pieces_asked = 0;  ///< under way now
     std::uint64_t holders = 0;       ///< known and not given up
+};
+/// A stream that is open here.
+struct stream_view {
+    base::node_id node;
+    base::digest name;
+    bool ready = false;           ///< the other side has opened it too
+    std::uint64_t sent = 0;       ///< messages handed in here
+    std::uint64_t received = 0;   ///< whole messages that came
+    std::uint64_t dropped = 0;    ///< parts that were not due
+    std::uint64_t in_flight = 0;  ///< bytes on their way, not acknowledged
 };
 /// A note kept.
 struct note_view {
@@ -291,6 +381,8 @@ public:
     /// Nodes whose signed record we hold, by id, without this one.
     std::vector<base::node_id> known_nodes() const;
     std::vector<transfer_view> transfers() const;
+    /// By node and name.
+    std::vector<stream_view> streams() const;
     /// Notes accepted and kept, by id.
     std::vector<note_view> notes() const;
 

@@ -64,7 +64,7 @@ public:
     /// Starts a connection; exactly one `link_up` or `dial_failed` follows.
     void dial(const address& where, std::optional<base::node_id> expected);
     /// Queues a message; unknown links are no error (the link may have just ended).
-    void send(link_id link, base::byte_vector bytes, bool bulk);
+    void send(link_id link, base::byte_vector bytes, send_class what);
     /// Ends a link: the peer is told why, as far as the queue lets us; `link_down` follows.
     void close(link_id link, link_ending ending);
     /// Carries out `link_send`, `dial` and `close_link`; true when the effect was one of them.

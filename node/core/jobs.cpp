@@ -362,7 +362,22 @@ void node_logic::state::begin_waiting_work() {
     ++served_[next->task->submitter];
     computing_ = in_flight{next->id, std::move(*next->waiting_work), false};
     next->waiting_work.reset();
+    if (const auto begun = begin_in_hand(); !begun) {
+        const auto item = std::move(computing_->item);
+        computing_.reset();
+        tell_crew(*next, training::work_failed{item, begun.error().message()});
+    }
+}
+
+base::result<void> node_logic::state::begin_in_hand() {
+    if (!computing_->item.team.empty()) {
+        team_effects wanted;
+        TEQUIO_CHECK(team_.begin(at_.now, computing_->task, jobs_.at(computing_->task).task->work,
+                                 computing_->item, wanted));
+        obey(std::move(wanted));
+    }
     out_->push_back(begin_compute{computing_->task, computing_->item});
+    return {};
 }
 
 }  // namespace tequio::node

@@ -45,6 +45,7 @@ node_logic::state::state(node_logic_config config, const p2p::identity& self, no
       network_(with_wall(config_.network, at.wall), self, rng.split("network"),
                saved_peers(memory_)),
       desk_(make_desk(config_.desk, self, std::move(offers), at)),
+      team_(config_.team, self.node()),
       activity_since_(at.wall),
       housekeeping_at_(at.now) {
     if (const auto it = memory_.find({"node", "paused_until"}); it != memory_.end()) {
@@ -63,6 +64,7 @@ void node_logic::state::enter(moment at, node_effects& out) {
 void node_logic::state::settle() {
     if (network_.next_deadline() <= at_.now) (void)tell_network(p2p::tick{});
     if (desk_.next_deadline() <= at_.now) tell_desk(ledger::desk_tick{});
+    if (team_.next_deadline() <= at_.now) wait_for_team_no_longer();
     for (auto& [id, j] : jobs_) {
         if (j.crew && j.crew->next_deadline() <= at_.now) tell_crew(j, training::crew_tick{});
         if (j.data_retry <= at_.now) look_for_data(j);
@@ -74,7 +76,8 @@ void node_logic::state::settle() {
 }
 
 base::time_point node_logic::state::next_deadline() const {
-    auto next = std::min({network_.next_deadline(), desk_.next_deadline(), housekeeping_at_});
+    auto next = std::min(
+        {network_.next_deadline(), desk_.next_deadline(), team_.next_deadline(), housekeeping_at_});
     if (paused_ && paused_until_) {
         const std::int64_t left =
             std::max<std::int64_t>(0, paused_until_->seconds - at_.wall.seconds);
@@ -281,6 +284,7 @@ void node_logic::state::on(compute_answer& e) {
     const bool stopped = !computing_ || computing_->task != e.task || computing_->item != e.item ||
                          computing_->stopped;
     computing_.reset();
+    end_team(e.outcome, stopped);
     auto* j = job_of(e.task);
     if (!j) return;
     if (j->exporting && j->phase == job_phase::crewed && !j->rebuild_done && j->rebuilding) {

@@ -28,6 +28,7 @@
 #include "p2p/network.hpp"
 #include "training/crew.hpp"
 #include "training/task.hpp"
+#include "training/team.hpp"
 
 namespace tequio::node {
 
@@ -69,6 +70,25 @@ struct compute_answer {
 struct compute_states_lost {
     base::task_id task;
 };
+/// The worker, as a member of a team, says something to another one.
+struct team_said {
+    base::task_id task;
+    base::digest session;
+    std::uint32_t to = 0;  ///< by index
+    training::team_tag tag;
+    p2p::shared_bytes body;
+};
+enum class team_note_kind : std::uint8_t {
+    taken,  ///< the worker took the oldest message of that member
+    waits,  ///< nothing can be computed before that member says or takes something
+    blames  ///< that member sent what was not due, or nothing that a slice can have computed
+};
+struct team_note {
+    base::task_id task;
+    base::digest session;
+    std::uint32_t member = 0;  ///< by index
+    team_note_kind what = team_note_kind::taken;
+};
 struct compute_progress {
     base::task_id task;
     std::uint64_t steps = 0;
@@ -92,9 +112,10 @@ struct machine_released {
 };
 struct node_tick {};
 
-using node_event = std::variant<p2p::network_event, blob_looked_up, blob_confirmed, blob_lost,
-                                compute_answer, compute_states_lost, compute_progress,
-                                ledger_written, model_exported, machine_released, node_tick>;
+using node_event =
+    std::variant<p2p::network_event, blob_looked_up, blob_confirmed, blob_lost, compute_answer,
+                 compute_states_lost, compute_progress, team_said, team_note, ledger_written,
+                 model_exported, machine_released, node_tick>;
 
 // Effects: what the shell must do (the rules above). p2p's own effects that touch the world pass
 // through as they are.
@@ -135,6 +156,22 @@ struct begin_compute {
 struct stop_compute {
     base::task_id task;
 };
+/// What member `from` of the team says to the worker of this item: what stands behind the tag in
+/// `bytes`. It may come before the worker has begun, and at most training::team_messages_max of one
+/// member wait.
+struct team_deliver {
+    base::task_id task;
+    base::digest session;
+    std::uint32_t from = 0;
+    training::team_tag tag;
+    base::byte_vector bytes;  ///< training::team_tag_bytes, then the message
+};
+/// Member `by` has taken a message of the worker's.
+struct team_credit {
+    base::task_id task;
+    base::digest session;
+    std::uint32_t by = 0;
+};
 /// The task's blobs are whole: a worker may be started for it. `close_compute` ends that.
 struct open_compute {
     base::task_id task;
@@ -157,15 +194,25 @@ struct log_line {
 using node_effect =
     std::variant<p2p::link_send, p2p::dial, p2p::close_link, p2p::read_piece, p2p::store_piece,
                  look_up_blob, confirm_blob, put_blob, drop_blob, keep, forget_bucket, ledger_write,
-                 begin_compute, stop_compute, open_compute, close_compute, export_model, log_line>;
+                 begin_compute, stop_compute, team_deliver, team_credit, open_compute,
+                 close_compute, export_model, log_line>;
 using node_effects = std::vector<node_effect>;
 
 /// What `keep` stored, as it is found at the next start: (bucket, key) -> value.
 using node_memory = std::map<std::pair<std::string, std::string>, std::string>;
 
+/// For how long a member of a team waits for another, from the last that moved of that one's
+/// messages. Guesses; what a machine takes for its share of a micro-batch nobody knows beforehand.
+struct team_patience {
+    base::duration first = std::chrono::minutes(5);   ///< before any message came
+    base::duration least = std::chrono::seconds(60);  ///< afterwards at least this,
+    int times = 8;                                    ///< or this many of the longest waits so far
+};
+
 struct node_logic_config {
     p2p::network_config network;
     training::crew_timings crew;
+    team_patience team;
     ledger::desk_config desk;
     base::swarm_id swarm;   ///< zero: the nameless one
     std::string exactness;  ///< identity of this program's arithmetic

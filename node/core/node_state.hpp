@@ -1,13 +1,15 @@
 #pragma once
 
 /// The inside of `node_logic`. One file a concern: node_logic.cpp (events, commands), notes.cpp
-/// (tasks and cancellations as they arrive), jobs.cpp (crews, blobs, compute), keeping.cpp (what
-/// is kept, how long), receipts.cpp (the ledger's desk). Private to node/core.
+/// (tasks and cancellations as they arrive), jobs.cpp (crews, blobs, compute), teams.cpp (lanes by
+/// teams), keeping.cpp (what is kept, how long), receipts.cpp (the ledger's desk). Private to
+/// node/core.
 
 #include <algorithm>
 #include "node/core/errc.hpp"
 
 #include "node/core/job.hpp"
+#include "node/core/team_desk.hpp"
 #include "training/errc.hpp"
 
 namespace tequio::node {
@@ -36,6 +38,8 @@ public:
     void on(compute_answer& e);
     void on(compute_states_lost& e);
     void on(compute_progress& e);
+    void on(team_said& e);
+    void on(team_note& e);
     void on(ledger_written& e);
     void on(model_exported& e);
     void on(machine_released& e);
@@ -67,6 +71,10 @@ public:
     void carry_out(p2p::blob_failed& failed);
     void carry_out(p2p::store_peers& peers);
     void carry_out(p2p::app_message& message);
+    void carry_out(p2p::stream_message& message);
+    void carry_out(p2p::stream_taken& message);
+    void carry_out(p2p::stream_moved& message);
+    void carry_out(p2p::stream_closed& message);
     template <class Effect>
     void carry_out(Effect& for_the_shell) {
         out_->push_back(std::move(for_the_shell));
@@ -114,9 +122,19 @@ public:
     void begin_rebuilding(held_job& j);
     void rebuild_next(held_job& j);
     void begin_waiting_work();
+    /// Begins what is in hand, with its team if it has one. Errors: as `team_desk::begin`.
+    base::result<void> begin_in_hand();
     void blob_is_gone(const base::blob_ref& ref, const std::string& reason);
     std::vector<base::node_id> linked_nodes() const;
     held_job* job_of(const base::task_id& id);
+
+    // teams.cpp
+    /// Carries out what the desk of teams wants.
+    void obey(team_effects&& wanted);
+    void wait_for_team_no_longer();
+    /// The item in hand ended: its team, if it had one, is let go. An outcome that failed because
+    /// this node gave the others up says so.
+    void end_team(base::result<training::work_outcome>& outcome, bool stopped);
 
     // keeping.cpp
     /// Notes ends, lets go of what nobody needs, forgets jobs whose time is over. Every
@@ -144,6 +162,7 @@ public:
 
     p2p::network network_;
     ledger::receipt_desk desk_;
+    team_desk team_;
     std::map<base::task_id, held_job> jobs_;
     std::map<base::node_id, base::byte_vector> certificates_;  ///< of linked peers' message keys
     /// Cancellations ahead of their task, by task and by who signed; bounded.

@@ -481,7 +481,7 @@ void daemon_loop::log(const log_line& line) {
 }
 
 void daemon_loop::act(p2p::link_send& e) {
-    transport_->send(e.link, std::move(e.bytes), e.bulk);
+    transport_->send(e.link, std::move(e.bytes), e.what);
 }
 void daemon_loop::act(p2p::dial& e) {
     transport_->dial(e.address, e.expected);

@@ -128,6 +128,8 @@ private:
     void act(ledger_write& e);
     void act(begin_compute& e) { workers_->begin(e); }
     void act(stop_compute& e) { workers_->stop(e.task); }
+    void act(team_deliver& e) { workers_->deliver(e); }
+    void act(team_credit& e) { workers_->credit(e); }
     void act(open_compute& e) { workers_->open(e); }
     void act(close_compute& e) { workers_->close(e.task); }
     void act(export_model& e) { workers_->export_final(e); }

@@ -6,6 +6,7 @@
 #include "node/core/errc.hpp"
 #include "node/io/run_card.hpp"
 #include "training/model_folder.hpp"
+#include "training/slices.hpp"
 
 namespace tequio::node {
 namespace {
@@ -48,6 +49,7 @@ training::work_outcome outcome_of(const compute_outcome& from) {
     out.trace = from.trace;
     out.sum = from.sum;
     out.counts = {from.saturated, from.flushed, from.at_top};
+    out.tensors = from.tensors;
     return out;
 }
 
@@ -80,16 +82,20 @@ struct job_workers::one_job {
     std::shared_ptr<const training::task> task;
     std::unique_ptr<compute_worker> worker;
     std::unique_ptr<state_memory> state;
-    std::vector<unique_fd> blobs;  ///< of the recipe, in the order of `recipe_blobs`
+    std::optional<training::model_slice> slice;  ///< of which `state` is, or was last
+    std::vector<unique_fd> blobs;                ///< of the recipe, in the order of `recipe_blobs`
     /// Watches the worker's descriptor, which the worker owns.
     std::unique_ptr<asio::posix::stream_descriptor> watched;
     bool waiting = false;  ///< for `watched` to become readable
+    int openings = 0;      ///< asked for and not answered
     bool opened = false;
     bool ending = false;  ///< the worker was killed, and is not reaped yet
     bool closed = false;
     int starts_in_a_row = 0;
     std::optional<training::work_item> item;  ///< in hand, or waiting for the worker to be ready
     bool begun = false;
+    /// What members of the item's team said before the worker had begun it.
+    std::vector<std::pair<std::uint32_t, std::shared_ptr<const team_letter>>> early;
     std::uint64_t memory_bytes = 0;  ///< that the job needs, as its worker said
     base::duration cpu{};            ///< of the running worker, as last seen
 
@@ -246,6 +252,7 @@ void job_workers::answer(one_job& j, base::result<training::work_outcome> outcom
     auto item = std::move(*j.item);
     j.item.reset();
     j.begun = false;
+    j.early.clear();
     report(compute_answer{j.id, std::move(item), std::move(outcome)});
 }
 
@@ -257,6 +264,7 @@ void job_workers::begin(const begin_compute& what) {
     }
     j->item = what.item;
     j->begun = false;
+    j->early.clear();
     prepare(*j);
 }
 
@@ -264,15 +272,12 @@ void job_workers::prepare(one_job& j) {
     const auto give_up = [&](const base::error& e) {
         answer(j, fail(errc::compute_failed, e.message()));
     };
-    if (!j.state) {
-        // Lanes are checked up to `settle` rounds after theirs; one more is the round being
-        // written.
-        const auto kept = static_cast<std::uint32_t>(
-            std::min<std::uint64_t>(j.task->trust.settle + 2, state_memory::kept_max));
-        auto state = state_memory::create(training::recipe_id_of(j.task->work),
-                                          state_shape_of(j.task->work, kept));
-        if (!state) return give_up(state.error());
-        j.state = std::make_unique<state_memory>(std::move(*state));
+    const bool other_slice = j.item->kind == training::work_kind::prepare &&
+                             j.item->slice != j.slice && j.state != nullptr;
+    if (!j.state || other_slice) {
+        j.state.reset();
+        j.opened = false;
+        if (const auto made = make_state(j); !made) return give_up(made.error());
     }
     if (j.blobs.empty()) {
         for (const auto& ref : training::recipe_blobs(j.task->work)) {
@@ -282,7 +287,8 @@ void job_workers::prepare(one_job& j) {
         }
     }
     if (j.worker && j.worker->running()) {
-        if (j.opened && !j.ending) start_item(j);
+        if (j.opened && !j.ending) return start_item(j);
+        if (other_slice && !j.ending) open_in_worker(j);
         return;
     }
     // Opening a job hashes its data and its state: not while the machine is given back.
@@ -296,21 +302,52 @@ void job_workers::prepare(one_job& j) {
     j.worker->limit(options_.threads, options_.memory_bytes);
     j.worker->allow_threads(allowed_);
     j.opened = false;
+    j.openings = 0;
     if (++j.starts_in_a_row > starts_in_a_row_max) {
         j.starts_in_a_row = 0;
         return answer(j,
                       fail(errc::compute_failed, "the worker process keeps ending; see the log"));
     }
     if (const auto started = j.worker->start(); !started) return give_up(started.error());
-    j.worker->open_job(training::recipe_text(j.task->work), j.blobs, *j.state);
+    open_in_worker(j);
     watch(j);
+}
+
+base::result<void> job_workers::make_state(one_job& j) const {
+    const auto& work = j.task->work;
+    auto slice = j.item->slice;
+    // A sum needs no state. The next `prepare` says which slice this node is to have; until then as
+    // little as there is.
+    const auto most = static_cast<std::uint32_t>(training::slices_max(work));
+    const bool prepares = j.item->kind == training::work_kind::prepare;
+    if (!prepares && !training::needs_state(j.item->kind)) {
+        slice = j.slice.value_or(training::model_slice{most - 1, most});
+    }
+    if (slice.count == 0 || slice.count > most || slice.index >= slice.count) {
+        return fail(errc::compute_failed, "the recipe's cuts allow no such slice");
+    }
+    // Lanes are checked up to `settle` rounds after theirs; one more is the round being written.
+    const auto kept = static_cast<std::uint32_t>(
+        std::min<std::uint64_t>(j.task->trust.settle + 2, state_memory::kept_max));
+    TEQUIO_TRY(auto state,
+               state_memory::create(training::recipe_id_of(work),
+                                    state_shape_of(work, kept, slice.index, slice.count)));
+    j.state = std::make_unique<state_memory>(std::move(state));
+    j.slice = slice;
+    return {};
+}
+
+void job_workers::open_in_worker(one_job& j) {
+    ++j.openings;
+    j.worker->open_job(training::recipe_text(j.task->work), j.blobs, *j.state, j.slice->index,
+                       j.slice->count);
 }
 
 void job_workers::start_item(one_job& j) {
     const auto& item = *j.item;
     if (training::needs_state(item.kind)) {
         const auto held = j.state->find(item.round);
-        if (!held || held->digest != item.state) {
+        if (!held || held->digest != item.state || item.slice != j.slice) {
             return answer(j, fail(errc::compute_failed, "the state of round " +
                                                             std::to_string(item.round.value) +
                                                             " is not in memory"));
@@ -323,12 +360,56 @@ void job_workers::start_item(one_job& j) {
     wanted.inputs = static_cast<std::uint32_t>(item.inputs.size());
     wanted.first_unit = item.units.first;
     wanted.units = item.units.count;
+    wanted.team = !item.team.empty();
     j.begun = true;
     j.worker->begin(
         wanted, [this, inputs = item.inputs](std::uint32_t i) -> base::result<worker_input_file> {
             TEQUIO_TRY(auto file, blobs_.open_pieces(inputs[i]));
             return worker_input_file{inputs[i], std::move(file)};
         });
+    for (const auto& [from, letter] : std::exchange(j.early, {})) j.worker->hand_in(from, *letter);
+}
+
+void job_workers::deliver(const team_deliver& what) {
+    auto* j = job_of(what.task);
+    if (!j || !j->item || j->item->session != what.session) return;
+    const auto bytes = base::byte_view(what.bytes).subspan(training::team_tag_bytes);
+    const auto letter = team_letter::make(what.tag, bytes);
+    // Without it the lane cannot end: as when the worker dies.
+    if (!letter) return stop(what.task);
+    if (j->begun) {
+        j->worker->hand_in(what.from, **letter);
+    } else {
+        j->early.emplace_back(what.from, *letter);
+    }
+}
+
+void job_workers::credit(const team_credit& what) {
+    auto* j = job_of(what.task);
+    if (!j || !j->item || j->item->session != what.session || !j->begun) return;
+    j->worker->credit(what.by);
+}
+
+/// What the worker says to others of its team, or about them.
+void job_workers::on_team_event(const one_job& j, worker_event& e) {
+    if (!j.item) return;
+    const auto note = [&](std::uint32_t member, team_note_kind what) {
+        report(team_note{j.id, j.item->session, member, what});
+    };
+    if (auto* said = std::get_if<worker_team_said>(&e)) {
+        const auto bytes = said->letter->bytes();
+        report(team_said{j.id,
+                         j.item->session,
+                         said->to,
+                         said->letter->tag(),
+                         {std::move(said->letter), bytes}});
+    } else if (const auto* taken = std::get_if<worker_team_taken>(&e)) {
+        note(taken->from, team_note_kind::taken);
+    } else if (const auto* waits = std::get_if<worker_team_waits>(&e)) {
+        note(waits->member, team_note_kind::waits);
+    } else if (const auto* blames = std::get_if<worker_team_blames>(&e)) {
+        note(blames->member, team_note_kind::blames);
+    }
 }
 
 void job_workers::watch(one_job& j) {
@@ -353,9 +434,10 @@ void job_workers::on_event(one_job& j, worker_event& e) {
     if (auto* ready = std::get_if<worker_ready>(&e)) {
         ready_ = *ready;
     } else if (const auto* opened = std::get_if<worker_job_opened>(&e)) {
-        j.opened = true;
+        // Only the last of several counts: the others are of a slice that was let go.
+        j.opened = --j.openings == 0;
         j.memory_bytes = opened->memory_bytes;
-        if (j.item && !j.ending) start_item(j);
+        if (j.opened && j.item && !j.ending) start_item(j);
     } else if (auto* refused = std::get_if<worker_job_refused>(&e)) {
         if (j.item) answer(j, fail(errc::compute_failed, refused->reason));
         j.worker->stop_process();
@@ -377,6 +459,8 @@ void job_workers::on_event(one_job& j, worker_event& e) {
         } else {
             prepare(j);
         }
+    } else {
+        on_team_event(j, e);
     }
 }
 
@@ -419,6 +503,7 @@ void job_workers::export_final(const export_model& what) {
         report(model_exported{what.task, {}, std::move(why)});
     };
     if (!j || !j->state) return missing("no state is in memory");
+    if (!j->slice->whole()) return missing("a slice of the state is in memory");
     const auto held = j->state->held();
     if (!held || held->digest != what.facts.state_digest)
         return missing("another state is in memory");

@@ -37,6 +37,10 @@ public:
     /// Answered by `compute_answer`.
     void begin(const begin_compute& what);
     void stop(const base::task_id& task);
+    /// What another member of the team says to the worker; what is of another attempt than the one
+    /// in hand goes nowhere. The worker's own words are reported as `team_said` and `team_note`.
+    void deliver(const team_deliver& what);
+    void credit(const team_credit& what);
     /// Answered by `model_exported`.
     void export_final(const export_model& what);
     /// Kills every worker.
@@ -78,6 +82,9 @@ private:
     struct one_job;
     one_job* job_of(const base::task_id& task);
     void prepare(one_job& j);
+    base::result<void> make_state(one_job& j) const;
+    void open_in_worker(one_job& j);
+    void on_team_event(const one_job& j, worker_event& e);
     static void end(one_job& j);
     void start_item(one_job& j);
     void watch(one_job& j);

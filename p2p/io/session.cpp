@@ -24,6 +24,8 @@ using unsent_max = asio::detail::socket_option::integer<IPPROTO_TCP, TCP_NOTSENT
 constexpr std::size_t read_size = 64 * 1024;
 // How long a refused peer may take to read why.
 constexpr auto linger = std::chrono::seconds(2);
+// Blobs get every fifth frame beside streams: a lane's contribution leaves while the next computes.
+constexpr std::size_t streams_before_bulk = 4;
 constexpr char exporter_label[] = "EXPORTER-tequio-session-v1";
 
 // asio::ssl::context owns its handle; a reference more keeps the shared one alive.
@@ -64,8 +66,8 @@ public:
         stream_.async_handshake(type, [self = self()](error_code code) { self->on_tls(code); });
     }
 
-    void send(base::byte_vector bytes, bool bulk) override {
-        if (stage_ == stage::up) queue(wire::encode(wire::data{std::move(bytes)}), bulk);
+    void send(base::byte_vector bytes, send_class what) override {
+        if (stage_ == stage::up) queue(wire::encode(wire::data{std::move(bytes)}), what);
     }
 
     void end(link_ending ending) override {
@@ -77,10 +79,10 @@ public:
         const auto reason = static_cast<std::uint32_t>(ending.reason);
         finish(std::move(ending));
         if (!tell) return drop_socket();
-        control_.clear();
-        bulk_.clear();
+        for (auto& waiting : waiting_) waiting.clear();
         queued_ = 0;
-        control_.push_back(wire::framed(wire::encode(wire::refusal{reason, ""})));
+        waiting(send_class::control)
+            .push_back(wire::framed(wire::encode(wire::refusal{reason, ""})));
         linger_and_close();
     }
 
@@ -124,7 +126,7 @@ private:
         handshake_.emplace(side_, std::move(config_), exporter);
         std::vector<base::byte_vector> frames;
         handshake_->start(frames);
-        for (auto& f : frames) queue(std::move(f), false);
+        for (auto& f : frames) queue(std::move(f), send_class::control);
         read();
     }
 
@@ -172,7 +174,7 @@ private:
         if (auto* data = std::get_if<wire::data>(&*frame)) {
             events_.message(std::move(data->bytes));
         } else if (const auto* ping = std::get_if<wire::ping>(&*frame)) {
-            queue(wire::encode(wire::pong{ping->token}), false);
+            queue(wire::encode(wire::pong{ping->token}), send_class::control);
         } else if (const auto* pong = std::get_if<wire::pong>(&*frame)) {
             if (ping_token_ != 0 && pong->token == ping_token_) {
                 rtt_ = clock::now() - ping_sent_;
@@ -189,7 +191,7 @@ private:
         std::vector<base::byte_vector> frames;
         const auto progress = handshake_->step(payload, frames);
         if (progress == handshake::progress::failed) return end(handshake_->ending());
-        for (auto& f : frames) queue(std::move(f), false);
+        for (auto& f : frames) queue(std::move(f), send_class::control);
         if (progress == handshake::progress::more) return;
         stage_ = stage::up;
         last_heard_ = clock::now();
@@ -216,28 +218,46 @@ private:
         if (ping_token_ == 0) {
             ping_token_ = ++pings_;
             ping_sent_ = now;
-            queue(wire::encode(wire::ping{ping_token_}), false);
+            queue(wire::encode(wire::ping{ping_token_}), send_class::control);
             if (stage_ != stage::up) return;
         }
         ping_later();
     }
 
-    void queue(base::byte_vector payload, bool bulk) {
+    using frame_queue = std::deque<base::byte_vector>;
+    frame_queue& waiting(send_class what) { return waiting_[static_cast<std::size_t>(what)]; }
+
+    void queue(base::byte_vector payload, send_class what) {
         auto frame = wire::framed(payload);
         queued_ += frame.size();
-        (bulk ? bulk_ : control_).push_back(std::move(frame));
+        waiting(what).push_back(std::move(frame));
         if (queued_ > queue_bytes_max_) return end({link_end::slow_peer, false, ""});
         write();
     }
 
+    /// Who writes next; null when nothing waits.
+    frame_queue* next_queue() {
+        auto& stream = waiting(send_class::stream);
+        auto& bulk = waiting(send_class::bulk);
+        if (!waiting(send_class::control).empty()) return &waiting(send_class::control);
+        const bool others_turn = streams_in_a_row_ >= streams_before_bulk && !bulk.empty();
+        if (!stream.empty() && !others_turn) {
+            ++streams_in_a_row_;
+            return &stream;
+        }
+        streams_in_a_row_ = 0;
+        return bulk.empty() ? nullptr : &bulk;
+    }
+
     void write() {
-        if (writing_ || (control_.empty() && bulk_.empty())) return;
-        if (control_.empty()) {
+        if (writing_) return;
+        if (waiting(send_class::control).empty()) {
+            if (waiting(send_class::stream).empty() && waiting(send_class::bulk).empty()) return;
             const auto wait =
                 events_.upload_wait ? events_.upload_wait() : std::chrono::nanoseconds(0);
             if (wait.count() > 0) return write_after(wait);
         }
-        auto& from = control_.empty() ? bulk_ : control_;
+        auto& from = *next_queue();
         current_ = std::move(from.front());
         from.pop_front();
         writing_ = true;
@@ -259,7 +279,7 @@ private:
         if (events_.sent) events_.sent(n);
         if (stage_ == stage::over) {
             if (code) return drop_socket();
-            if (!control_.empty()) return write();
+            if (!waiting(send_class::control).empty()) return write();
             error_code ignored;
             stream_.next_layer().shutdown(tcp::socket::shutdown_send, ignored);
             return;
@@ -310,7 +330,8 @@ private:
     std::optional<handshake> handshake_;
     wire::frame_reader reader_;
     std::array<std::uint8_t, read_size> buffer_;
-    std::deque<base::byte_vector> control_, bulk_;
+    std::array<frame_queue, 3> waiting_;  ///< by send_class
+    std::size_t streams_in_a_row_ = 0;
     base::byte_vector current_;
     std::size_t queued_ = 0;
     bool writing_ = false;

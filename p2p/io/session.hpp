@@ -25,7 +25,7 @@ struct session_events {
     std::function<void(link_ending)> ended;
     std::function<void(std::size_t)> sent;      ///< bytes written, for the upload limit
     std::function<void(std::size_t)> received;  ///< bytes read
-    /// How long a bulk frame must wait; zero to go now.
+    /// How long a frame that is not of class control must wait; zero to go now.
     std::function<std::chrono::nanoseconds()> upload_wait;
 };
 
@@ -38,7 +38,7 @@ public:
     virtual ~session() = default;
 
     virtual void start() = 0;
-    virtual void send(base::byte_vector bytes, bool bulk) = 0;
+    virtual void send(base::byte_vector bytes, send_class what) = 0;
     /// Ends it; the peer is told why if it can still be told.
     virtual void end(link_ending ending) = 0;
     /// Closes the socket at once; no event comes any more.

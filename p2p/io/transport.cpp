@@ -358,9 +358,9 @@ void transport::dial(const address& where, std::optional<base::node_id> expected
     state_->dial(where, std::move(expected));
 }
 
-void transport::send(link_id link, base::byte_vector bytes, bool bulk) {
+void transport::send(link_id link, base::byte_vector bytes, send_class what) {
     const auto at = state_->sessions.find(link.value);
-    if (at != state_->sessions.end()) at->second.connection->send(std::move(bytes), bulk);
+    if (at != state_->sessions.end()) at->second.connection->send(std::move(bytes), what);
 }
 
 void transport::close(link_id link, link_ending ending) {
@@ -370,7 +370,7 @@ void transport::close(link_id link, link_ending ending) {
 
 bool transport::carry_out(network_effect& effect) {
     if (auto* out = std::get_if<link_send>(&effect)) {
-        send(out->link, std::move(out->bytes), out->bulk);
+        send(out->link, std::move(out->bytes), out->what);
     } else if (auto* to = std::get_if<p2p::dial>(&effect)) {
         dial(to->address, to->expected);
     } else if (auto* gone = std::get_if<close_link>(&effect)) {

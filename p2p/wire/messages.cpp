@@ -78,6 +78,51 @@ base::result<message> read(const proto::app_message& in) {
     return message(app{static_cast<std::uint8_t>(in.topic()), bytes_of(in.content())});
 }
 
+base::result<message> read(const proto::stream_open& in) {
+    stream_open out;
+    TEQUIO_TRY(out.name, base::id_from_bytes<base::digest>(base::as_bytes(in.name())));
+    if (in.epoch() == 0) return bad("a stream without an epoch");
+    out.epoch = in.epoch();
+    out.received = in.received();
+    out.answer = in.answer();
+    return message(out);
+}
+
+base::result<message> read(const proto::stream_chunk& in) {
+    stream_chunk out;
+    TEQUIO_TRY(out.name, base::id_from_bytes<base::digest>(base::as_bytes(in.name())));
+    const auto size = in.content().size();
+    if (in.size() > stream_message_max || size > stream_chunk_max || in.offset() > in.size() ||
+        size > in.size() - in.offset() || (size == 0 && in.size() != 0)) {
+        return bad("a stream's part beyond its message, or above its cap");
+    }
+    out.epoch = in.epoch();
+    out.number = in.number();
+    out.size = in.size();
+    out.offset = in.offset();
+    out.bytes = bytes_of(in.content());
+    return message(std::move(out));
+}
+
+base::result<message> read(const proto::stream_ack& in) {
+    stream_ack out;
+    TEQUIO_TRY(out.name, base::id_from_bytes<base::digest>(base::as_bytes(in.name())));
+    if (in.taken() > in.received()) return bad("a stream of which more was taken than came");
+    out.epoch = in.epoch();
+    out.bytes = in.bytes();
+    out.received = in.received();
+    out.taken = in.taken();
+    return message(out);
+}
+
+base::result<message> read(const proto::stream_close& in) {
+    stream_close out;
+    TEQUIO_TRY(out.name, base::id_from_bytes<base::digest>(base::as_bytes(in.name())));
+    if (in.reason().size() > stream_reason_max) return bad("a reason above its cap");
+    out.reason = in.reason();
+    return message(std::move(out));
+}
+
 struct writer {
     proto::network_message& out;
 
@@ -120,6 +165,34 @@ struct writer {
         out.mutable_app()->set_topic(m.topic);
         out.mutable_app()->set_content(text_of(m.bytes));
     }
+    void operator()(const stream_open& m) const {
+        auto& to = *out.mutable_stream_open();
+        to.set_name(text_of(m.name.view()));
+        to.set_epoch(m.epoch);
+        to.set_received(m.received);
+        to.set_answer(m.answer);
+    }
+    void operator()(const stream_chunk& m) const {
+        auto& to = *out.mutable_stream_chunk();
+        to.set_name(text_of(m.name.view()));
+        to.set_epoch(m.epoch);
+        to.set_number(m.number);
+        to.set_size(m.size);
+        to.set_offset(m.offset);
+        to.set_content(text_of(m.bytes));
+    }
+    void operator()(const stream_ack& m) const {
+        auto& to = *out.mutable_stream_ack();
+        to.set_name(text_of(m.name.view()));
+        to.set_epoch(m.epoch);
+        to.set_bytes(m.bytes);
+        to.set_received(m.received);
+        to.set_taken(m.taken);
+    }
+    void operator()(const stream_close& m) const {
+        out.mutable_stream_close()->set_name(text_of(m.name.view()));
+        out.mutable_stream_close()->set_reason(m.reason);
+    }
 };
 
 }  // namespace
@@ -157,6 +230,14 @@ base::result<message> decode_message(base::byte_view bytes) {
             return read(in.piece_answer());
         case proto::network_message::kApp:
             return read(in.app());
+        case proto::network_message::kStreamOpen:
+            return read(in.stream_open());
+        case proto::network_message::kStreamChunk:
+            return read(in.stream_chunk());
+        case proto::network_message::kStreamAck:
+            return read(in.stream_ack());
+        case proto::network_message::kStreamClose:
+            return read(in.stream_close());
         case proto::network_message::BODY_NOT_SET:
             break;
     }

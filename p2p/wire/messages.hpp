@@ -15,6 +15,7 @@ inline constexpr std::size_t records_per_message = 64;
 inline constexpr std::size_t record_size_max = 1024;
 inline constexpr std::size_t ids_per_offer = 16384;
 inline constexpr std::size_t ids_per_request = 64;
+inline constexpr std::size_t stream_reason_max = 512;
 inline constexpr std::size_t path_length_max = 40;  ///< blob_size_max_bytes has 22 levels
 
 struct peer_records {
@@ -58,8 +59,39 @@ struct app {
     base::byte_vector bytes;
     bool operator==(const app&) const = default;
 };
-using message = std::variant<peer_records, note_offer, note_request, note, note_summary,
-                             piece_request, piece_answer, app>;
+struct stream_open {
+    base::digest name;
+    std::uint64_t epoch = 0;  ///< from 1
+    std::uint64_t received = 0;
+    bool answer = false;
+    bool operator==(const stream_open&) const = default;
+};
+struct stream_chunk {
+    base::digest name;
+    std::uint64_t epoch = 0;
+    std::uint64_t number = 0;
+    std::uint64_t size = 0;  ///< at most stream_message_max
+    std::uint64_t offset = 0;
+    base::byte_vector
+        bytes;  ///< at most stream_chunk_max, within the message; empty only of an empty one
+    bool operator==(const stream_chunk&) const = default;
+};
+struct stream_ack {
+    base::digest name;
+    std::uint64_t epoch = 0;
+    std::uint64_t bytes = 0;
+    std::uint64_t received = 0;
+    std::uint64_t taken = 0;  ///< at most `received`
+    bool operator==(const stream_ack&) const = default;
+};
+struct stream_close {
+    base::digest name;
+    std::string reason;
+    bool operator==(const stream_close&) const = default;
+};
+using message =
+    std::variant<peer_records, note_offer, note_request, note, note_summary, piece_request,
+                 piece_answer, app, stream_open, stream_chunk, stream_ack, stream_close>;
 
 base::byte_vector encode(const message& m);
 /// Errors: `errc::bad_message`, naming the rule broken. Safe on any input.

@@ -152,7 +152,7 @@ void node_machine::hold_for(std::function<void()> work) {
 }
 
 void node_machine::act(p2p::link_send& e) {
-    if (!e.bulk) world_.observer_.sent(world_.id_of(index_), e.bytes);
+    if (e.what != p2p::send_class::bulk) world_.observer_.sent(world_.id_of(index_), e.bytes);
     world_.trace(index_, "send", e.bytes);
     world_.send(index_, e.link, std::move(e.bytes));
 }

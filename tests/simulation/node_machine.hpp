@@ -79,6 +79,9 @@ private:
     void act(node::ledger_write& e);
     void act(node::begin_compute& e);
     void act(node::stop_compute& e);
+    // Modelled workers say nothing to one another.
+    static void act(node::team_deliver&) {}
+    static void act(node::team_credit&) {}
     void act(node::open_compute& e);
     void act(node::close_compute& e);
     void act(node::export_model& e);

@@ -39,6 +39,15 @@ std::vector<bytes> samples() {
             p2p::wire::note_offer{{base::sha256("a"), base::sha256("b")}, true})),
         p2p::wire::encode(p2p::wire::message(p2p::wire::piece_answer{
             base::blob_ref_of(blob), p2p::wire::piece_status::found, 1, piece.bytes, piece.path})),
+        p2p::wire::encode(
+            p2p::wire::message(p2p::wire::stream_open{base::sha256("talk"), 1, 0, false})),
+        p2p::wire::encode(p2p::wire::message(
+            p2p::wire::stream_chunk{base::sha256("talk"), 1, 0, 300, 0, bytes_of(1, 200)})),
+        p2p::wire::encode(p2p::wire::message(
+            p2p::wire::stream_chunk{base::sha256("talk"), 1, 0, 300, 200, bytes_of(2, 100)})),
+        p2p::wire::encode(
+            p2p::wire::message(p2p::wire::stream_ack{base::sha256("talk"), 1, 50, 1, 1})),
+        p2p::wire::encode(p2p::wire::message(p2p::wire::stream_close{base::sha256("talk"), "why"})),
         p2p::sign_peer_record(self, 3, {1'700'000'000}, {{"10.0.0.1", 1}}),
         self.certificate(p2p::key_role::session).encode(),
         text(swarm.note),
@@ -119,7 +128,19 @@ BOOST_AUTO_TEST_CASE(a_network_survives_anything_its_peers_say) {
             now += std::chrono::milliseconds(*rc::gen::inRange(0, 5000));
             const std::uint64_t link = *rc::gen::inRange<std::uint64_t>(1, 6);
             const auto node = p2p::identity(key_of(link + 1)).node();
-            switch (*rc::gen::inRange(0, 5)) {
+            const auto name = base::sha256("talk");
+            switch (*rc::gen::inRange(-3, 5)) {
+                case -3:
+                    (void)core.handle(now, p2p::open_stream{node, name, 1000}, out);
+                    break;
+                case -2:
+                    (void)core.handle(now, p2p::stream_send{node, name, {1, 2}, {}}, out);
+                    (void)core.handle(now, p2p::stream_take{node, name}, out);
+                    break;
+                case -1:
+                    (void)core.handle(
+                        now, p2p::close_stream{node, name, link % 2 == 0 ? "why" : ""}, out);
+                    break;
                 case 0:
                     if (core.linked(node)) {
                         (void)core.handle(now, p2p::tick{}, out);

@@ -104,8 +104,8 @@ BOOST_AUTO_TEST_CASE(messages_arrive_whole_and_in_order) {
     pair_of_nodes t;
     t.link();
     for (std::uint64_t i = 0; i < 20; ++i) {
-        t.b.links->send(t.link_of_b(), bytes_of(i, 1 + i * 13'000), false);
-        t.a.links->send(t.link_of_a(), bytes_of(100 + i, 1 + i), false);
+        t.b.links->send(t.link_of_b(), bytes_of(i, 1 + i * 13'000), p2p::send_class::control);
+        t.a.links->send(t.link_of_a(), bytes_of(100 + i, 1 + i), p2p::send_class::control);
     }
     BOOST_REQUIRE(t.run([&] {
         return t.a.count<p2p::link_message>() == 20 && t.b.count<p2p::link_message>() == 20;
@@ -136,9 +136,9 @@ BOOST_AUTO_TEST_CASE(small_messages_pass_blob_pieces_that_wait) {
     t.link();
     const auto start = std::chrono::steady_clock::now();
     for (std::uint64_t i = 0; i < 6; ++i) {
-        t.b.links->send(t.link_of_b(), bytes_of(i, 256 * 1024), true);
+        t.b.links->send(t.link_of_b(), bytes_of(i, 256 * 1024), p2p::send_class::bulk);
     }
-    t.b.links->send(t.link_of_b(), {42}, false);
+    t.b.links->send(t.link_of_b(), {42}, p2p::send_class::control);
     BOOST_REQUIRE(t.run([&] { return t.a.count<p2p::link_message>() == 7; }));
     const auto took = std::chrono::steady_clock::now() - start;
     std::size_t position = 0, at = 0;
@@ -151,6 +151,30 @@ BOOST_AUTO_TEST_CASE(small_messages_pass_blob_pieces_that_wait) {
     BOOST_TEST(at <= 2u);
     // 1.5 MiB at 2 MB/s; the last piece waits for the five before it: 0.6 s.
     BOOST_TEST((took > 500ms));
+}
+
+BOOST_AUTO_TEST_CASE(streams_pass_blob_pieces_that_wait_and_leave_them_every_fifth_turn) {
+    p2p::transport_config slow;
+    slow.upload_limit = 4'000'000;
+    pair_of_nodes t({}, slow);
+    t.link();
+    constexpr std::size_t pieces = 4, parts = 12;
+    for (std::uint64_t i = 0; i < pieces; ++i) {
+        t.b.links->send(t.link_of_b(), bytes_of(i, 256 * 1024), p2p::send_class::bulk);
+    }
+    for (std::uint64_t i = 0; i < parts; ++i) {
+        t.b.links->send(t.link_of_b(), bytes_of(i, 128 * 1024), p2p::send_class::stream);
+    }
+    t.b.links->send(t.link_of_b(), {42}, p2p::send_class::control);
+    BOOST_REQUIRE(t.run([&] { return t.a.count<p2p::link_message>() == pieces + parts + 1; }));
+    std::string order;
+    for (const auto& e : t.a.events) {
+        const auto* m = std::get_if<p2p::link_message>(&e);
+        if (m == nullptr) continue;
+        order += m->bytes.size() == 1 ? 'c' : m->bytes.size() == 256 * 1024 ? 'b' : 's';
+    }
+    // The first piece was being written when the rest came.
+    BOOST_TEST(order == "bcssssbssssbssssb");
 }
 
 BOOST_AUTO_TEST_CASE(closing_tells_both_sides_why) {
@@ -221,7 +245,7 @@ BOOST_AUTO_TEST_CASE(a_peer_that_takes_nothing_is_slow_and_memory_stays_bounded)
     }));
     const auto link = a.first<p2p::link_up>()->link;
     for (int i = 0; i < 200 && !a.first<p2p::link_down>(); ++i) {
-        a.links->send(link, base::byte_vector(256 * 1024), true);
+        a.links->send(link, base::byte_vector(256 * 1024), p2p::send_class::bulk);
         for (const auto& s : a.links->statistics()) BOOST_TEST(s.bytes_queued < 5u << 20);
         io.restart();
         io.poll();

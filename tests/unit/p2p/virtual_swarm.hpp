@@ -56,6 +56,10 @@ struct virtual_node {
     std::vector<std::pair<base::blob_ref, std::string>> failed;
     std::vector<p2p::app_message> heard;
     std::vector<p2p::note_received> notes;
+    std::vector<p2p::stream_message> said;  ///< what came in streams
+    std::vector<base::node_id> taken;       ///< by whom
+    std::vector<p2p::stream_closed> closed;
+    std::size_t moved = 0;
     std::vector<base::node_id> ups;
     std::vector<std::pair<base::node_id, p2p::link_ending>> downs;
     std::size_t dials = 0;
@@ -337,6 +341,10 @@ private:
     void perform(virtual_node& n, p2p::peer_up& e) { n.ups.push_back(e.node); }
     void perform(virtual_node& n, p2p::peer_down& e) { n.downs.emplace_back(e.node, e.ending); }
     void perform(virtual_node& n, p2p::app_message& e) { n.heard.push_back(std::move(e)); }
+    void perform(virtual_node& n, p2p::stream_message& e) { n.said.push_back(std::move(e)); }
+    void perform(virtual_node& n, p2p::stream_taken& e) { n.taken.push_back(e.by); }
+    void perform(virtual_node& n, p2p::stream_closed& e) { n.closed.push_back(std::move(e)); }
+    void perform(virtual_node& n, p2p::stream_moved&) { ++n.moved; }
     void perform(virtual_node& n, p2p::note_received& e) {
         const auto verdict = n.judge ? n.judge(e) : p2p::note_verdict::accept;
         n.notes.push_back(e);

@@ -91,6 +91,13 @@ BOOST_AUTO_TEST_CASE(messages_come_back) {
     message_comes_back(p2p::wire::piece_answer{ref, p2p::wire::piece_status::busy, 1, {}, {}});
     message_comes_back(p2p::wire::app{255, bytes_of(1, p2p::app_bytes_max)});
     message_comes_back(p2p::wire::app{0, {}});
+    const auto name = base::sha256("stream");
+    message_comes_back(p2p::wire::stream_open{name, 3, 7, true});
+    message_comes_back(p2p::wire::stream_chunk{name, 3, 8, p2p::stream_message_max, 17,
+                                               bytes_of(1, p2p::stream_chunk_max)});
+    message_comes_back(p2p::wire::stream_chunk{name, 3, 8, 0, 0, {}});
+    message_comes_back(p2p::wire::stream_ack{name, 3, 1 << 30, 9, 8});
+    message_comes_back(p2p::wire::stream_close{name, std::string(512, 'x')});
 }
 
 BOOST_AUTO_TEST_CASE(caps_hold) {
@@ -109,6 +116,17 @@ BOOST_AUTO_TEST_CASE(caps_hold) {
     refused(p2p::wire::piece_answer{small, static_cast<p2p::wire::piece_status>(4), 0, {}, {}});
     refused(p2p::wire::piece_answer{small, p2p::wire::piece_status::found, 0, base::byte_vector(10),
                                     std::vector<base::digest>(41)});
+    const base::digest name;
+    refused(p2p::wire::stream_open{name, 0, 7, false});
+    refused(p2p::wire::stream_chunk{name, 1, 0, p2p::stream_message_max + 1, 0, {1}});
+    refused(p2p::wire::stream_chunk{name, 1, 0, 1 << 20, 0,
+                                    base::byte_vector(p2p::stream_chunk_max + 1)});
+    refused(p2p::wire::stream_chunk{name, 1, 0, 10, 9, {1, 2}});
+    refused(p2p::wire::stream_chunk{name, 1, 0, 10, 11, {}});
+    refused(p2p::wire::stream_chunk{name, 1, 0, 10, UINT64_MAX, {1}});
+    refused(p2p::wire::stream_chunk{name, 1, 0, 10, 3, {}});
+    refused(p2p::wire::stream_ack{name, 1, 0, 3, 4});
+    refused(p2p::wire::stream_close{name, std::string(513, 'x')});
     BOOST_TEST(!p2p::wire::decode_message({}));
 }
 
