@@ -68,6 +68,19 @@ void add_bench_command(cli_command& app, cli_context& context) {
     t->threads = usable_threads();
     auto* train = bench->add_subcommand("train", "training steps of a preset");
     add_training_options(*train, *t);
+    train
+        ->add_option("--slices", t->slices,
+                     "lanes by as many workers of one thread, a slice each, beside whole ones")
+        ->range(1, 64);
+    train->add_option("--micro-batches", t->micro_batches, "of a step, with --slices")
+        ->range(1, 1024)
+        ->show_default();
+    train->add_option("--steps", t->steps, "inner steps of a lane, with --slices")
+        ->range(1, 1000)
+        ->show_default();
+    train->add_option("--pairs", t->pairs, "lanes of both kinds, with --slices")
+        ->range(1, 1000)
+        ->show_default();
     train->callback([&context, t] { context.run([&] { return bench_train(context, *t); }); });
     auto l = std::make_shared<train_bench_options>(*t);
     auto* lane = bench->add_subcommand("lane", "whole lanes of a preset");

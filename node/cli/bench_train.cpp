@@ -11,11 +11,12 @@
 #include <optional>
 #include <vector>
 
-#include "base/blob.hpp"
 #include "base/text.hpp"
+#include "node/cli/bench_slices.hpp"
 #include "node/cli/kernel_times.hpp"
 #include "node/cli/measure.hpp"
 #include "node/cli/openblas.hpp"
+#include "node/cli/training_job.hpp"
 #include "node/worker/compute_pool.hpp"
 #include "training/arithmetic.hpp"
 #include "training/dataset.hpp"
@@ -249,47 +250,10 @@ void print_common(const train_bench_options& o, const training::bench_preset& pr
     print_line("peak memory", base::human_size(rate.memory_bytes));
 }
 
-base::result<training::bench_preset> preset_for(const train_bench_options& o) {
-    auto preset = training::bench_preset_of(o.preset);
-    if (!preset) return ends_with(exit_code::usage, preset.error().message());
-    if (o.batch != 0) preset->batch = o.batch;
-    if (o.context != 0) preset->model.context = o.context;
-    return preset;
-}
-
-/// A recipe of one lane of the preset on random tokens.
-struct lane_job {
-    training::recipe recipe;
-    base::byte_vector tokens;
-};
-
-base::result<lane_job> lane_job_of(const training::bench_preset& preset, std::uint64_t steps) {
-    lane_job job;
-    auto& r = job.recipe;
-    r.model = preset.model;
-    r.data.token_bytes = r.model.vocabulary <= 256 ? 1 : r.model.vocabulary <= 65536 ? 2 : 4;
-    r.data.token_count = 64 * r.model.context + 1;
-    std::uint64_t word = 1;
-    for (std::uint64_t i = 0; i < r.data.token_count; ++i) {
-        word = word * 6364136223846793005U + 1442695040888963407U;  // Knuth's MMIX
-        const auto token = (word >> 33) % r.model.vocabulary;
-        for (std::uint32_t b = 0; b < r.data.token_bytes; ++b) {
-            job.tokens.push_back(static_cast<std::uint8_t>(token >> (8 * b)));
-        }
-    }
-    r.data.tokens = base::blob_ref_of(job.tokens);
-    r.train.lanes = 1;
-    r.train.rounds = 1;
-    r.train.inner_steps = steps;
-    r.train.batch = preset.batch;
-    r.train.micro_batch = preset.batch;
-    TEQUIO_CHECK(training::check_recipe(r));
-    return job;
-}
-
 }  // namespace
 
 base::result<void> bench_train(cli_context& context, const train_bench_options& o) {
+    if (o.slices > 1) return bench_slices(context, o);
     TEQUIO_TRY(const auto preset, preset_for(o));
     compute_pool pool(o.threads);
     kernel_times times(pool);
@@ -320,7 +284,7 @@ base::result<void> bench_train(cli_context& context, const train_bench_options& 
 
 base::result<void> bench_lane(cli_context& context, const train_bench_options& o) {
     TEQUIO_TRY(const auto preset, preset_for(o));
-    TEQUIO_TRY(const auto job, lane_job_of(preset, o.steps));
+    TEQUIO_TRY(const auto job, training_job_of(preset, {o.steps, preset.batch, {}}));
     compute_pool pool(o.threads);
     kernel_times times(pool);
     context.say("measuring lanes of " + o.preset + ", threads: " + std::to_string(o.threads));

@@ -18,6 +18,10 @@ struct train_bench_options {
     std::uint64_t batch = 0;    ///< 0: the preset's
     std::uint64_t context = 0;  ///< 0: the preset's
     std::uint64_t steps = 8;    ///< of a lane
+    // Of `--slices`, which measures lanes (bench_slices.hpp).
+    std::uint64_t slices = 1;
+    std::uint64_t micro_batches = 8;
+    std::uint64_t pairs = 5;
 };
 
 /// Forward, backward, clipping and AdamW over one batch. Errors: `ends_with(usage)` for an unknown
