@@ -229,6 +229,15 @@ struct check_recorded {
     base::digest commitment;      ///< the worker's
     base::digest checker_commitment;
 };
+/// A settled round said something about a node's work: one for each node that it is about, in the
+/// same batch as the facts of that settling, so that a shell which makes them durable together
+/// counts no round twice.
+struct standing_changed {
+    base::node_id node;
+    std::uint64_t matched = 0;  ///< of its results so many more were found right
+    bool contradicted = false;  ///< one of its results is not what stands: it begins again
+    bool refuted = false;       ///< this node computed one itself and came to another
+};
 enum class job_state { waiting, running, done, failed, cancelled };
 struct job_finished {
     job_state state = job_state::done;
@@ -239,7 +248,7 @@ struct crew_progress {};
 
 using crew_effect = std::variant<send_crew, begin_work, stop_work, fetch_blob, drop_blob, put_blob,
                                  store_fact, forget_fact, store_entry, round_settled,
-                                 check_recorded, job_finished, crew_progress>;
+                                 check_recorded, standing_changed, job_finished, crew_progress>;
 
 inline constexpr std::size_t crew_message_max_bytes = 64 * 1024;
 inline constexpr std::uint64_t crew_members_max = 64;
@@ -284,6 +293,14 @@ struct crew_shard {
     std::uint64_t part_bytes = 0;
 };
 
+/// What this node thinks of a node's work from other jobs.
+struct crew_standing {
+    base::node_id node;
+    std::uint64_t matched = 0;  ///< of its results so many were found right
+    /// One was found wrong, not long ago: each of its lanes is looked at, whatever it matches.
+    bool refuted = false;
+};
+
 /// What a crew is told once: the job, this node, and how patient it is.
 struct crew_config {
     base::task_id task;
@@ -304,6 +321,7 @@ struct crew_config {
     std::uint64_t mean_units = 1;
     /// Sizes of a shard: a run of those units. Needed when there are several.
     std::function<crew_shard(contribution_run units)> shard = {};
+    std::vector<crew_standing> standings = {};  ///< each node once
 };
 
 /// What this node had stored when it stopped, however it stopped.

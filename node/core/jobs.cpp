@@ -51,6 +51,7 @@ void node_logic::state::restore_jobs() {
     const auto memory = std::move(memory_);
     memory_.clear();
     restore_forgotten(memory);
+    restore_standings(memory);
     std::string last;
     for (const auto& [place, value] : memory) {
         if (place.first.starts_with("job/") && place.first != last) {
@@ -121,6 +122,17 @@ void node_logic::state::restore_job(const std::string& hex, const node_memory& m
     }
 }
 
+void node_logic::state::restore_standings(const node_memory& memory) {
+    const std::string bucket(standings::bucket);
+    for (auto it = memory.lower_bound({bucket, ""});
+         it != memory.end() && it->first.first == bucket; ++it) {
+        // Without it a node is a newcomer again, which costs no more than a few checks.
+        if (const auto taken = standings_.restore(it->first.second, it->second); !taken) {
+            say(log_level::warn, taken.error().message());
+        }
+    }
+}
+
 void node_logic::state::look_for_data(held_job& j) {
     j.data_retry = base::time_point::max();
     for (const auto& ref : j.missing) out_->push_back(look_up_blob{ref});
@@ -128,8 +140,9 @@ void node_logic::state::look_for_data(held_job& j) {
 
 void node_logic::state::start_crew(held_job& j, training::crew_memory memory) {
     j.phase = job_phase::crewed;
-    j.crew.emplace(crew_config_of(*j.task, j.id, self_, config_.crew), std::move(memory),
-                   rng_.split("crew " + j.id.hex()));
+    auto config = crew_config_of(*j.task, j.id, self_, config_.crew);
+    config.standings = standings_.known(at_.wall);
+    j.crew.emplace(std::move(config), std::move(memory), rng_.split("crew " + j.id.hex()));
     out_->push_back(open_compute{j.id, j.task});
     for (const auto& [node, certificate] : certificates_) {
         tell_crew(j, training::member_up{node, certificate});
@@ -192,6 +205,10 @@ void node_logic::state::carry_out(held_job& j, training::crew_effect& effect) {
                                   std::to_string(settled->lanes_unchecked) + " not");
     } else if (auto* recorded = std::get_if<training::check_recorded>(&effect)) {
         record_check(j, *recorded);
+    } else if (auto* news = std::get_if<training::standing_changed>(&effect)) {
+        for (auto& [key, text] : standings_.add(*news, at_.wall)) {
+            remember(std::string(standings::bucket), key, std::move(text));
+        }
     } else if (auto* finished = std::get_if<training::job_finished>(&effect)) {
         crew_finished(j, *finished);
     } else {

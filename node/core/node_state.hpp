@@ -9,6 +9,7 @@
 #include "node/core/errc.hpp"
 
 #include "node/core/job.hpp"
+#include "node/core/standings.hpp"
 #include "node/core/team_desk.hpp"
 #include "training/errc.hpp"
 
@@ -98,6 +99,7 @@ public:
     held_job& add_job(training::task task, std::string note, base::unix_time accepted);
     void restore_jobs();
     void restore_job(const std::string& hex, const node_memory& memory);
+    void restore_standings(const node_memory& memory);
     void look_for_data(held_job& j);
     void stop_fetching_data(held_job& j);
     void start_crew(held_job& j, training::crew_memory memory);
@@ -171,6 +173,7 @@ public:
     /// again.
     std::map<base::task_id, base::unix_time> forgotten_;
     std::map<base::public_key, std::uint64_t> served_;  ///< items begun for a submitter
+    standings standings_;                               ///< of all nodes this one worked with
 
     struct in_flight {
         base::task_id task;

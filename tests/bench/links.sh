@@ -7,7 +7,8 @@
 #   utilisation   merged tokens a second after round FROM (default 1: nodes join in it), beside what as many processes of
 #                 `bench train`, a thread each, reach side by side just before and after. `merged only` counts a lane once
 #                 however often it was computed; `with checks` counts every lane that workers computed. Of a newcomer every
-#                 lane is computed twice, of 2 nodes until round 5: FROM=6 shows what comes after.
+#                 lane is computed twice, so the nodes get to know one another in a small job first; with STRANGERS=1 they
+#                 do not.
 #   bytes         sent by each interface in those rounds, beside (lanes run + 1) contributions a node and round
 #   daemons       processor time of the nodes' daemons, without their workers, in shares of a core
 #
@@ -62,6 +63,11 @@ make_job "$folder/job" layers=6 heads=6 width=384 context=256 batch=8 micro_batc
 cp "$folder/text" "$folder/job/text"
 lanes=$(sed -n 's/^lanes = //p' "$folder/job/job.toml") steps=$(sed -n 's/^inner_steps = //p' "$folder/job/job.toml")
 rounds=$(sed -n 's/^rounds = //p' "$folder/job/job.toml")
+if [[ -z ${STRANGERS:-} ]]; then
+    # 20 results of each were matched, and nothing of it waits for its check when the clock runs.
+    make_job "$folder/small" lanes=$((4 * nodes)) rounds=8
+    finished node0 "$(submit node0 "$folder/small")" 300
+fi
 before=$(idle_speed)
 printf 'side by side, network idle: %s tokens/s\n' "$before"
 task=$(submit node0 "$folder/job")

@@ -87,6 +87,38 @@ BOOST_AUTO_TEST_CASE(a_known_node_that_begins_to_lie_is_caught_when_a_lie_is_dra
     }
 }
 
+BOOST_AUTO_TEST_CASE(who_was_found_wrong_is_given_no_more_work_and_is_not_followed) {
+    crew_world world(lasting(), {.nodes = 3, .seed = 48, .honest = false});
+    world.machine_of(0).lies.insert({2, 3});
+    for (std::uint64_t lane = 0; lane < 12; ++lane) world.machine_of(0).lies.insert({1, lane});
+    world.start_all();
+    const auto refuted_by = [&](std::size_t i) {
+        const auto& said = world.log(i).standings;
+        return std::any_of(said.begin(), said.end(), [&](const auto& news) {
+            return news.refuted && news.node == world.id_of(0);
+        });
+    };
+    run_until(world, 400s, [&] { return refuted_by(1) && refuted_by(2); });
+    BOOST_TEST(world.view(1).round < 8u);
+    world.run_for(10s);
+    // It may go on alone, as its own steward; nobody counts on it.
+    for (const std::size_t i : {1, 2}) {
+        const auto followed = world.steward(i);
+        BOOST_TEST((followed && *followed != 0), world.describe());
+        for (const auto& m : world.view(i).members) {
+            BOOST_TEST(m.available == (m.node != world.id_of(0)));
+        }
+    }
+    run_until(world, 600s, [&] {
+        return world.view(1).state == job_state::done && world.view(2).state == job_state::done;
+    });
+    for (const std::size_t i : {1, 2}) {
+        for (const auto& news : world.log(i).standings) {
+            BOOST_TEST((!news.refuted || news.node == world.id_of(0)));
+        }
+    }
+}
+
 BOOST_AUTO_TEST_CASE(a_node_that_keeps_its_secrets_delays_settling_and_no_more) {
     crew_world world(lasting(), {.nodes = 3, .seed = 46});
     world.machine_of(2).hides_secrets = true;

@@ -186,6 +186,8 @@ void crew_machine::carry_out(const crew_effect& effect) {
         store_then(entry_key(n->entry.round.value), {view.begin(), view.end()}, {});
     } else if (const auto* c = std::get_if<check_recorded>(&effect)) {
         world_.logs_[index_].checks.push_back(*c);
+    } else if (const auto* news = std::get_if<training::standing_changed>(&effect)) {
+        world_.logs_[index_].standings.push_back(*news);
     } else if (const auto* done = std::get_if<job_finished>(&effect)) {
         world_.logs_[index_].finished = *done;
     }

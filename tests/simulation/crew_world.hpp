@@ -74,6 +74,7 @@ class crew_machine;
 /// What the nodes of a world did, node by node, for assertions.
 struct node_log {
     std::vector<training::check_recorded> checks;
+    std::vector<training::standing_changed> standings;
     std::optional<training::job_finished> finished;
     std::uint64_t lanes_run = 0;
     std::uint64_t whole_sums = 0;

@@ -65,6 +65,28 @@ BOOST_AUTO_TEST_CASE(three_nodes_that_know_the_first_share_a_task_and_sign_recei
     every_lane_has_its_receipt(world, 3, job);
 }
 
+BOOST_AUTO_TEST_CASE(a_crew_that_met_in_one_job_is_known_in_the_next) {
+    sample_job first(12, 10), second(12, 10, 61);
+    node_world world(3, 21);
+    world.start_all();
+    world.run_for(5s);
+    const auto one = submit(world, 0, first, first.task(world));
+    finish_as_alone(world, 3, one, first, 400s);
+    const auto checked_first = world.job(1, one)->crew.checked_share;
+    // Standing is of the machine, not of one life.
+    for (std::size_t i = 0; i < 3; ++i) world.crash(i);
+    world.start_all();
+    world.run_for(20s);
+    const auto two = submit(world, 0, second, second.task(world, "another job"));
+    finish_as_alone(world, 3, two, second, 400s);
+    const auto checked_second = world.job(1, two)->crew.checked_share;
+    BOOST_TEST_MESSAGE("checked: " << checked_first << " of the first job, " << checked_second
+                                   << " of the second");
+    BOOST_TEST(checked_first > 0.3);
+    BOOST_TEST(checked_second < 0.15);
+    BOOST_TEST(checked_second > 0.0);
+}
+
 BOOST_AUTO_TEST_CASE(a_third_node_joins_in_the_middle_and_works) {
     sample_job job(4, 6);
     node_world world(3, 3);

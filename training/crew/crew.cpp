@@ -79,6 +79,7 @@ crew::core::core(crew_config config, crew_memory memory, base::rng rng)
       mine_(shape_, config_.self),
       checks_(shape_, config_.self, config_.timings),
       lottery_(shape_, config_.self, config_.check, lottery_root(shape_.task, config_.keys)) {
+    standing_.know(config_.standings);
     load(std::move(memory));
 }
 

@@ -366,7 +366,8 @@ bool crew::core::settle(effects& out) {
     record_unchecked(round, {b->undrawn().begin(), b->undrawn().end()}, out);
     const auto matched = b->lanes_matched();
     if (lanes > 0) {
-        standing_.count(*b, shape_.lanes);
+        auto news = standing_.count(*b, shape_.lanes);
+        out.insert(out.end(), news.begin(), news.end());
         out.push_back(store_fact{"standing", standing_.encode()});
         for (auto& [later, other] : books_) {
             if (later > round) weigh_all(other);

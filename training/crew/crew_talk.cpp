@@ -171,6 +171,12 @@ base::result<void> crew::core::heard(const base::node_id& from, status m, effect
     TEQUIO_CHECK(lottery_.admissible(from, m.tickets));
     const auto* before = roster_.find(from);
     const bool fresh = before == nullptr || !before->joined;
+    // Whose work was found wrong here is given none, gives none, and is no company.
+    const bool excluded = standing_.excluded(from);
+    if (excluded) {
+        m.able = m.available = false;
+        leadership_->disown(now_, from);
+    }
     auto* m_from = roster_.heard(now_, from, m);
     if (m_from == nullptr) return {};
     const auto* open = book(chain_.length());
@@ -187,7 +193,7 @@ base::result<void> crew::core::heard(const base::node_id& from, status m, effect
         m_from->asked = now_;
         send(from, chronicle_request{*missing}, out);
     }
-    adopt_settled(m, out);
+    if (!excluded) adopt_settled(m, out);
     compare_books(from, m, out);
     return {};
 }
@@ -254,7 +260,7 @@ base::result<void> crew::core::heard(const base::node_id& from, book_tags m, eff
 
 base::result<void> crew::core::heard(const base::node_id& from, round_open m, effects&) {
     const auto* who = roster_.find(from);
-    if (who != nullptr && who->apart) return {};
+    if ((who != nullptr && who->apart) || standing_.excluded(from)) return {};
     if (!leadership_->heard(now_, {m.round, m.term, from})) return {};
     order_.reset();
     next_order_.reset();

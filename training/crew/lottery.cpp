@@ -36,43 +36,98 @@ std::uint64_t drawn_bits(const base::task_id& task, item_key key, const base::di
 
 }  // namespace
 
-bool standing_book::newcomer(const base::node_id& node) const {
-    const auto it = matched_.find(node);
-    return it == matched_.end() || it->second < newcomer_lanes;
+void standing_book::know(const std::vector<crew_standing>& elsewhere) {
+    for (const auto& e : elsewhere) elsewhere_[e.node] = e;
 }
 
-void standing_book::count(const round_book& settled, std::uint32_t lanes) {
+bool standing_book::newcomer(const base::node_id& node) const {
+    const auto seen = seen_.find(node);
+    if (seen != seen_.end() && seen->second.excluded) return true;
+    const auto known = elsewhere_.find(node);
+    if (known != elsewhere_.end() && known->second.refuted) return true;
+    if (seen != seen_.end()) return seen->second.matched < newcomer_lanes;
+    return known == elsewhere_.end() || known->second.matched < newcomer_lanes;
+}
+
+bool standing_book::excluded(const base::node_id& node) const {
+    const auto it = seen_.find(node);
+    return it != seen_.end() && it->second.excluded;
+}
+
+/// Where a node is counted in this job, from what is known elsewhere on; null when there is no
+/// room.
+standing_book::record* standing_book::record_of(const base::node_id& node) {
+    const auto it = seen_.find(node);
+    if (it != seen_.end()) return &it->second;
+    if (seen_.size() >= nodes_max) return nullptr;
+    const auto known = elsewhere_.find(node);
+    const bool counts = known != elsewhere_.end() && !known->second.refuted;
+    return &seen_
+                .emplace(node, record{counts ? std::min(known->second.matched, newcomer_lanes) : 0,
+                                      false})
+                .first->second;
+}
+
+void standing_book::believe(const base::node_id& node) {
+    if (auto* r = record_of(node)) r->matched = newcomer_lanes;
+}
+
+std::vector<standing_changed> standing_book::count(const round_book& settled, std::uint32_t lanes) {
+    std::map<base::node_id, standing_changed> news;
+    const auto of = [&](const base::node_id& node) -> standing_changed& {
+        auto& n = news[node];
+        n.node = node;
+        return n;
+    };
     for (std::uint32_t lane = 0; lane < lanes; ++lane) {
         const auto standing = settled.standing(lane);
+        const auto* own = settled.own_claim(lane);
         for (const auto& k : settled.claims(lane)) {
-            const auto it = matched_.find(k.said.node);
             if (standing == item_standing::matched) {
-                if (it != matched_.end()) {
-                    it->second = std::min(it->second + 1, newcomer_lanes);
-                } else if (matched_.size() < nodes_max) {
-                    matched_.emplace(k.said.node, 1);
+                ++of(k.said.node).matched;
+                if (auto* r = record_of(k.said.node)) {
+                    r->matched = std::min(r->matched + 1, newcomer_lanes);
                 }
-            } else if (standing == item_standing::defended && it != matched_.end() &&
-                       settled.stands(lane) != k.said.result) {
-                matched_.erase(it);
+                continue;
+            }
+            // What was computed here outweighs what any number of others say.
+            const bool wrong = own != nullptr && own->said.result != k.said.result;
+            const bool contradicted =
+                standing == item_standing::defended && settled.stands(lane) != k.said.result;
+            if (!wrong && !contradicted) continue;
+            of(k.said.node).contradicted = true;
+            of(k.said.node).refuted |= wrong;
+            if (auto* r = record_of(k.said.node)) {
+                r->matched = 0;
+                r->excluded |= wrong;
             }
         }
     }
+    std::vector<standing_changed> out;
+    for (const auto& [node, n] : news) out.push_back(n);
+    return out;
 }
+
+namespace {
+
+/// In place of a count: the node is excluded.
+constexpr std::uint8_t excluded_mark = 255;
+
+}  // namespace
 
 base::byte_vector standing_book::encode() const {
     base::byte_vector bytes;
     base::byte_writer w(bytes);
-    for (const auto& [node, count] : matched_) {
+    for (const auto& [node, r] : seen_) {
         w.raw(node.view());
-        w.u8(static_cast<std::uint8_t>(count));
+        w.u8(r.excluded ? excluded_mark : static_cast<std::uint8_t>(r.matched));
     }
     return bytes;
 }
 
 base::result<void> standing_book::decode(base::byte_view bytes) {
     constexpr std::size_t entry_bytes = 33;
-    matched_.clear();
+    seen_.clear();
     if (bytes.size() % entry_bytes != 0 || bytes.size() > nodes_max * entry_bytes) {
         return bad("a stored standing has another length");
     }
@@ -81,7 +136,10 @@ base::result<void> standing_book::decode(base::byte_view bytes) {
         base::node_id node;
         const auto id = in.raw(node.bytes.size());
         std::copy(id.begin(), id.end(), node.bytes.begin());
-        matched_[node] = std::min<std::uint64_t>(in.u8(), newcomer_lanes);
+        const auto count = in.u8();
+        seen_[node] = count == excluded_mark
+                          ? record{0, true}
+                          : record{std::min<std::uint64_t>(count, newcomer_lanes), false};
     }
     return {};
 }

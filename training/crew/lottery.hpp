@@ -28,23 +28,34 @@ namespace tequio::training::crew_protocol {
 /// 400; a node that falsifies one result in seven is caught on the way in 95 of 100 cases.
 inline constexpr std::uint64_t newcomer_lanes = 20;
 
-/// How far each node's results were matched: this node's own opinion, of itself too.
+/// How far each node's results were matched: this node's own opinion, of itself too. What it thinks
+/// from other jobs counts as if it had been seen in this one.
 class standing_book {
 public:
+    /// What is known from other jobs, on top of what is known from this one.
+    void know(const std::vector<crew_standing>& elsewhere);
     bool newcomer(const base::node_id& node) const;
-    /// Counts the claims of a settled round. A node that was contradicted begins again.
-    void count(const round_book& settled, std::uint32_t lanes);
+    /// In this job a result of `node` was wrong by this node's own computing: it gets no work.
+    bool excluded(const base::node_id& node) const;
+    /// Counts the claims of a settled round; says what is new, by node. A node that was
+    /// contradicted begins again.
+    std::vector<standing_changed> count(const round_book& settled, std::uint32_t lanes);
     /// The other members take this node's word without looking at each lane.
-    void believe(const base::node_id& node) {
-        if (matched_.size() < nodes_max || matched_.contains(node)) matched_[node] = newcomer_lanes;
-    }
+    void believe(const base::node_id& node);
+    /// Of this job, what `know` said apart.
     base::byte_vector encode() const;
     /// Errors: `errc::bad_message`; the book is then empty.
     base::result<void> decode(base::byte_view bytes);
 
 private:
     static constexpr std::size_t nodes_max = 4 * crew_members_max;
-    std::map<base::node_id, std::uint64_t> matched_;
+    struct record {
+        std::uint64_t matched = 0;  ///< at most `newcomer_lanes`
+        bool excluded = false;
+    };
+    record* record_of(const base::node_id& node);
+    std::map<base::node_id, record> seen_;
+    std::map<base::node_id, crew_standing> elsewhere_;
 };
 
 class lottery {

@@ -53,6 +53,7 @@ public:
 
     const std::vector<known_claim>& claims(std::uint32_t item) const { return items_[item].claims; }
     const known_claim* claim_of(std::uint32_t item, const base::node_id& node) const;
+    const known_claim* own_claim(std::uint32_t item) const { return claim_of(item, self_); }
     /// The result to build on: in a closed round the chronicle's; else this node's own, or the one
     /// with most nodes behind it. Nullptr while unclaimed or disputed.
     const known_claim* resolved(std::uint32_t item) const;

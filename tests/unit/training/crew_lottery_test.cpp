@@ -225,9 +225,66 @@ BOOST_AUTO_TEST_CASE(a_node_that_was_contradicted_begins_again) {
     b.add(signed_claim(claim_by(2, {2, 0}, "right")));
     b.add(signed_claim(claim_by(3, {2, 0}, "right")));
     b.close(right_results());
-    s.count(b, 4);
+    const auto news = s.count(b, 4);
     BOOST_TEST(s.newcomer(node(1)));
     BOOST_TEST(!s.newcomer(node(2)));
+    // Two others' word: no reason to shut it out.
+    BOOST_TEST(!s.excluded(node(1)));
+    BOOST_REQUIRE(news.size() == 1u);
+    BOOST_TEST((news[0].node == node(1) && news[0].contradicted && !news[0].refuted));
+}
+
+BOOST_AUTO_TEST_CASE(who_is_known_from_other_jobs_is_no_newcomer_and_who_was_refuted_stays_one) {
+    standing_book s;
+    s.know({{node(1), newcomer_lanes, false},
+            {node(2), newcomer_lanes - 1, false},
+            {node(3), 1'000'000, true}});
+    BOOST_TEST(!s.newcomer(node(1)));
+    BOOST_TEST(s.newcomer(node(2)));
+    BOOST_TEST(s.newcomer(node(3)));
+    BOOST_TEST(!s.excluded(node(3)));
+    auto b = book_at(1);
+    for (std::uint8_t i = 1; i <= 3; ++i) b.add(signed_claim(claim_by(i, {2, 0}, "right")));
+    b.close(right_results());
+    for (std::uint64_t round = 0; round < newcomer_lanes; ++round) s.count(b, 4);
+    BOOST_TEST(!s.newcomer(node(1)));
+    BOOST_TEST(!s.newcomer(node(2)));
+    BOOST_TEST(s.newcomer(node(3)));
+    // What is kept of this job begins where the others had come to.
+    standing_book again;
+    BOOST_TEST(again.decode(s.encode()).has_value());
+    BOOST_TEST(!again.newcomer(node(1)));
+    BOOST_TEST(!again.newcomer(node(2)));
+}
+
+BOOST_AUTO_TEST_CASE(who_was_found_wrong_by_own_computing_is_excluded_for_good) {
+    standing_book s;
+    s.know({{node(2), newcomer_lanes, false}, {node(3), newcomer_lanes, false}});
+    auto b = book_at(1);
+    for (std::uint8_t i = 1; i <= 3; ++i) {
+        b.add(signed_claim(claim_by(i, {2, 0}, i == 2 ? "wrong" : "right")));
+    }
+    b.add(signed_claim(claim_by(2, {2, 1}, "right")));
+    b.add(signed_claim(claim_by(3, {2, 1}, "right")));
+    b.close(right_results());
+    const auto news = s.count(b, 4);
+    BOOST_REQUIRE(news.size() == 2u);
+    BOOST_TEST((news[0].node == node(2)));
+    BOOST_TEST((news[0].refuted && news[0].contradicted));
+    BOOST_TEST((news[1].node == node(3)));
+    BOOST_TEST((!news[1].refuted && !news[1].contradicted));
+    BOOST_TEST(news[1].matched == 1u);
+    BOOST_TEST(s.excluded(node(2)));
+    BOOST_TEST(!s.excluded(node(3)));
+    BOOST_TEST(!s.newcomer(node(3)));
+    // Not even the word of all others brings it back, nor a restart.
+    s.believe(node(2));
+    BOOST_TEST(s.newcomer(node(2)));
+    standing_book again;
+    BOOST_TEST(again.decode(s.encode()).has_value());
+    BOOST_TEST(again.excluded(node(2)));
+    BOOST_TEST(again.newcomer(node(2)));
+    BOOST_TEST(!again.excluded(node(3)));
 }
 
 BOOST_AUTO_TEST_CASE(standing_survives_a_restart_and_damage_is_refused) {
