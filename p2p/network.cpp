@@ -104,6 +104,7 @@ struct network::parts {
     base::result<void> on(const withdraw_note& e);
     base::result<void> on(const fetch_blob& e);
     base::result<void> on(const cancel_fetch& e);
+    base::result<void> on(const set_download_limit& e);
     base::result<void> on(const open_stream& e);
     base::result<void> on(const stream_send& e);
     base::result<void> on(const stream_take& e);
@@ -306,6 +307,13 @@ base::result<void> network::parts::on(const fetch_blob& e) {
 base::result<void> network::parts::on(const cancel_fetch& e) {
     part_effects asked;
     blobs.cancel(e.ref, asked);
+    carry_out(asked);
+    return {};
+}
+
+base::result<void> network::parts::on(const set_download_limit& e) {
+    part_effects asked;
+    blobs.limit(now, e.bytes_per_second, asked);
     carry_out(asked);
     return {};
 }

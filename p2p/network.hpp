@@ -186,6 +186,12 @@ struct fetch_blob {
 struct cancel_fetch {
     base::blob_ref ref;
 };
+/// Pieces are asked for at this rate at most from now on, on average over a few of them: what is
+/// not asked for does not come. 0: no limit.
+struct set_download_limit {
+    std::uint64_t bytes_per_second = 0;
+};
+
 /// Speak with `node` under this name, and listen: messages in order, none lost while both ends keep
 /// it open, whatever becomes of links. Nothing is sent before both have opened it. Errors:
 /// `errc::full`; nothing changes when it is open.
@@ -222,11 +228,11 @@ struct blame_peer {
     std::string why;
 };
 
-using network_event =
-    std::variant<link_up, link_message, link_down, dial_failed, accept_failed, piece_read, tick,
-                 wall_time, set_own_addresses, add_address, want_peer, unwant_peer, send_app,
-                 publish_note, judge_note, withdraw_note, fetch_blob, cancel_fetch, open_stream,
-                 stream_send, stream_take, close_stream, blame_peer>;
+using network_event = std::variant<link_up, link_message, link_down, dial_failed, accept_failed,
+                                   piece_read, tick, wall_time, set_own_addresses, add_address,
+                                   want_peer, unwant_peer, send_app, publish_note, judge_note,
+                                   withdraw_note, fetch_blob, cancel_fetch, set_download_limit,
+                                   open_stream, stream_send, stream_take, close_stream, blame_peer>;
 
 // Effects: what the shell must do, in this order.
 

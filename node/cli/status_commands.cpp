@@ -49,6 +49,21 @@ void print_give_back(const json::object& s) {
         number("trials"));
 }
 
+/// What links have carried in this month, once they did.
+void print_traffic(const json::object& s) {
+    const auto* kept = s.if_contains("traffic");
+    if (kept == nullptr || !kept->is_object()) return;
+    const auto& t = kept->as_object();
+    const auto bytes = [&](const char* key) {
+        const auto* value = t.if_contains(key);
+        return value != nullptr && value->is_number() ? value->to_number<std::uint64_t>() : 0;
+    };
+    if (bytes("sent") + bytes("received") == 0) return;
+    std::printf("in %s: sent %s, received %s of %s together\n", text_of(t, "month").c_str(),
+                base::human_size(bytes("sent")).c_str(), base::human_size(bytes("received")).c_str(),
+                bytes("limit") == 0 ? "any amount" : base::human_size(bytes("limit")).c_str());
+}
+
 base::result<void> status(cli_context& context) {
     TEQUIO_TRY(auto daemon, api_client::connect(context.data_dir));
     TEQUIO_TRY(auto answer, daemon.request_json("GET", "/api/v1/status"));
@@ -67,6 +82,7 @@ base::result<void> status(cli_context& context) {
                 json::serialize(s.at("peers")).c_str(), json::serialize(s.at("threads")).c_str(),
                 text_of(s, "swarm_name").empty() ? "none (loopback only)"
                                                  : text_of(s, "swarm_name").c_str());
+    print_traffic(s);
     if (const auto fault = text_of(s, "config_fault"); !fault.empty()) {
         std::printf("the configuration stays as it was: %s\n", fault.c_str());
     }

@@ -172,7 +172,7 @@ job_view view_of(const held_job& j, const p2p::network& network) {
         v.crew.reason = j.ended_reason;
     }
     if (!j.no_room.empty() && is_open(j)) {
-        v.crew.reason_code = "no_room";
+        v.crew.reason_code = j.no_room_code;
         v.crew.reason = j.no_room;
     }
     v.data_here = j.phase != job_phase::fetching;
@@ -188,6 +188,7 @@ job_view view_of(const held_job& j, const p2p::network& network) {
     v.safe_to_leave = elsewhere > 0;
     v.refusals = j.refusals;
     v.files = j.files;
+    v.traffic = j.traffic;
     const auto left = v.crew.rounds - std::min(v.crew.round, v.crew.rounds);
     if (j.seconds_a_round > 0 && v.crew.state == training::job_state::running) {
         const auto tokens = training::cost_of(j.task->work).lane_tokens * j.task->work.train.lanes;

@@ -36,7 +36,8 @@ struct held_job {
     /// over.
     std::set<base::blob_ref> missing;
     base::time_point data_retry = base::time_point::max();  ///< when to look for them again
-    std::string no_room;  ///< why the last blob looked for may not be fetched
+    std::string no_room;       ///< why the last blob looked for may not be fetched
+    std::string no_room_code;  ///< likewise, stable: no_room, traffic_used_up
     /// What the crew waits for: blobs, and runs of pieces.
     std::set<std::pair<base::blob_ref, base::piece_run>> wanted;
     std::map<base::blob_ref, std::vector<base::node_id>> holders;
@@ -62,6 +63,9 @@ struct held_job {
     /// (round, lane, checker).
     std::map<std::tuple<std::uint64_t, std::uint64_t, base::node_id>, training::check_recorded>
         checked_here;
+
+    traffic_sum traffic;       ///< since the task came
+    traffic_sum traffic_kept;  ///< as remembered last
 
     // Speed, for people.
     std::uint64_t rounds_seen = 0;

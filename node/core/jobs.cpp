@@ -43,6 +43,7 @@ held_job& node_logic::state::add_job(training::task task, std::string note,
     j.accepted_at = accepted;
     const auto blobs = training::task_blobs(*j.task);
     j.missing.insert(blobs.begin(), blobs.end());
+    for (const auto& ref : blobs) blob_of(j, ref);
     j.round_at = at_.now;
     return j;
 }
@@ -82,6 +83,9 @@ void node_logic::state::restore_job(const std::string& hex, const node_memory& m
     j.note_id = p2p::note_id_of(static_cast<std::uint8_t>(note_kind::task), bytes);
     j.left = value("left") != nullptr;
     j.own = value("own") != nullptr;
+    if (const auto* traffic = value("traffic")) {
+        if (const auto kept = parse_traffic(*traffic)) j.traffic = j.traffic_kept = *kept;
+    }
     if (const auto* ended = value("ended")) {
         if (const auto at = base::parse_i64(*ended)) j.ended_at = base::unix_time{*at};
     }
@@ -103,6 +107,7 @@ void node_logic::state::restore_job(const std::string& hex, const node_memory& m
         auto entry = training::parse_chronicle_entry(it->second);
         // A gap ends what can be used; the rest is fetched from others.
         if (!entry || entry->round.value != kept.entries.size()) break;
+        if (!entry->closes()) blob_of(j, entry->mean);
         kept.entries.push_back(std::move(*entry));
     }
     if (const auto* cancelled = value("cancelled")) {
@@ -176,6 +181,7 @@ void node_logic::state::carry_out(held_job& j, training::crew_effect& effect) {
     if (auto* send_to = std::get_if<training::send_crew>(&effect)) {
         base::byte_vector bytes(j.id.bytes.begin(), j.id.bytes.end());
         base::byte_writer(bytes).raw(send_to->bytes);
+        j.traffic.sent += bytes.size();
         send(send_to->to, topic::crew, std::move(bytes));
     } else if (auto* begin = std::get_if<training::begin_work>(&effect)) {
         j.waiting_work = std::move(begin->item);
@@ -190,6 +196,7 @@ void node_logic::state::carry_out(held_job& j, training::crew_effect& effect) {
     } else if (auto* drop = std::get_if<training::drop_blob>(&effect)) {
         forget_blob(j, drop->ref);
     } else if (auto* put = std::get_if<training::put_blob>(&effect)) {
+        blob_of(j, put->ref);
         out_->push_back(put_blob{put->ref, std::move(put->bytes)});
     } else if (auto* fact = std::get_if<training::store_fact>(&effect)) {
         remember("fact/" + j.id.hex(), fact->key, std::string(base::as_text(fact->bytes)));
@@ -199,6 +206,7 @@ void node_logic::state::carry_out(held_job& j, training::crew_effect& effect) {
         remember("entry/" + j.id.hex(), round_key(entry->entry.round.value),
                  training::chronicle_entry_text(entry->entry));
     } else if (auto* settled = std::get_if<training::round_settled>(&effect)) {
+        keep_traffic(j);
         say(log_level::debug, "job " + j.id.brief() + ": round " +
                                   std::to_string(settled->round.value) + " is settled, " +
                                   std::to_string(settled->lanes_checked) + " lanes checked, " +
@@ -217,6 +225,7 @@ void node_logic::state::carry_out(held_job& j, training::crew_effect& effect) {
 }
 
 void node_logic::state::fetch(held_job& j, const training::fetch_blob& wanted) {
+    blob_of(j, wanted.ref);
     j.wanted.emplace(wanted.ref, wanted.pieces);
     j.holders[wanted.ref] = wanted.holders;
     if (wanted.deliver) j.deliver.insert(wanted.ref);
@@ -253,6 +262,7 @@ void node_logic::state::forget_blob(held_job& j, const base::blob_ref& ref) {
         twin->dropped_by_twin.insert(ref);
         return;
     }
+    job_of_blob_.erase(ref);
     (void)tell_network(p2p::cancel_fetch{ref});
     out_->push_back(drop_blob{ref});
 }

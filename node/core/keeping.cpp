@@ -13,6 +13,8 @@ namespace {
 constexpr auto expired_for = std::chrono::minutes(10);
 /// A job that others keep stays this long for whoever looks at it here (guess).
 constexpr std::int64_t spare_after_end_seconds = 86400;
+/// What a job's messages come to in minutes is not worth a write each time.
+constexpr std::uint64_t traffic_worth_keeping = std::uint64_t{1} << 20;
 /// Ids of forgotten jobs are remembered until their deadlines, so many at most (guess: 2 MiB).
 constexpr std::size_t forgotten_max = 16384;
 
@@ -45,6 +47,7 @@ stored_job stored_of(const held_job& j, const p2p::network& network) {
 void node_logic::state::keep_house() {
     std::vector<base::task_id> over;
     for (auto& [id, j] : jobs_) {
+        keep_traffic(j, traffic_worth_keeping);
         if (is_open(j) || j.exporting) {
             j.expired_since.reset();
             continue;
@@ -73,6 +76,7 @@ void node_logic::state::note_end(held_job& j) {
     if (j.ended_at) return;
     j.ended_at = at_.wall;
     remember("job/" + j.id.hex(), "ended", std::to_string(at_.wall.seconds));
+    keep_traffic(j);
 }
 
 void node_logic::state::drop_contributions(held_job& j) {
@@ -134,6 +138,7 @@ void node_logic::state::forget_job(const base::task_id& id) {
             out_->push_back(drop_blob{ref});
         }
     }
+    std::erase_if(job_of_blob_, [&](const auto& b) { return b.second == id; });
     jobs_.erase(id);
 }
 

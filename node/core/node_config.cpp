@@ -17,9 +17,8 @@ namespace tequio::node {
 namespace {
 
 /// Keys of INTERFACE.md that later versions will have.
-constexpr std::array lacking{
-    "network.lan_discovery",   "network.port_mapping", "network.relay", "network.download_limit",
-    "network.monthly_traffic", "accept.prefer",        "api.address",   "api.token_file"};
+constexpr std::array lacking{"network.lan_discovery", "network.port_mapping", "network.relay",
+                             "accept.prefer",         "api.address",          "api.token_file"};
 
 /// Reads keys one by one; what nobody read in the end is unknown.
 class reader {
@@ -317,17 +316,28 @@ void read_network(reader& in, node_config& config) {
         config.upload_limit_bits = *rate;
         return "";
     });
-    in.key("network.metered", [&](const toml::node& node) -> std::string {
-        const auto value = node.value_exact<std::string>();
-        if (value == "unlimited") {
-            config.metered_bits.reset();
+    const auto unlimited_or_rate = [&](const std::string& name, std::optional<std::uint64_t>& out,
+                                       const char* allowed) {
+        in.key(name, [&](const toml::node& node) -> std::string {
+            const auto value = node.value_exact<std::string>();
+            const auto rate = value ? base::parse_rate(*value) : base::fail(errc::bad_config, "");
+            if (value != "unlimited" && (!rate || *rate < 64'000)) return allowed;
+            out = value == "unlimited" ? std::optional<std::uint64_t>() : *rate;
             return "";
+        });
+    };
+    unlimited_or_rate("network.metered", config.metered_bits,
+                      "a rate of at least 64kbit/s, or \"unlimited\" to ignore that it is metered");
+    unlimited_or_rate("network.download_limit", config.download_limit_bits,
+                      "a rate of at least 64kbit/s, like 20Mbit/s, or \"unlimited\"");
+    in.key("network.monthly_traffic", [&](const toml::node& node) -> std::string {
+        const auto value = node.value_exact<std::string>();
+        const auto size = value ? base::parse_size(*value) : base::fail(errc::bad_config, "");
+        if (value != "unlimited" && (!size || *size < std::uint64_t{1} << 20)) {
+            return "a size of at least 1MiB, like 200GiB, or \"unlimited\"";
         }
-        const auto rate = value ? base::parse_rate(*value) : base::fail(errc::bad_config, "");
-        if (!rate || *rate < 64'000) {
-            return "a rate of at least 64kbit/s, or \"unlimited\" to ignore that it is metered";
-        }
-        config.metered_bits = *rate;
+        config.monthly_traffic_bytes =
+            value == "unlimited" ? std::optional<std::uint64_t>() : *size;
         return "";
     });
 }
@@ -351,6 +361,9 @@ std::vector<std::pair<std::string, std::string>> config_values(const node_config
         for (const auto& item : list) out += (out.empty() ? "" : ", ") + item;
         return out.empty() ? "any" : out;
     };
+    const auto rate = [](const std::optional<std::uint64_t>& bits) {
+        return bits ? std::to_string(*bits) + "bit/s" : "unlimited";
+    };
     std::vector<std::string> submitters;
     for (const auto& key : c.accept.submitters) submitters.push_back(key.hex());
     return {{"accept.disk_per_submitter", base::human_size(c.disk_per_submitter)},
@@ -369,9 +382,11 @@ std::vector<std::pair<std::string, std::string>> config_values(const node_config
             {"limits.keep_free", base::shortest(c.disk_keep_free * 100) + " %"},
             {"log.format", c.log_format},
             {"log.level", c.log_level},
+            {"network.download_limit", rate(c.download_limit_bits)},
             {"network.listen", c.listen.value_or("loopback, a free port")},
-            {"network.metered",
-             c.metered_bits ? std::to_string(*c.metered_bits) + "bit/s" : "unlimited"},
+            {"network.metered", rate(c.metered_bits)},
+            {"network.monthly_traffic",
+             c.monthly_traffic_bytes ? base::human_size(*c.monthly_traffic_bytes) : "unlimited"},
             {"network.peers", c.peers.empty() ? "none" : joined(c.peers)},
             {"network.upload_limit", std::to_string(c.upload_limit_bits) + "bit/s"},
             {"power.max_temperature", base::shortest(c.celsius_max) + "C"},

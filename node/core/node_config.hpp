@@ -30,6 +30,9 @@ struct node_config {
     std::optional<std::string> listen;  ///< absent: loopback, a free port
     std::vector<std::string> peers;     ///< host:port
     std::uint64_t upload_limit_bits = 8'000'000;
+    std::optional<std::uint64_t> download_limit_bits;  ///< a second; absent: none
+    /// Sent and received together in a calendar month; absent: any.
+    std::optional<std::uint64_t> monthly_traffic_bytes = std::uint64_t{200} << 30;
     /// Upload on a metered connection, bits a second; absent: as on any other.
     std::optional<std::uint64_t> metered_bits = 64'000;
     limit threads{1.0, {}};        ///< `limits.idle.threads`

@@ -141,6 +141,7 @@ void node_logic::state::carry_out(p2p::app_message& message) {
     if ((about != topic::crew && about != topic::refusal) || bytes.size() < 32) return;
     auto* j = job_of(*base::id_from_bytes<base::task_id>(bytes.first(32)));
     if (!j) return;
+    j->traffic.received += message.bytes.size();
     if (about == topic::refusal) {
         on_refusal(*j, message.from, base::as_text(bytes.subspan(32)));
     } else if (j->crew) {
@@ -193,6 +194,7 @@ void node_logic::state::explain_dial(const p2p::dial_failed& failed) {
 void node_logic::state::on(p2p::network_event& e) {
     if (const auto* failed = std::get_if<p2p::dial_failed>(&e)) explain_dial(*failed);
     if (const auto* up = std::get_if<p2p::link_up>(&e)) dial_failures_.erase(up->address);
+    if (const auto* read = std::get_if<p2p::piece_read>(&e)) count_served(*read);
     if (const auto done = tell_network(std::move(e)); !done) {
         say(log_level::warn, done.error().message());
     }
@@ -215,8 +217,12 @@ void node_logic::state::confirm(const base::blob_ref& ref, const base::piece_run
 }
 
 void node_logic::state::on(blob_looked_up& e) {
+    const std::string code = used_up_ ? "traffic_used_up" : "no_room";
+    if (used_up_ && !e.whole) e.no_room = used_up_->reason();
     for (auto& [id, j] : jobs_) {
-        if (j.missing.contains(e.ref) || wants(j, e.ref)) note_room(j, e);
+        if (!j.missing.contains(e.ref) && !wants(j, e.ref)) continue;
+        note_room(j, e);
+        j.no_room_code = code;
     }
     if (e.whole) return confirm(e.ref, {});
     std::set<base::piece_run> absent;
@@ -297,6 +303,7 @@ void node_logic::state::on(compute_answer& e) {
     }
     if (!j->crew || stopped) return;
     if (e.outcome) {
+        if (e.outcome->blob.size > 0) blob_of(*j, e.outcome->blob);
         tell_crew(*j, training::work_done{e.item, std::move(*e.outcome)});
     } else {
         tell_crew(*j, training::work_failed{e.item, e.outcome.error().message()});
@@ -542,6 +549,11 @@ activity_view node_logic::activity() const {
         v.reason_code = "paused_by_owner";
         v.reason = "paused by its owner";
         v.until = state_->paused_until_;
+    } else if (state_->used_up_) {
+        v.state = "paused";
+        v.reason_code = "traffic_used_up";
+        v.reason = state_->used_up_->reason();
+        v.until = state_->used_up_->until;
     } else if (state_->draining_) {
         v.state = "draining";
         v.reason_code = "draining";

@@ -23,6 +23,7 @@
 #include "ledger/receipt_desk.hpp"
 #include "node/core/node_config.hpp"
 #include "node/core/retention.hpp"
+#include "node/core/traffic_record.hpp"
 #include "node/governor/governor.hpp"
 #include "node/governor/release_ladder.hpp"
 #include "p2p/network.hpp"
@@ -224,6 +225,15 @@ struct node_logic_config {
     bool exact = true;          ///< false when this machine failed its self-test: it takes no work
 };
 
+/// `network.monthly_traffic` in bytes, and when the next month begins.
+struct traffic_used_up {
+    std::uint64_t limit = 0;
+    base::unix_time until;
+    bool operator==(const traffic_used_up&) const = default;
+    /// A sentence for people.
+    std::string reason() const;
+};
+
 // Views: copies for people.
 
 struct refusal {
@@ -246,13 +256,15 @@ struct job_view {
     std::vector<refusal> refusals;
     double tokens_per_second = 0;
     double eta_seconds = 0;
+    traffic_sum traffic;  ///< messages and blobs of this job, over all restarts
     std::map<std::string, base::blob_ref> files;  ///< of the final model, once it is made
 };
 
 /// What the node as a whole does.
 struct activity_view {
-    std::string state;        ///< idle | working | paused | draining | refusing
-    std::string reason_code;  ///< stable: no_work, job, paused_by_owner, draining, self_test_failed
+    std::string state;  ///< idle | working | paused | draining | refusing
+    /// Stable: no_work, job, paused_by_owner, draining, self_test_failed, traffic_used_up.
+    std::string reason_code;
     std::string reason;
     base::unix_time since;
     std::optional<base::unix_time> until;
@@ -290,6 +302,9 @@ public:
     void set_policy(const node_logic_config& policy);
     /// How full the disk is, for weighing tasks. Tell it now and then.
     void set_disk(const disk_use& use);
+    /// The month's traffic is used up until then: no job's blobs are fetched or served, nothing is
+    /// computed, no job is taken up; messages and gossip go on. Nothing: it is not, or no longer.
+    void set_traffic_used_up(moment at, std::optional<traffic_used_up> used, node_effects& out);
     /// From now on tasks of this swarm are taken up.
     void set_swarm(const base::swarm_id& swarm);
     /// True when drained: nothing is in hand and no receipt waits.

@@ -1,6 +1,9 @@
 #pragma once
 
 /// The inside of `node_logic`. One file a concern: node_logic.cpp (events, commands), notes.cpp
+/// (tasks and cancellations as they arrive), jobs.cpp (crews, blobs, compute), keeping.cpp (what
+/// is kept, how long), receipts.cpp (the ledger's desk), traffic.cpp (bytes of jobs, and their
+/// limit). Private to node/core.
 /// (tasks and cancellations as they arrive), jobs.cpp (crews, blobs, compute), teams.cpp (lanes by
 /// teams), keeping.cpp (what is kept, how long), receipts.cpp (the ledger's desk). Private to
 /// node/core.
@@ -55,7 +58,7 @@ public:
     /// What a crew is told of its owner's wishes and of the machine's release, all together.
     void tell_standing(held_job& j);
     /// No item may be begun: the machine is given back for longer than a moment.
-    bool released() const { return paused_ || released_ >= release_level::suspended; }
+    bool released() const { return paused_ || used_up_ || released_ >= release_level::suspended; }
     void say(log_level level, std::string text) {
         out_->push_back(log_line{level, std::move(text)});
     }
@@ -72,6 +75,8 @@ public:
     void carry_out(p2p::blob_failed& failed);
     void carry_out(p2p::store_peers& peers);
     void carry_out(p2p::app_message& message);
+    void carry_out(p2p::read_piece& wanted);  // traffic.cpp
+    void carry_out(p2p::store_piece& piece);  // likewise
     void carry_out(p2p::stream_message& message);
     void carry_out(p2p::stream_taken& message);
     void carry_out(p2p::stream_moved& message);
@@ -91,6 +96,7 @@ public:
     p2p::judge_note judge_task(const p2p::note_received& note);
     p2p::judge_note judge_cancellation(const p2p::note_received& note);
     base::result<void> acceptable(const training::task& t, const base::task_id& id) const;
+    void take_up(training::task task, const base::digest& note_id, std::string_view note);
     /// Weighs the task's bytes against the disk and what other jobs may need of it.
     base::result<void> fits_disk(const training::task& t) const;
     base::result<void> apply_cancellation(const training::cancellation& c, const std::string& note);
@@ -150,6 +156,15 @@ public:
     void forget_memory(const std::string& hex);
     void restore_forgotten(const node_memory& memory);
 
+    // traffic.cpp
+    /// From now on the blob's bytes count for this job, unless another had it first.
+    void blob_of(const held_job& j, const base::blob_ref& ref);
+    held_job* job_of_blob(const base::blob_ref& ref);
+    void count_served(const p2p::piece_read& read);
+    /// Remembers a job's bytes once there are `least` more than were remembered.
+    void keep_traffic(held_job& j, std::uint64_t least = 1);
+    void set_used_up(std::optional<traffic_used_up> used);
+
     // receipts.cpp
     void record_check(held_job& j, const training::check_recorded& recorded);
     void tell_desk(const ledger::desk_event& e);
@@ -181,6 +196,10 @@ public:
         bool stopped = false;
     };
     std::optional<in_flight> computing_;
+
+    std::map<base::blob_ref, base::task_id> job_of_blob_;  ///< of blobs that are here or wanted
+    std::map<std::uint64_t, base::task_id> reads_;         ///< pieces being read for peers
+    std::optional<traffic_used_up> used_up_;
 
     disk_use disk_use_;
     std::map<p2p::address, std::string> dial_failures_;  ///< last reason said, by address; bounded

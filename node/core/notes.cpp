@@ -51,6 +51,7 @@ base::result<void> node_logic::state::acceptable(const training::task& t,
     if (open_jobs >= config_.jobs_max)
         return fail(errc::refused, "this node has as many jobs as it keeps");
     if (!config_.exact) return fail(errc::refused, "this machine failed the exactness self-test");
+    if (used_up_) return fail(errc::refused, used_up_->reason());
     return fits_disk(t);
 }
 
@@ -91,8 +92,15 @@ p2p::judge_note node_logic::state::judge_task(const p2p::note_received& note) {
         return judged(note, own_choice ? p2p::note_verdict::accept : p2p::note_verdict::ignore,
                       error.message());
     }
-    auto& j = add_job(std::move(*task), std::string(text), at_.wall);
-    j.note_id = note.id;
+    take_up(std::move(*task), note.id, text);
+    return judged(note, p2p::note_verdict::accept);
+}
+
+void node_logic::state::take_up(training::task task, const base::digest& note_id,
+                                std::string_view note) {
+    const auto id = training::task_id_of(task);
+    auto& j = add_job(std::move(task), std::string(note), at_.wall);
+    j.note_id = note_id;
     remember("job/" + id.hex(), "note", j.note);
     remember("job/" + id.hex(), "accepted", std::to_string(at_.wall.seconds));
     say(log_level::info, "task " + id.brief() + " (" + j.task->name + ") is taken up");
@@ -103,7 +111,6 @@ p2p::judge_note node_logic::state::judge_task(const p2p::note_received& note) {
         }
     }
     if (is_open(j)) look_for_data(j);
-    return judged(note, p2p::note_verdict::accept);
 }
 
 p2p::judge_note node_logic::state::judge_cancellation(const p2p::note_received& note) {

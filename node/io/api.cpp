@@ -63,7 +63,7 @@ void add_coded(json::object& out, const job_view& v) {
     out["warnings"] = std::move(warnings);
 }
 
-json::object job_json(daemon_loop& daemon, const job_view& v) {
+json::object job_json(const job_view& v) {
     json::array crew;
     for (const auto& m : v.crew.members) {
         crew.push_back(json::object{{"node", m.node.hex()},
@@ -105,8 +105,8 @@ json::object job_json(daemon_loop& daemon, const job_view& v) {
                      {"safe_to_leave", v.safe_to_leave},
                      {"fetchable", !v.files.empty()},
                      {"deadline", base::to_rfc3339(v.task->deadline)},
-                     {"bytes_sent", daemon.links().bytes_sent()},
-                     {"bytes_received", daemon.links().bytes_received()}};
+                     {"bytes_sent", v.traffic.sent},
+                     {"bytes_received", v.traffic.received}};
     if (v.crew.tainted_from) out["tainted_from"] = *v.crew.tainted_from;
     add_coded(out, v);
     return out;
@@ -158,6 +158,16 @@ json::object give_back_json(const daemon_loop& daemon) {
         out["max_ms"] = ms(s.longest);
     }
     return out;
+}
+
+json::object traffic_json(const daemon_loop& daemon) {
+    const auto sum = daemon.traffic_this_month();
+    const auto& limit = daemon.options().config.monthly_traffic_bytes;
+    return {{"month", traffic_record::month_of(daemon.now().wall)},
+            {"sent", sum.sent},
+            {"received", sum.received},
+            {"limit", limit ? json::value(*limit) : json::value(nullptr)},
+            {"used_up", limit && daemon.swarm() && sum.all() >= *limit}};
 }
 
 /// What the node does; while the machine is given back the governor says why.
@@ -212,6 +222,7 @@ json::object status_json(daemon_loop& daemon) {
     if (const auto& ready = daemon.workers().last_ready()) out["sandbox"] = ready->sandbox;
     add_governor(out, share, daemon.history());
     out["give_back"] = give_back_json(daemon);
+    out["traffic"] = traffic_json(daemon);
     out["config_fault"] = daemon.config_fault();
     out["needs_restart"] = daemon.needs_restart();
     return out;
@@ -344,7 +355,7 @@ void job_route(daemon_loop& daemon, const api_request& request,
     if (request.method == "GET") {
         const auto view = logic.job(*id);
         if (!view) return respond(refused(view.error()));
-        if (what.empty()) return respond(ok(job_json(daemon, *view)));
+        if (what.empty()) return respond(ok(job_json(*view)));
         if (what == "files") return respond(files_json(*view));
         if (what == "task") return respond({200, *logic.task_note(*id), "text/plain"});
     } else if (request.method == "POST" && what == "leave") {
@@ -496,7 +507,7 @@ api_response simple_route(daemon_loop& daemon, const api_request& request,
         if (what == "swarm") return swarm_json(daemon);
         if (what == "jobs") {
             json::array jobs;
-            for (const auto& v : daemon.logic().jobs()) jobs.push_back(job_json(daemon, v));
+            for (const auto& v : daemon.logic().jobs()) jobs.push_back(job_json(v));
             return ok({{"jobs", std::move(jobs)}});
         }
     } else if (request.method == "PUT") {

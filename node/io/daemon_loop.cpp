@@ -92,6 +92,7 @@ void daemon_loop::load_records() {
     };
     take(given_back_);
     take(history_);
+    take(traffic_);
 }
 
 node_logic_config daemon_loop::logic_config() const {
@@ -113,7 +114,7 @@ base::result<void> daemon_loop::open_links() {
     p2p::transport_config config;
     config.swarm = swarm_;
     config.exactness = training::exactness_identity();
-    config.upload_limit = 0;  // set by `limit_upload`
+    config.upload_limit = 0;  // set by `limit_rates`
     TEQUIO_TRY(transport_,
                p2p::transport::create(io_, *identity_, std::move(config),
                                       [this](p2p::network_event e) { handle(std::move(e)); }));
@@ -203,12 +204,14 @@ base::result<void> daemon_loop::run() {
     manager_->ready();
     measure_protection();
     handle(node_tick{});
+    watch_traffic();
     io_.run();
     signals_.cancel();
     hangup.cancel();
     manager_.reset();
     if (probe_watch_) probe_watch_->release();
 
+    count_traffic(true);
     api_.reset();
     agent_door_.reset();
     governor_.reset();
@@ -288,7 +291,7 @@ void daemon_loop::open_governor() {
     hooks.when_sent = [this](std::function<void()> then) { carry_out({}, std::move(then)); };
     hooks.limit_upload = [this](std::uint64_t rate) {
         governed_upload_ = rate;
-        limit_upload();
+        limit_rates();
     };
     hooks.say = [](const std::string& line) { spdlog::info("{}", line); };
     hooks.changed = [this](const governor_change& change) { changed(change); };
@@ -321,13 +324,6 @@ void daemon_loop::note_down(std::vector<store_change> changes) {
             if (!done) fail(done.error());
         };
     });
-}
-
-void daemon_loop::limit_upload() {
-    // Loopback costs nobody's uplink; limits are for links that leave the machine.
-    auto rate = swarm_ ? options_.config.upload_limit_bits / 8 : 0;
-    if (swarm_ && governed_upload_ != 0) rate = std::min(rate, governed_upload_);
-    transport_->set_upload_limit(rate);
 }
 
 void daemon_loop::await_reload(asio::signal_set& hangup) {
@@ -367,7 +363,8 @@ void daemon_loop::configure(node_config config) {
     if (!options_.quiet) spdlog::set_level(spdlog::level::from_str(options_.config.log_level));
     set_log_format(options_.config.log_format);
     logic_->set_policy(logic_config());
-    limit_upload();
+    limit_rates();
+    hold_traffic_to_limit();
     governor_->configure(options_.config);
     group_.bound(governor_->memory_limit() + worker_overhead_bytes(governor_->threads_limit()));
     storage_->run([this, bounds = disk()]() -> storage_thread::continuation {
@@ -584,7 +581,7 @@ base::result<void> daemon_loop::enter_swarm(p2p::membership swarm) {
     logic_->set_swarm(swarm.id);
     swarm_ = std::move(swarm);
     meet_seeds();
-    limit_upload();
+    limit_rates();
     // Whoever chose an address keeps it; otherwise the node leaves loopback now.
     if (!options_.listen && !options_.config.listen) {
         TEQUIO_TRY(const auto everywhere,

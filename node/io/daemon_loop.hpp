@@ -55,6 +55,8 @@ public:
     const give_back_record& given_back() const { return given_back_; }
     /// What the governor did, restarts of the daemon included.
     const history_record& history() const { return history_; }
+    /// What links have carried in this month, restarts of the daemon included.
+    traffic_sum traffic_this_month() const;
     /// What is wrong with the configuration that was read last; empty when it is in force.
     const std::string& config_fault() const { return config_fault_; }
     /// Keys of it that count from the next start on, because they cannot change while the node
@@ -103,7 +105,17 @@ private:
     /// Stores what nobody was promised: nothing has to wait until it is on disk.
     void note_down(std::vector<store_change> changes);
     void load_records();
-    void limit_upload();
+    /// Upload and download, as the configuration and the governor say.
+    void limit_rates();
+
+    // What links carry (daemon_network.cpp).
+
+    /// Adds what links have carried since the last look; `keep` makes all of it durable.
+    void count_traffic(bool keep);
+    /// Tells the logic whether `network.monthly_traffic` is used up.
+    void hold_traffic_to_limit();
+    /// Both, now and every few seconds.
+    void watch_traffic();
     void await_reload(boost::asio::signal_set& hangup);
     void configure(node_config config);
     disk_bounds disk() const {
@@ -177,6 +189,11 @@ private:
     std::unique_ptr<governor_loop> governor_;
     give_back_record given_back_;
     history_record history_;
+    traffic_record traffic_;
+    traffic_sum traffic_seen_;    ///< of the transport's counts, at the last look
+    traffic_sum traffic_unkept_;  ///< counted, and not in `traffic_` yet
+    unsigned traffic_looks_ = 0;
+    std::optional<traffic_used_up> used_up_;  ///< as told to the logic
     std::string config_fault_, needs_restart_;
     std::unique_ptr<api_server> api_;
     std::unique_ptr<api_server> agent_door_;  ///< if there is one
@@ -191,7 +208,7 @@ private:
     std::deque<std::pair<std::uint64_t, std::function<void()>>> waiting_;
     std::optional<base::unix_time> full_since_;
     std::vector<std::function<void()>> waiting_for_room_;
-    boost::asio::steady_timer disk_timer_{io_}, room_timer_{io_};
+    boost::asio::steady_timer disk_timer_{io_}, room_timer_{io_}, traffic_timer_{io_};
     std::uint64_t governed_upload_ = 0;  ///< bytes a second that the governor allows; 0: no limit
     bool holding_ = false;
     bool stopping_ = false;

@@ -12,6 +12,9 @@ constexpr base::duration first_wait = std::chrono::milliseconds(250);
 constexpr base::duration busy_wait = std::chrono::seconds(1);
 constexpr base::duration silence_wait = std::chrono::seconds(5);
 constexpr std::size_t false_piece_weight = 5;
+// So long before the last piece has come, at the limit's rate, the next may be asked for: it takes
+// its time to come too.
+constexpr base::duration ask_ahead = std::chrono::milliseconds(200);
 
 }  // namespace
 
@@ -121,8 +124,13 @@ void blob_transfer::ask(base::time_point now, const base::node_id& node, part_ef
         if (t.holders.at(node).not_before > now) continue;
         while (p->second.asked < config_.pieces_per_peer &&
                requests_.size() < config_.pieces_total) {
+            if (limit_reached(now)) {
+                limited_ = true;
+                return;
+            }
             const auto index = next_piece(t);
             if (!index) break;
+            charge(now, t.ref.piece_size(*index));
             t.pieces[*index] = piece::asked;
             ++t.asked;
             requests_.insert({node, number, *index});
@@ -134,6 +142,35 @@ void blob_transfer::ask(base::time_point now, const base::node_id& node, part_ef
 
 void blob_transfer::ask_all(base::time_point now, part_effects& out) {
     for (const auto& [node, unused] : peers_) ask(now, node, out);
+}
+
+void blob_transfer::limit(base::time_point now, std::uint64_t bytes_per_second, part_effects& out) {
+    bytes_per_second_ = bytes_per_second;
+    // What was asked for under a lower limit is not waited for any longer.
+    paid_until_ = now;
+    limited_ = false;
+    ask_all(now, out);
+}
+
+bool blob_transfer::limit_reached(base::time_point now) const {
+    return bytes_per_second_ != 0 && paid_until_ > now + ask_ahead;
+}
+
+/// How long so many bytes take at the limit's rate: whole nanoseconds, so that every machine
+/// decides alike. Pieces are small enough for them.
+base::duration blob_transfer::time_of(std::uint64_t bytes) const {
+    constexpr std::uint64_t second = 1'000'000'000;
+    if (bytes_per_second_ == 0) return base::duration::zero();
+    return base::duration(static_cast<std::int64_t>(bytes * second / bytes_per_second_));
+}
+
+void blob_transfer::charge(base::time_point now, std::uint64_t bytes) {
+    paid_until_ = std::max(paid_until_, now) + time_of(bytes);
+}
+
+// It does not come.
+void blob_transfer::take_back(std::uint64_t bytes) {
+    paid_until_ -= time_of(bytes);
 }
 
 // Forgets a request; a piece that is not done can be asked of others.
@@ -208,6 +245,7 @@ void blob_transfer::answered(base::time_point now, const base::node_id& from,
     if (m.status == wire::piece_status::found) {
         take_piece(now, number, from, std::move(m), out);
     } else if (was_asked) {
+        take_back(at->first.piece_size(m.index));
         missed(now, number, from, m.status, out);
     }
     // Others may take over what this holder gave back.
@@ -296,6 +334,7 @@ void blob_transfer::read(const piece_read& e, part_effects& out) {
 
 void blob_transfer::tick(base::time_point now, part_effects& out) {
     ticked_ = now;
+    limited_ = false;
     for (auto& [node, p] : peers_) {
         if (p.asked == 0 || p.silent_since + config_.piece_timeout > now) continue;
         p.not_before = now + silence_wait;
@@ -305,7 +344,7 @@ void blob_transfer::tick(base::time_point now, part_effects& out) {
 }
 
 base::time_point blob_transfer::next_deadline() const {
-    auto due = base::time_point::max();
+    auto due = limited_ ? paid_until_ - ask_ahead : base::time_point::max();
     for (const auto& [node, p] : peers_) {
         if (p.asked > 0) due = std::min(due, p.silent_since + config_.piece_timeout);
         const auto listed = by_holder_.find(node);

@@ -28,6 +28,7 @@ public:
     /// Errors: `errc::too_large`, `errc::full`.
     base::result<void> fetch(base::time_point now, const fetch_blob& command, part_effects& out);
     void cancel(const base::blob_ref& ref, part_effects& out);
+    void limit(base::time_point now, std::uint64_t bytes_per_second, part_effects& out);
 
     void answered(base::time_point now, const base::node_id& from, wire::piece_answer&& m,
                   part_effects& out);
@@ -82,6 +83,10 @@ private:
     std::optional<std::uint64_t> next_piece(transfer& t) const;
     void ask(base::time_point now, const base::node_id& node, part_effects& out);
     void ask_all(base::time_point now, part_effects& out);
+    bool limit_reached(base::time_point now) const;
+    base::duration time_of(std::uint64_t bytes) const;
+    void charge(base::time_point now, std::uint64_t bytes);
+    void take_back(std::uint64_t bytes);
     void release(const request_key& key);
     void release_all_of(const base::node_id& node);
     void give_up(transfer& t, const base::node_id& node, part_effects& out);
@@ -102,6 +107,9 @@ private:
     std::set<request_key> requests_;
     std::map<base::node_id, peer> peers_;  ///< linked ones
     base::time_point ticked_;              ///< waits that ended before it were seen to
+    std::uint64_t bytes_per_second_ = 0;   ///< 0: no limit
+    base::time_point paid_until_;  ///< all that was asked for has come by then, at that rate
+    bool limited_ = false;         ///< something could be asked for if it were not for that
     std::uint64_t next_reading_ = 1;
     std::map<std::uint64_t, reading> readings_;
 };

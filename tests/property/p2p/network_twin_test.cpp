@@ -41,6 +41,9 @@ public:
                 wanted_.insert(run.within(ref_).first + i);
             }
             handle(p2p::fetch_blob{ref_, holders_, {}, run});
+            if (chance_.chance(0.3)) {
+                handle(p2p::set_download_limit{100'000 + chance_.below(10'000'000)});
+            }
         }
         for (int step = 0; step < 4000 && !complete_; ++step) {
             now_ += base::duration(static_cast<std::int64_t>(chance_.below(200'000'000)));

@@ -29,6 +29,25 @@ BOOST_AUTO_TEST_CASE(empty_file_gives_the_defaults) {
     BOOST_TEST(!config.work_on_battery);
     BOOST_TEST(config.celsius_max == 85);
     BOOST_TEST(config.metered_bits.value() == 64'000u);
+    BOOST_TEST(!config.download_limit_bits.has_value());
+    BOOST_TEST(config.monthly_traffic_bytes.value() == std::uint64_t{200} << 30);
+}
+
+BOOST_AUTO_TEST_CASE(limits_of_the_network_are_amounts_or_unlimited) {
+    const auto some = parse_node_config(
+                          "[network]\ndownload_limit = \"20Mbit/s\"\n"
+                          "monthly_traffic = \"1GiB\"\n",
+                          "c")
+                          .value();
+    BOOST_TEST(some.download_limit_bits.value() == 20'000'000u);
+    BOOST_TEST(some.monthly_traffic_bytes.value() == std::uint64_t{1} << 30);
+    const auto none = parse_node_config(
+                          "[network]\ndownload_limit = \"unlimited\"\n"
+                          "monthly_traffic = \"unlimited\"\n",
+                          "c")
+                          .value();
+    BOOST_TEST(!none.download_limit_bits.has_value());
+    BOOST_TEST(!none.monthly_traffic_bytes.has_value());
 }
 
 BOOST_AUTO_TEST_CASE(keys_of_the_governor_are_read) {
@@ -127,6 +146,14 @@ BOOST_AUTO_TEST_CASE(faults_name_line_key_found_and_allowed) {
         {"[power]\nmax_temperature = \"30C\"\n", "power.max_temperature", "30C", "110C"},
         {"[network]\nmetered = \"1kbit/s\"\n", "config.toml:2 network.metered", "1kbit/s",
          "unlimited"},
+        {"[network]\ndownload_limit = \"1kbit/s\"\n", "config.toml:2 network.download_limit",
+         "1kbit/s", "unlimited"},
+        {"[network]\ndownload_limit = 8\n", "config.toml:2 network.download_limit", "found 8",
+         "20Mbit/s"},
+        {"[network]\nmonthly_traffic = \"1KiB\"\n", "config.toml:2 network.monthly_traffic", "1KiB",
+         "1MiB"},
+        {"[network]\nmonthly_traffic = \"8Mbit/s\"\n", "config.toml:2 network.monthly_traffic",
+         "8Mbit/s", "200GiB"},
         {"[log]\nlevel = \"loud\"\n", "config.toml:2 log.level", "loud", "\"info\""},
     };
     for (const auto& f : faults) {
@@ -140,9 +167,8 @@ BOOST_AUTO_TEST_CASE(faults_name_line_key_found_and_allowed) {
 }
 
 BOOST_AUTO_TEST_CASE(keys_of_later_versions_are_refused_by_name) {
-    for (const std::string text :
-         {"[network]\nrelay = true\n", "[network]\ndownload_limit = \"8Mbit/s\"\n",
-          "[network]\nmonthly_traffic = \"200GiB\"\n", "[api]\naddress = \"127.0.0.1:1\"\n"}) {
+    for (const std::string text : {"[network]\nrelay = true\n", "[network]\nport_mapping = true\n",
+                                   "[api]\naddress = \"127.0.0.1:1\"\n"}) {
         BOOST_TEST(message_of(text).find("is not in this version") != std::string::npos, text);
     }
 }

@@ -62,6 +62,37 @@ BOOST_AUTO_TEST_CASE(comes_from_two_holders_at_once) {
     BOOST_TEST(t.fetcher().core->transfers().empty());
 }
 
+BOOST_AUTO_TEST_CASE(comes_no_faster_than_the_limit_and_hardly_slower) {
+    for (const std::uint64_t rate : {100'000u, 1'000'000u, 5'000'000u}) {
+        three_nodes t(rate);
+        t.give(t.first());
+        t.give(t.second());
+        BOOST_REQUIRE(t.swarm.command(t.fetcher(), p2p::set_download_limit{rate}));
+        const auto began = t.swarm.now();
+        BOOST_REQUIRE(t.fetch());
+        BOOST_REQUIRE(t.swarm.run_until([&] { return t.complete(); }, 120s));
+        const auto took = std::chrono::duration<double>(t.swarm.now() - began).count();
+        // The last piece may come as soon as it is asked for.
+        const double least = (blob_size - 2.0 * base::piece_size_bytes) / static_cast<double>(rate);
+        BOOST_TEST_MESSAGE(rate << " B/s: " << took << " s, at least " << least);
+        BOOST_TEST(took >= least - 0.2);
+        BOOST_TEST(took <= blob_size / static_cast<double>(rate) * 1.02 + 1.0);
+        BOOST_TEST(t.right());
+    }
+}
+
+BOOST_AUTO_TEST_CASE(a_lifted_limit_is_forgotten_at_once) {
+    three_nodes t(14);
+    t.give(t.first());
+    BOOST_REQUIRE(t.swarm.command(t.fetcher(), p2p::set_download_limit{8000}));
+    BOOST_REQUIRE(t.fetch());
+    t.swarm.run_for(30s);
+    BOOST_TEST(t.fetcher().pieces[t.ref].size() == 1u);
+    BOOST_REQUIRE(t.swarm.command(t.fetcher(), p2p::set_download_limit{0}));
+    BOOST_REQUIRE(t.swarm.run_until([&] { return t.complete(); }, 20s));
+    BOOST_TEST(t.right());
+}
+
 BOOST_AUTO_TEST_CASE(survives_a_holder_that_dies_midway) {
     three_nodes t(2);
     t.give(t.first());
