@@ -78,6 +78,9 @@ public:
 
     /// By link id. Links only, no handshakes under way.
     std::vector<link_statistics> statistics() const;
+    /// Bytes a second that left while blob pieces waited to leave, the upload limit included;
+    /// nothing until enough did.
+    std::optional<std::uint64_t> uplink() const;
     /// Bytes of all links since the start.
     std::uint64_t bytes_sent() const;
     std::uint64_t bytes_received() const;

@@ -5,6 +5,7 @@
 #include <cstdio>
 
 #include "base/text.hpp"
+#include "node/cli/api_client.hpp"
 #include "node/cli/commands.hpp"
 #include "node/cli/config_command.hpp"
 #include "node/cli/job_input.hpp"
@@ -24,7 +25,13 @@ struct plan_options {
     std::string file;
     unsigned threads = usable_threads();
     std::uint64_t nodes = 3;
-    std::string uplink;  ///< like 20Mbit/s; empty: `network.upload_limit`
+    std::string uplink;  ///< like 20Mbit/s; empty: as measured, or `network.upload_limit`
+};
+
+/// What a node can send, and how that is known.
+struct uplink {
+    std::uint64_t bits = 0;  ///< a second
+    std::string source;      ///< "--uplink", "measured", "network.upload_limit"
 };
 
 /// What a suggestion aims at: the share of its time that a node computes.
@@ -38,7 +45,7 @@ struct plan {
     std::vector<training::slice_cost> slices;  ///< as many as there can be; none without cuts
     step_rate rate;
     double seconds = 0;  ///< this machine alone
-    std::uint64_t uplink_bits = 0;
+    node::uplink uplink;
     double utilisation = 1;             ///< of each of `nodes` machines like this one
     std::uint64_t suggested_lanes = 0;  ///< for `good_utilisation`; 0: none is needed, or none is
                                         ///< possible
@@ -50,7 +57,7 @@ void judge_uplink(const job_input& job, const plan_options& o, plan& p) {
     const auto& train = job.recipe.train;
     const double lane = static_cast<double>(p.cost.lane_flops) / (p.rate.gflops * 1e9);
     const double wait = static_cast<double>(p.traffic.waited_for) * 8 /
-                        static_cast<double>(std::max<std::uint64_t>(p.uplink_bits, 1));
+                        static_cast<double>(std::max<std::uint64_t>(p.uplink.bits, 1));
     const auto own = static_cast<double>((train.lanes + o.nodes - 1) / o.nodes);
     p.utilisation = training::utilisation_of(own * lane, wait);
     if (p.utilisation >= good_utilisation) return;
@@ -79,22 +86,40 @@ std::string who_can_read(const training::job_file& job) {
            "pass them on";
 }
 
-base::result<plan> make_plan(const job_input& job, const plan_options& o) {
-    plan out;
-    out.cost = training::cost_of(job.recipe);
-    out.traffic = training::round_traffic_of(job.recipe, o.nodes);
-    out.memory_bytes = job_memory_bytes(job.recipe, o.threads);
-    out.disk_bytes = disk_of(job);
-    TEQUIO_TRY(const auto config, load_node_config({}));
-    out.uplink_bits = config.upload_limit_bits;
+/// What the running node has seen its uplink carry, bits a second; nothing without one, or before
+/// it sent enough.
+std::optional<std::uint64_t> measured_uplink(const cli_context& context) {
+    auto daemon = api_client::connect(context.data_dir);
+    if (!daemon) return std::nullopt;
+    const auto status = daemon->request_json("GET", "/api/v1/status");
+    if (!status || !status->is_object()) return std::nullopt;
+    const auto* value = status->as_object().if_contains("uplink_measured");
+    if (value == nullptr || !value->is_number()) return std::nullopt;
+    return value->to_number<std::uint64_t>();
+}
+
+base::result<uplink> uplink_of(const cli_context& context, const plan_options& o) {
     if (!o.uplink.empty()) {
         const auto rate = base::parse_rate(o.uplink);
         if (!rate || *rate == 0) {
             return ends_with(exit_code::usage, "--uplink: found \"" + o.uplink +
                                                    "\", allowed: a rate above 0 like 20Mbit/s");
         }
-        out.uplink_bits = *rate;
+        return uplink{*rate, "--uplink"};
     }
+    if (const auto seen = measured_uplink(context)) return uplink{*seen, "measured"};
+    TEQUIO_TRY(const auto config, load_node_config({}));
+    return uplink{config.upload_limit_bits, "network.upload_limit"};
+}
+
+base::result<plan> make_plan(const cli_context& context, const job_input& job,
+                             const plan_options& o) {
+    plan out;
+    out.cost = training::cost_of(job.recipe);
+    out.traffic = training::round_traffic_of(job.recipe, o.nodes);
+    out.memory_bytes = job_memory_bytes(job.recipe, o.threads);
+    out.disk_bytes = disk_of(job);
+    TEQUIO_TRY(out.uplink, uplink_of(context, o));
     if (const auto most = training::slices_max(job.recipe); most > 1) {
         out.slices = training::slice_costs(job.recipe, most, o.threads);
     }
@@ -138,7 +163,8 @@ json::object as_json(const job_input& job, const plan_options& o, const plan& p)
             {"round_bytes", json::object{{"up", p.traffic.up},
                                          {"down", p.traffic.down},
                                          {"waited_for", p.traffic.waited_for}}},
-            {"uplink_bits_per_second", p.uplink_bits},
+            {"uplink_bits_per_second", p.uplink.bits},
+            {"uplink_source", p.uplink.source},
             {"utilisation", p.utilisation},
             {"suggested_lanes", p.suggested_lanes},
             {"suggested_inner_steps", p.suggested_inner_steps},
@@ -151,12 +177,15 @@ json::object as_json(const job_input& job, const plan_options& o, const plan& p)
             {"who_can_read", who_can_read(job.file)}};
 }
 
-std::string uplink_text(const plan_options& o, const plan& p) {
+std::string uplink_text(const plan& p) {
+    std::string source = " (" + p.uplink.source;
+    if (p.uplink.source == "measured") source += " by the node that runs here";
+    source += "; --uplink says another)";
+    if (p.uplink.source == "--uplink") source.clear();
     char text[160];
-    std::snprintf(
-        text, sizeof text, "at %.4g Mbit/s%s nodes like this one compute %.3g of the time",
-        static_cast<double>(p.uplink_bits) / 1e6,
-        o.uplink.empty() ? " (network.upload_limit; --uplink says another)" : "", p.utilisation);
+    std::snprintf(text, sizeof text,
+                  "at %.4g Mbit/s%s nodes like this one compute %.3g of the time",
+                  static_cast<double>(p.uplink.bits) / 1e6, source.c_str(), p.utilisation);
     std::string out(text);
     if (p.suggested_lanes == 0 && p.suggested_inner_steps == 0) return out;
     std::snprintf(text, sizeof text, "; %.3g need ", good_utilisation);
@@ -209,7 +238,7 @@ void print(const job_input& job, const plan_options& o, const plan& p) {
                                size(p.cost.mean_bytes) + " (" + train.codec_down + ")");
     line("network a round", "with " + std::to_string(o.nodes) + " nodes each sends " +
                                 size(p.traffic.up) + " and receives " + size(p.traffic.down));
-    line("uplink", uplink_text(o, p));
+    line("uplink", uplink_text(p));
     const auto time =
         std::chrono::duration_cast<base::duration>(std::chrono::duration<double>(p.seconds));
     char speed[64];
@@ -221,7 +250,7 @@ void print(const job_input& job, const plan_options& o, const plan& p) {
 
 base::result<void> show_plan(cli_context& context, const plan_options& o) {
     TEQUIO_TRY(const auto job, read_job(context, o.file));
-    TEQUIO_TRY(const auto p, make_plan(job, o));
+    TEQUIO_TRY(const auto p, make_plan(context, job, o));
     if (context.json) {
         context.print_json("job-plan", as_json(job, o, p));
     } else {
@@ -240,8 +269,10 @@ void add_job_plan_command(cli_command& job, cli_context& context) {
     command->add_option("--nodes", o->nodes, "nodes of the crew, for the network's share")
         ->range(1, 65536)
         ->show_default();
-    command->add_option("--uplink", o->uplink,
-                        "what each node can send, like 20Mbit/s; default: network.upload_limit");
+    command->add_option(
+        "--uplink", o->uplink,
+        "what each node can send, like 20Mbit/s; default: what the node that runs here "
+        "has measured, else network.upload_limit");
     command->callback([&context, o] { context.run([&] { return show_plan(context, *o); }); });
 }
 

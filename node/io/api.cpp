@@ -223,6 +223,8 @@ json::object status_json(daemon_loop& daemon) {
     add_governor(out, share, daemon.history());
     out["give_back"] = give_back_json(daemon);
     out["traffic"] = traffic_json(daemon);
+    out["uplink_measured"] =
+        daemon.links().uplink() ? json::value(*daemon.links().uplink() * 8) : json::value(nullptr);
     out["config_fault"] = daemon.config_fault();
     out["needs_restart"] = daemon.needs_restart();
     return out;

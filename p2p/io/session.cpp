@@ -235,6 +235,11 @@ private:
         write();
     }
 
+    /// Frames that are not of class control.
+    bool bulk_waits() {
+        return !waiting(send_class::stream).empty() || !waiting(send_class::bulk).empty();
+    }
+
     /// Who writes next; null when nothing waits.
     frame_queue* next_queue() {
         auto& stream = waiting(send_class::stream);
@@ -252,11 +257,12 @@ private:
     void write() {
         if (writing_) return;
         if (waiting(send_class::control).empty()) {
-            if (waiting(send_class::stream).empty() && waiting(send_class::bulk).empty()) return;
+            if (!bulk_waits()) return;
             const auto wait =
                 events_.upload_wait ? events_.upload_wait() : std::chrono::nanoseconds(0);
             if (wait.count() > 0) return write_after(wait);
         }
+        writes_bulk_ = waiting(send_class::control).empty();
         auto& from = *next_queue();
         current_ = std::move(from.front());
         from.pop_front();
@@ -277,6 +283,7 @@ private:
         writing_ = false;
         bytes_sent_ += n;
         if (events_.sent) events_.sent(n);
+        if (writes_bulk_ && events_.bulk_sent) events_.bulk_sent(n, bulk_waits());
         if (stage_ == stage::over) {
             if (code) return drop_socket();
             if (!waiting(send_class::control).empty()) return write();
@@ -334,7 +341,7 @@ private:
     std::size_t streams_in_a_row_ = 0;
     base::byte_vector current_;
     std::size_t queued_ = 0;
-    bool writing_ = false;
+    bool writing_ = false, writes_bulk_ = false;
     std::uint64_t bytes_sent_ = 0, bytes_received_ = 0;
     std::uint64_t pings_ = 0, ping_token_ = 0;
     clock::time_point last_heard_, ping_sent_;

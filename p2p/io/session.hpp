@@ -25,6 +25,9 @@ struct session_events {
     std::function<void(link_ending)> ended;
     std::function<void(std::size_t)> sent;      ///< bytes written, for the upload limit
     std::function<void(std::size_t)> received;  ///< bytes read
+    /// So many bytes of a frame that is not of class control were written; `more`: another such one
+    /// waits on this session.
+    std::function<void(std::size_t, bool more)> bulk_sent;
     /// How long a frame that is not of class control must wait; zero to go now.
     std::function<std::chrono::nanoseconds()> upload_wait;
 };

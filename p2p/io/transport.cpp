@@ -1,5 +1,6 @@
 #include "p2p/transport.hpp"
 
+#include <algorithm>
 #include <boost/asio/connect.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/ip/tcp.hpp>
@@ -8,6 +9,7 @@
 #include <boost/asio/steady_timer.hpp>
 #include <map>
 
+#include "p2p/core/uplink_meter.hpp"
 #include "p2p/io/session.hpp"
 
 namespace tequio::p2p {
@@ -50,6 +52,7 @@ struct transport::state : std::enable_shared_from_this<transport::state> {
         address peer;
         bool outbound = false;
         bool up = false;
+        bool pieces_wait = false;
         std::optional<base::node_id> expected;
         tcp::endpoint local;
     };
@@ -76,6 +79,7 @@ struct transport::state : std::enable_shared_from_this<transport::state> {
     std::uint64_t next_number = 1;
     std::uint64_t bytes_sent = 0, bytes_received = 0;
     clock::time_point upload_free_at;
+    uplink_meter uplink;
     bool closed = false;
 
     state(asio::io_context& i, const identity& s, transport_config c, event_sink e)
@@ -232,6 +236,9 @@ struct transport::state : std::enable_shared_from_this<transport::state> {
         e.received = [weak](std::size_t n) {
             if (const auto me = weak.lock()) me->bytes_received += n;
         };
+        e.bulk_sent = [weak, number](std::size_t n, bool more) {
+            if (const auto me = weak.lock()) me->on_bulk_sent(number, n, more);
+        };
         e.upload_wait = [weak] {
             const auto me = weak.lock();
             return me ? me->upload_wait() : std::chrono::nanoseconds(0);
@@ -254,6 +261,7 @@ struct transport::state : std::enable_shared_from_this<transport::state> {
         if (at == sessions.end()) return;
         const auto s = std::move(at->second);
         sessions.erase(at);
+        note_idle_uplink();
         if (s.up) return tell(link_down{{number}, std::move(ending)});
         if (s.outbound) return tell(dial_failed{s.peer, s.expected, std::move(ending)});
         tell(accept_failed{s.peer, std::move(ending)});
@@ -265,6 +273,20 @@ struct transport::state : std::enable_shared_from_this<transport::state> {
         const auto took = static_cast<double>(n) * 1e9 / static_cast<double>(config.upload_limit);
         upload_free_at = std::max(upload_free_at, clock::now()) +
                          std::chrono::nanoseconds(static_cast<std::int64_t>(took));
+    }
+
+    void on_bulk_sent(std::uint64_t number, std::size_t n, bool more) {
+        uplink.written(base::time_point(clock::now().time_since_epoch()), n);
+        if (const auto at = sessions.find(number); at != sessions.end()) {
+            at->second.pieces_wait = more;
+        }
+        note_idle_uplink();
+    }
+
+    void note_idle_uplink() {
+        const bool waits = std::any_of(sessions.begin(), sessions.end(),
+                                       [](const auto& s) { return s.second.pieces_wait; });
+        if (!waits) uplink.idle();
     }
 
     std::chrono::nanoseconds upload_wait() const {
@@ -409,6 +431,10 @@ std::vector<link_statistics> transport::statistics() const {
         out.push_back(std::move(line));
     }
     return out;
+}
+
+std::optional<std::uint64_t> transport::uplink() const {
+    return state_->uplink.bytes_per_second();
 }
 
 std::uint64_t transport::bytes_sent() const {

@@ -177,6 +177,22 @@ BOOST_AUTO_TEST_CASE(streams_pass_blob_pieces_that_wait_and_leave_them_every_fif
     BOOST_TEST(order == "bcssssbssssbssssb");
 }
 
+BOOST_AUTO_TEST_CASE(pieces_that_wait_measure_the_uplink) {
+    p2p::transport_config slow;
+    slow.upload_limit = 3'000'000;
+    pair_of_nodes t({}, slow);
+    t.link();
+    BOOST_TEST(!t.b.links->uplink().has_value());
+    for (std::uint64_t i = 0; i < 9; ++i) {
+        t.b.links->send(t.link_of_b(), bytes_of(i, 256 * 1024), p2p::send_class::bulk);
+    }
+    BOOST_REQUIRE(t.run([&] { return t.a.count<p2p::link_message>() == 9; }));
+    BOOST_REQUIRE(t.run([&] { return t.b.links->uplink().has_value(); }));
+    // 2 MiB take 0.7 s, of which 50 ms may leave ahead of the limit.
+    BOOST_TEST(*t.b.links->uplink() <= 3'300'000u);
+    BOOST_TEST(*t.b.links->uplink() >= 1'500'000u);  // a busy machine sends more slowly
+}
+
 BOOST_AUTO_TEST_CASE(closing_tells_both_sides_why) {
     pair_of_nodes t;
     t.link();
