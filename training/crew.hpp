@@ -301,6 +301,25 @@ struct crew_standing {
     bool refuted = false;
 };
 
+/// The most slices that a crew divides a model into.
+inline constexpr std::uint32_t crew_slices_max = 32;
+
+/// How a job can be divided among nodes that cannot hold all of it (DESIGN.md section 7). All
+/// functions are pure.
+struct crew_slicing {
+    std::uint32_t max = 1;           ///< slices; 1: never divided. Lowered to crew_slices_max
+    std::uint64_t memory_bytes = 0;  ///< what this node offers for a slice's state and work
+    /// What that takes of this node.
+    std::function<std::uint64_t(model_slice)> need_bytes = {};
+    /// Floating-point operations of a lane, up to a common factor.
+    std::function<std::uint64_t(model_slice)> work = {};
+    /// The digest of a state from those of its tensors, slice by slice as `work_outcome::tensors`
+    /// has them. Errors: lists that do not fit the model.
+    std::function<base::result<base::digest>(const std::vector<std::vector<base::digest>>&)>
+        compose = {};
+    std::uint64_t speed = 0;  ///< this node's, in operations a second; 0: not measured
+};
+
 /// What a crew is told once: the job, this node, and how patient it is.
 struct crew_config {
     base::task_id task;
@@ -322,6 +341,8 @@ struct crew_config {
     /// Sizes of a shard: a run of those units. Needed when there are several.
     std::function<crew_shard(contribution_run units)> shard = {};
     std::vector<crew_standing> standings = {};  ///< each node once
+    /// Its functions are needed when `max` is above 1.
+    crew_slicing slices = {};
 };
 
 /// What this node had stored when it stopped, however it stopped.
@@ -337,7 +358,11 @@ struct crew_member_view {
     bool available = false;  ///< takes work
     std::string doing;       ///< "lane 3", "check round 2 lane 1", "idle", "paused", ...
     std::uint64_t rounds = 0;
-    std::uint64_t lanes_done = 0;  ///< claims of this node that this one has seen
+    std::uint64_t lanes_done = 0;           ///< claims of this node that this one has seen
+    std::optional<model_slice> slice = {};  ///< of which it holds, or makes, the state
+    std::uint64_t slice_rounds = 0;         ///< rounds applied to it
+    std::uint32_t team = 0;                 ///< its team's number; 0: none, then a standby
+    bool lead = false;                      ///< of that team
 };
 
 /// The job as this node sees it.
@@ -358,6 +383,8 @@ struct crew_view {
     contribution_tally means_coded;             ///< means, likewise
     std::vector<crew_member_view> members;      ///< this node included, by id
     base::node_id steward;                      ///< zero when none is known
+    std::uint32_t slices = 0;                   ///< into how many the model is; 0: not known
+    std::uint32_t teams = 0;                    ///< whole ones
     base::digest state_digest;                  ///< after the last entry; zero before S(0) is known
     std::vector<chronicle_entry> chronicle;     ///< filled by `view(true)` only
 };

@@ -168,6 +168,7 @@ void crew_machine::carry_out(const crew_effect& effect) {
         begin_work(b->item);
     } else if (std::holds_alternative<stop_work>(effect)) {
         ++work_;
+        note_broken();
         working_ = false;
         if (auto* model = world_.options_.model) model->in_hand(index_, nullptr, false);
     } else if (const auto* f = std::get_if<fetch_blob>(&effect)) {
@@ -231,7 +232,116 @@ void crew_machine::begin_work(const work_item& item) {
         left_ = model->work_time(index_, item);
         model->in_hand(index_, &item, false);
     }
-    if (!parked_) run_timer();
+    phase_ = item.team.empty() ? team_phase::computes : team_phase::begins;
+    phase_since_ = world_.time_.now();
+    if (parked_) return;
+    if (phase_ == team_phase::begins) {
+        poll_team();
+    } else {
+        run_timer();
+    }
+}
+
+/// Every other member of the team has come as far.
+bool crew_machine::team_is_at(team_phase phase) const {
+    return std::ranges::all_of(item_.team, [&](const base::node_id& id) {
+        const auto index = world_.index_of_.at(id);
+        const auto* other = world_.nodes_[index].get();
+        if (index == index_) return true;
+        if (other == nullptr) return false;
+        const bool given = other->parts_.contains(item_.session);
+        if (phase == team_phase::gives || given) return given;
+        return other->in_team() && other->item_.session == item_.session && !other->parked_;
+    });
+}
+
+/// Waits for the others of the team, as a worker that hears from them would, with a deadline.
+void crew_machine::poll_team() {
+    later(std::chrono::milliseconds(50), [this, number = ++work_] {
+        if (number != work_) return;
+        const auto waited = world_.time_.now() - phase_since_;
+        if (team_is_at(phase_)) {
+            if (phase_ == team_phase::gives) {
+                team_done(work_item(item_));
+                return;
+            }
+            phase_ = team_phase::computes;
+            run_timer();
+        } else if (waited > (phase_ == team_phase::gives ? std::chrono::seconds(60)
+                                                         : std::chrono::seconds(6))) {
+            note_broken();
+            working_ = false;
+            feed(work_failed{work_item(item_), "a member of the team is not heard"});
+        } else {
+            poll_team();
+        }
+    });
+}
+
+void crew_machine::note_broken() {
+    if (!in_team()) return;
+    if (std::ranges::any_of(item_.team, [&](const base::node_id& id) {
+            return world_.nodes_[world_.index_of_.at(id)] == nullptr;
+        })) {
+        world_.broken_.insert(item_.session);
+    }
+}
+
+/// The whole result is put together by the first member, and nowhere else.
+void crew_machine::team_done(const work_item& item) {
+    auto& f = *world_.slices_;
+    const auto round = item.round.value;
+    work_outcome outcome;
+    computed out;
+    working_ = false;
+    if (item.slice.index == 0) {
+        ++world_.logs_[index_].team_lanes;
+        std::vector<slice_functions::tensor_list> parts;
+        for (const auto& id : item.team) {
+            parts.push_back(world_.nodes_[world_.index_of_.at(id)]->parts_.at(item.session));
+        }
+        if (item.kind == work_kind::lane || item.kind == work_kind::check) {
+            ++world_.logs_[index_].lanes_run;
+            out = f.lane_of(parts, round, item.lane.value);
+        } else {
+            out.outcome.loss = f.validation_of(parts, round);
+        }
+    }
+    if (out.bytes.empty()) {
+        feed(work_done{item, out.outcome});
+        return;
+    }
+    working_ = true;
+    const auto key = blob_key(out.outcome.blob);
+    disk_.put(key, std::move(out.bytes));
+    later(world_.machines_[index_].disk, [this, item, made = out.outcome, number = work_] {
+        disk_.sync();
+        if (number != work_) return;
+        working_ = false;
+        feed(work_done{item, made});
+    });
+}
+
+/// States of one slice. Ensures that the machine has room for it.
+computed crew_machine::slice_work(const work_item& item, const std::vector<base::byte_view>& in) {
+    auto& f = *world_.slices_;
+    const auto& m = world_.machines_[index_];
+    computed out;
+    auto tensors = item.kind == work_kind::prepare
+                       ? f.first(item.slice)
+                       : f.apply_slice(tensors_.at(item.state), in.front());
+    base::ensure(m.memory == 0 || tensors.size() <= m.memory, "a slice that there is room for");
+    if (item.kind == work_kind::prepare) {
+        states_.clear();
+        tensors_.clear();
+        held_ = item.slice;
+    }
+    if (m.miscalculates && item.kind == work_kind::apply) tensors.front().bytes[0] ^= 1;
+    out.outcome.tensors = tensors;
+    if (m.mistells && item.kind == work_kind::apply) out.outcome.tensors.front().bytes[0] ^= 1;
+    out.outcome.state_after = slice_functions::slice_state(tensors);
+    tensors_[out.outcome.state_after] = std::move(tensors);
+    return out;
 }
 
 void crew_machine::run_timer() {
@@ -247,21 +357,40 @@ void crew_machine::park() {
     parked_ = true;
     if (!working_) return;
     ++work_;
-    left_ -= world_.time_.now() - timed_since_;
+    if (phase_ == team_phase::computes) left_ -= world_.time_.now() - timed_since_;
 }
 
 void crew_machine::unpark() {
     if (!parked_) return;
     parked_ = false;
-    if (working_) run_timer();
+    if (!working_) return;
+    if (phase_ == team_phase::computes) {
+        run_timer();
+    } else {
+        poll_team();
+    }
 }
 
 void crew_machine::finish_work(const work_item& item) {
     auto& f = world_.functions_;
     const auto round = item.round.value;
+    if (!item.team.empty() && tensors_.contains(item.state) && held_ == item.slice &&
+        !world_.machines_[index_].fails_in_teams) {
+        const bool trains = item.kind == work_kind::lane || item.kind == work_kind::check;
+        parts_[item.session] = world_.slices_->part(tensors_.at(item.state), round,
+                                                    trains ? item.lane.value : f.lanes());
+        phase_ = team_phase::gives;
+        phase_since_ = world_.time_.now();
+        poll_team();
+        return;
+    }
     working_ = false;
     if (auto* model = world_.options_.model) model->in_hand(index_, nullptr, true);
-    const bool needs = needs_state(item.kind);
+    const bool needs = needs_state(item.kind) && item.team.empty();
+    if (!item.team.empty()) {
+        feed(work_failed{item, "this worker gives up, or does not hold this state"});
+        return;
+    }
     if (needs && std::find(states_.begin(), states_.end(), item.state) == states_.end()) {
         feed(work_failed{item, "the worker does not hold this state"});
         return;
@@ -285,8 +414,20 @@ void crew_machine::finish_work(const work_item& item) {
         }
         inputs.push_back(*bytes);
     }
+    if (!item.slice.whole()) {
+        base::ensure(item.kind == work_kind::prepare ||
+                         (item.kind == work_kind::apply && held_ == item.slice),
+                     "slices are worked on by teams");
+        out = slice_work(item, inputs);
+        arrive(out.outcome.state_after);
+        feed(work_done{item, out.outcome});
+        return;
+    }
     switch (item.kind) {
         case work_kind::prepare:
+            base::ensure(world_.machines_[index_].memory == 0 || world_.slices_ == nullptr ||
+                             world_.machines_[index_].memory >= world_.slices_->tensors(),
+                         "a model that there is room for");
             out.outcome.state_after = f.initial();
             arrive(out.outcome.state_after);
             break;

@@ -4,6 +4,7 @@
 /// write before what follows it, exactly as training/crew.hpp asks of every shell.
 
 #include <deque>
+#include <map>
 #include <memory>
 #include <set>
 
@@ -22,11 +23,16 @@ public:
     void feed(const training::crew_event& e);
     const training::crew& core() const { return crew_; }
     bool working() const { return working_; }
+    /// In the middle of what its team works on.
+    bool in_team() const { return working_ && !item_.team.empty(); }
+    const training::work_item& item() const { return item_; }
     /// The virtual worker's threads stand still, the item in hand is kept; and go on.
     void park();
     void unpark();
 
 private:
+    /// Of a team's work: its members begin together, and none is done before all are.
+    enum class team_phase { begins, computes, gives };
     struct transfer {
         std::vector<base::node_id> holders;
         bool deliver = false;
@@ -46,6 +52,11 @@ private:
     void begin_work(const training::work_item& item);
     void finish_work(const training::work_item& item);
     void run_timer();
+    void poll_team();
+    bool team_is_at(team_phase phase) const;
+    void team_done(const training::work_item& item);
+    void note_broken();
+    computed slice_work(const training::work_item& item, const std::vector<base::byte_view>& in);
     void store_then(std::string key, base::byte_vector value, std::function<void()> then);
     void start_fetch(const training::fetch_blob& f);
     /// A blob, or a run of its pieces.
@@ -80,6 +91,11 @@ private:
     base::duration left_{};     ///< what it still takes, from `timed_since_` on
     base::time_point timed_since_{};
     bool parked_ = false;
+    team_phase phase_ = team_phase::computes;
+    base::time_point phase_since_{};
+    training::model_slice held_;  ///< what its worker holds states of
+    std::map<base::digest, slice_functions::tensor_list> tensors_;  ///< of the states of a slice
+    std::map<base::digest, slice_functions::tensor_list> parts_;    ///< given, by session
     std::deque<base::digest> states_;  ///< what its worker holds, newest last
     std::map<place, transfer> transfers_;
     std::map<place, double> left_over_;  ///< bytes still to bring of what was broken off

@@ -26,6 +26,7 @@ std::uint64_t bytes_of(const base::blob_ref& ref, const base::piece_run& pieces)
 
 crew_world::crew_world(lane_functions& functions, world_options options)
     : functions_(functions),
+      slices_(dynamic_cast<slice_functions*>(&functions)),
       shape_{base::task_id{base::sha256("a task").bytes},
              static_cast<std::uint32_t>(functions.lanes()),
              functions.rounds(),
@@ -61,6 +62,15 @@ crew_config crew_world::config_of(std::size_t index) {
     c.shard = [this](contribution_run units) { return functions_.shard(units); };
     c.crew_min = options_.crew_min;
     c.timings = options_.timings;
+    if (slices_ != nullptr) {
+        const auto& m = machines_[index];
+        c.slices.max = slices_->slices_max();
+        c.slices.memory_bytes = m.memory == 0 ? slices_->tensors() : m.memory;
+        c.slices.need_bytes = [this](model_slice s) { return slices_->first(s).size(); };
+        c.slices.work = c.slices.need_bytes;
+        c.slices.compose = [this](const auto& lists) { return slices_->compose(lists); };
+        c.slices.speed = static_cast<std::uint64_t>(1e6 / m.slowness);
+    }
     c.keys.sign = [this, index](base::byte_view message) { return keys_[index].sign(message); };
     c.keys.verify = [this](const base::public_key& key, base::byte_view message,
                            const base::signature& signature) {

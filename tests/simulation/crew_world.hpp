@@ -11,6 +11,7 @@
 
 #include "tests/simulation/lane_functions.hpp"
 #include "tests/simulation/shared_links.hpp"
+#include "tests/simulation/slice_functions.hpp"
 #include "tests/support/simulator.hpp"
 #include "training/crew.hpp"
 #include "training/crew/messages.hpp"
@@ -25,12 +26,15 @@ struct machine {
     bool lies_in_checks_only = false;                        ///< then those are false accusations
     /// Lanes that it says diverge.
     std::set<std::pair<std::uint64_t, std::uint64_t>> diverges;
-    bool hides_secrets = false;  ///< shows no lottery ticket's secret
-    bool never_sums = false;     ///< its worker hangs in every sum
-    bool disk_full = false;      ///< for blobs, made here or fetched
-    bool miscalculates = false;  ///< its worker applies means wrongly, always alike
-    bool forges_parts = false;   ///< its parts of sums hold another mean
-    bool breaks_parts = false;   ///< its parts of sums are none
+    bool hides_secrets = false;   ///< shows no lottery ticket's secret
+    bool never_sums = false;      ///< its worker hangs in every sum
+    bool disk_full = false;       ///< for blobs, made here or fetched
+    bool miscalculates = false;   ///< its worker applies means wrongly, always alike
+    bool forges_parts = false;    ///< its parts of sums hold another mean
+    bool breaks_parts = false;    ///< its parts of sums are none
+    std::uint64_t memory = 0;     ///< for slices, in tensors; 0: as much as anyone wants
+    bool fails_in_teams = false;  ///< its worker gives up whatever its team works on
+    bool mistells = false;        ///< says other tensors of its slice than it has
     base::duration lane = std::chrono::seconds(2);
     base::duration other = std::chrono::milliseconds(200);
     base::duration disk = std::chrono::milliseconds(3);
@@ -80,6 +84,7 @@ struct node_log {
     std::uint64_t whole_sums = 0;
     std::uint64_t shards_summed = 0;
     std::uint64_t piece_bytes_sent = 0;
+    std::uint64_t team_lanes = 0;      ///< lanes and validations done at the head of a team
     std::vector<std::string> refused;  ///< errors of handle(): a peer broke the protocol
     bool drained = false;
 };
@@ -125,6 +130,8 @@ public:
     /// Living nodes hold exactly the chronicle that one machine alone makes.
     bool all_agree_with(const replayed& alone) const;
     base::digest trace() const { return trace_.value(); }
+    /// Attempts of teams that somebody broke off while one of their members was dead.
+    const std::set<base::digest>& broken_attempts() const { return broken_; }
     /// Called after every event of any node, with its index.
     std::function<void(std::size_t)> on_event;
     /// Called when a node appends an entry to its chronicle.
@@ -148,6 +155,8 @@ private:
                       const training::crew_protocol::item_key& key, base::byte_view body);
 
     lane_functions& functions_;
+    slice_functions* slices_;  ///< those functions, when they are of a model that can be divided
+    std::set<base::digest> broken_;
     training::crew_protocol::job_shape shape_;
     world_options options_;
     base::rng root_;

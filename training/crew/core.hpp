@@ -5,6 +5,8 @@
 ///   crew_rounds.cpp  prepare, apply, close, settle, fail, finish
 ///   crew_shards.cpp  the open round's sum, shard by shard
 ///   crew_work.cpp    which item this node works on, and what came of it
+///   crew_slices.cpp  the state of one slice of the model, and how a whole state is known by it
+///   crew_teams.cpp   seats and teams, calls of a team
 ///   crew_talk.cpp    messages, both ways
 ///   crew_view.cpp    what people see
 
@@ -22,7 +24,9 @@
 #include "training/crew/roster.hpp"
 #include "training/crew/round_book.hpp"
 #include "training/crew/shards.hpp"
+#include "training/crew/slice_lists.hpp"
 #include "training/crew/stewardship.hpp"
+#include "training/crew/teams.hpp"
 
 namespace tequio::training {
 
@@ -56,6 +60,9 @@ private:
         join,         ///< the open round's sum, from its parts
         apply_entry,  ///< the next entry's mean, or one applied before a restart
         apply_own,    ///< the own sum's mean, to learn state_after
+        apply_ahead,  ///< the open round's mean to a slice, to tell the others what it comes to
+        called,       ///< part of what this node's team works on
+        again,        ///< a lane whose contribution nobody can give to whoever asked the steward
     };
     struct in_hand {
         work_item work;
@@ -106,7 +113,7 @@ private:
     void note_taint();
     void finish_own_round(const base::digest& state_after, effects& out);
     void append(const chronicle_entry& entry, effects& out);
-    void after_apply(const work_outcome& outcome, bool own, effects& out);
+    void after_apply(const work_item& item, const work_outcome& outcome, bool own, effects& out);
     bool judge_divergence(effects& out);
     bool settle(effects& out);
     bool drawn_up(const round_book& b) const;
@@ -167,7 +174,7 @@ private:
     bool caught_up() const;
     void choose(effects& out);
     void begin(purpose why, work_item work, item_key key, effects& out);
-    void begin_lane_again(purpose why, item_key key, effects& out);
+    bool begin_lane_again(purpose why, item_key key, effects& out);
     void stop(effects& out);
     bool in_hand_is_moot() const;
     std::optional<item_key> ordered() const;
@@ -181,6 +188,8 @@ private:
     void weigh_all(round_book& b);
     bool begin_ordered(effects& out);
     bool begin_exchange_work(crew_protocol::exchange& x, bool own, effects& out);
+    std::optional<work_item> item_from_state(work_kind kind, item_key key);
+    bool works_on_item() const;
     void item_done(item_key key, const work_outcome& outcome, effects& out);
     void merge_checked(const work_outcome& outcome, effects& out);
     void claim_checked_merge(std::uint64_t round, const work_outcome& outcome, effects& out);
@@ -190,8 +199,76 @@ private:
     void claim_result(crew_protocol::claim said, const base::digest& trace, effects& out);
     void claim_merge(std::uint64_t round, effects& out);
 
+    // crew_slices.cpp
+    /// The mean of the open round, applied to this node's slice.
+    struct state_ahead {
+        std::uint64_t round = 0;
+        base::blob_ref mean;
+        base::digest state;  ///< of the slice
+        base::time_point since;
+    };
+    /// The model can be divided; it is, at this node.
+    bool slicing() const { return config_.slices.max > 1; }
+    bool sliced() const { return seat_ && !seat_->whole(); }
+    void take_seat(model_slice seat, effects& out);
+    void forget_state();
+    void begin_prepare(effects& out);
+    void slice_prepared(const work_item& item, const work_outcome& outcome);
+    work_item apply_item(std::uint64_t round, const base::blob_ref& mean) const;
+    bool far_behind() const;
+    bool ahead_is_due();
+    std::optional<base::blob_ref> mean_ahead();
+    bool begin_ahead(effects& out);
+    void slice_applied(const work_item& item, const work_outcome& outcome, effects& out);
+    void applied_ahead(const work_item& item, const work_outcome& outcome, effects& out);
+    void keep_slice_state(std::uint64_t round, const base::digest& state);
+    void tell_slice(std::uint64_t round, const base::digest& mean, const work_outcome& outcome,
+                    effects& out);
+    void compare_slices(effects& out);
+    std::optional<base::digest> composed_ahead() const;
+    void doubt_own_slice();
+    bool adopt_finished(effects& out);
+    bool close_by_slices(effects& out);
+    bool prove_candidate(effects& out);
+    void arrived_ahead();
+
+    // crew_teams.cpp
+    /// What this node's team is called to, and when it was heard last.
+    struct team_work {
+        crew_protocol::team_call call;
+        base::digest session;
+        base::time_point heard;
+    };
+    static std::vector<std::uint32_t> fits_of(const crew_slicing& slices);
+    crew_protocol::slice_status own_slices() const;
+    std::vector<crew_protocol::seat_candidate> seat_candidates() const;
+    void plan_teams(effects& out);
+    void take_plan(crew_protocol::team_plan plan, effects& out);
+    std::vector<base::node_id> own_team() const;
+    bool leads(const base::node_id& node) const;
+    bool is_ready(const base::node_id& node, model_slice seat) const;
+    bool leads_team() const;
+    std::size_t teams_here() const;
+    bool can_work(const base::node_id& node) const;
+    bool has_company() const;
+    bool may_lead() const;
+    std::vector<base::node_id> rivals() const;
+    std::vector<crew_protocol::worker_slot> team_slots() const;
+    void call_team(bool ended, effects& out);
+    void leave_call(const base::digest& session, effects& out);
+    bool team_fell_apart() const;
+    bool call_stands() const;
+    bool begin_called(effects& out);
+    void team_trouble(const std::string& reason);
+    bool withdrawn() const;
+    std::optional<item_key> lost_lane() const;
+    void order_again();
+    bool again_is_moot(item_key key) const;
+    bool begin_again(effects& out);
+
     // crew_view.cpp
     void explain(crew_view& v) const;
+    std::optional<std::pair<std::string, std::string>> explain_slices() const;
 
     // crew_talk.cpp
     base::result<void> heard(const base::node_id& from, crew_protocol::facts m, effects& out);
@@ -202,6 +279,7 @@ private:
                              effects& out);
     base::result<void> heard(const base::node_id& from, crew_protocol::chronicle_reply m,
                              effects& out);
+    base::result<void> heard(const base::node_id& from, crew_protocol::team_call m, effects& out);
     void take_claim(crew_protocol::known_claim k, effects& out);
     void take_own_claim(crew_protocol::known_claim k, effects& out);
     void send(const base::node_id& to, const crew_protocol::message& m, effects& out);
@@ -286,6 +364,29 @@ private:
     unsigned failures_ = 0;
     bool inexact_ = false;  ///< this machine contradicted itself: no more work
     bool paused_ = false, suspended_ = false, draining_ = false, left_ = false;
+
+    // Where the model can be divided.
+    std::vector<std::uint32_t> fits_;     ///< as `slice_status::fits`; empty where it cannot
+    std::optional<model_slice> seat_;     ///< of which the worker holds, or makes, the state
+    crew_protocol::team_plan teams_;      ///< as the steward said last
+    crew_protocol::team_desk team_desk_;  ///< as the steward
+    std::map<std::uint64_t, base::digest> slice_states_;    ///< that the worker holds, by round
+    std::vector<std::vector<base::digest>> first_tensors_;  ///< of S(0), by slice
+    crew_protocol::slice_lists lists_;
+    std::uint64_t proven_ = 0;  ///< this slice's state is part of S(proven_)
+    std::optional<state_ahead> ahead_;
+    base::blob_ref mean_told_;  ///< of the open round, by the steward; size 0: none
+    std::optional<base::time_point> unlike_since_;  ///< the lists do not come to the next entry
+    bool stranded_ = false;  ///< the others are where this node does not arrive
+    std::optional<crew_protocol::team_call> call_out_;  ///< to the own team
+    std::optional<team_work> call_;                     ///< by the own team's first member
+    base::digest session_over_;    ///< of the last call that was done, ended or failed here
+    bool session_failed_ = false;  ///< the team's first member is to know
+    unsigned team_failures_ = 0;
+    std::optional<item_key> again_;                 ///< from the steward followed
+    std::map<base::node_id, item_key> told_again_;  ///< as the steward
+    crew_protocol::team_plan told_teams_;
+    base::blob_ref told_mean_;
 
     job_state job_ = job_state::waiting;
     std::string reason_code_, reason_, trouble_;

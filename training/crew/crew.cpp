@@ -23,6 +23,7 @@ crew_config bounded(crew_config c) {
     c.crew_max = std::clamp<std::uint64_t>(c.crew_max, 1, crew_members_max);
     c.crew_min = std::clamp<std::uint64_t>(c.crew_min, 1, c.crew_max);
     c.check = std::clamp(c.check, 0.05, 1.0);
+    c.slices.max = std::clamp<std::uint32_t>(c.slices.max, 1, crew_slices_max);
     return c;
 }
 
@@ -32,6 +33,8 @@ job_shape shape_of(const crew_config& c) {
 
     base::ensure(c.contribution_bytes > 0 && c.mean_bytes > 0, "contributions have a size");
     base::ensure(c.mean_units == 1 || c.shard, "several shards have sizes");
+    base::ensure(c.slices.max == 1 || (c.slices.need_bytes && c.slices.work && c.slices.compose),
+                 "slices have sizes");
     base::ensure(!c.self.is_zero() && c.keys.sign && c.keys.verify_certificate, "an identity");
     return {c.task,       static_cast<std::uint32_t>(c.lanes),
             c.rounds,     c.contribution_bytes,
@@ -78,7 +81,8 @@ crew::core::core(crew_config config, crew_memory memory, base::rng rng)
       shards_(shape_, config_.self),
       mine_(shape_, config_.self),
       checks_(shape_, config_.self, config_.timings),
-      lottery_(shape_, config_.self, config_.check, lottery_root(shape_.task, config_.keys)) {
+      lottery_(shape_, config_.self, config_.check, lottery_root(shape_.task, config_.keys)),
+      fits_(fits_of(config_.slices)) {
     standing_.know(config_.standings);
     load(std::move(memory));
 }
@@ -223,7 +227,7 @@ base::result<void> crew::core::on(const blob_ready& e, effects& out) {
     desk_.arrived(e.ref, e.pieces);
     measure_part(e.ref);
     ++activity_;
-    if (e.bytes.empty()) return {};
+    if (e.bytes.empty() || lists_.arrived(e.ref, e.bytes, desk_)) return {};
     if (const auto verdict = chain_.arrived(e.ref, e.bytes); !verdict) {
         trouble_ = "a chronicle entry from another node was refused: " + verdict.error().message();
         out.push_back(crew_progress{});
@@ -281,12 +285,7 @@ void crew::core::beat(effects& out) {
     ++beats_;
     roster_.beat(now_);
     const auto lead_round = std::min(chain_.length(), shape_.rounds + 1);
-    std::vector<base::node_id> rivals;
-    for (const auto& node : roster_.present(now_)) {
-        const auto* m = roster_.find(node);
-        if (m->said.available && !m->apart) rivals.push_back(node);
-    }
-    leadership_->beat(now_, lead_round, available(), rivals, roster_.expecting());
+    leadership_->beat(now_, lead_round, may_lead(), rivals(), roster_.expecting());
     for (const auto& s : checks_.beat(now_, out)) {
         if (s.show) {
             show(s.to, s.key, out);
@@ -303,18 +302,21 @@ void crew::core::beat(effects& out) {
         tell_parts(out);
     }
     if (leadership_->leading()) send_round_open(out);
+    if (call_out_) call_team(false, out);
 }
 
 void crew::core::advance(effects& out) {
     const bool over = job_ != job_state::waiting && job_ != job_state::running;
-    if (roster_.has_company(now_)) company_ = now_;
+    if (has_company()) company_ = now_;
     if (!over) {
         open_books();
         set_apart(chain_.reject_misfits());
         const bool in_parts = chain_.next() != nullptr && mean_comes_in_parts();
         chain_.step(now_, roster_, desk_, in_parts, out);
         draw_checks();
-        while (accept_closing(out) || close_last(out) || settle(out)) {
+        if (sliced()) compare_slices(out);
+        while (accept_closing(out) || close_last(out) || close_by_slices(out) ||
+               prove_candidate(out) || adopt_finished(out) || settle(out)) {
         }
         drive_exchanges(out);
         drop_old_books(out);
@@ -339,6 +341,9 @@ void crew::core::check() const {
     checks_.check();
     shards_.check();
     lottery_.check();
+    lists_.check();
+    base::ensure(!sliced() || proven_ <= applied_, "nothing proven that is not held");
+    base::ensure(!call_out_ || (in_hand_ && !in_hand_->work.team.empty()), "calls are for work");
     for (const auto& [round, b] : books_) {
         base::ensure(b.round() == round, "books by round");
         base::ensure(b.closed() == (round < chain_.length()), "a book is closed by its entry");

@@ -83,7 +83,10 @@ void crew::core::drive_exchanges(effects& out) {
         const auto& entry = chain_.entries()[applied_];
         blob_desk::wish w{entry.mean, {}, applied_, false};
         for (const auto& node : roster_.present(now_)) {
-            if (roster_.find(node)->said.applied > applied_) w.holders.push_back(node);
+            const auto& said = roster_.find(node)->said;
+            // A slice is walked to from S(0) with means that are on the disk.
+            const auto passed = slicing() ? said.chronicle : said.applied;
+            if (passed > applied_) w.holders.push_back(node);
         }
         const bool here = desk_.want(now_, w, out);
         const bool lost = desk_.failures(entry.mean) >= (w.holders.empty() ? 1u : 3u);
@@ -178,6 +181,9 @@ void crew::core::append(const chronicle_entry& entry, effects& out) {
     distrusted_.reset();
     order_.reset();
     next_order_.reset();
+    mean_told_ = {};
+    unlike_since_.reset();
+    stranded_ = false;
     ++activity_;
     open_books();
     note_taint();
@@ -185,7 +191,12 @@ void crew::core::append(const chronicle_entry& entry, effects& out) {
     out.push_back(crew_progress{});
 }
 
-void crew::core::after_apply(const work_outcome& outcome, bool own, effects& out) {
+void crew::core::after_apply(const work_item& item, const work_outcome& outcome, bool own,
+                             effects& out) {
+    if (sliced()) {
+        slice_applied(item, outcome, out);
+        return;
+    }
     const auto round = applied_;
     if (own && own_.works_on(round) && own_.sum && round == chain_.length()) {
         finish_own_round(outcome.state_after, out);
@@ -245,7 +256,7 @@ bool crew::core::judge_divergence(effects& out) {
     if (b == nullptr || b->closed() || b->diverged().empty()) return false;
     const auto accepted = [&](std::uint32_t item) {
         return b->claim_of(item, config_.self) != nullptr ||
-               (b->resolved(item) != nullptr && b->decided(item));
+               (b->resolved(item) != nullptr && (b->decided(item) || (sliced() && alone())));
     };
     std::vector<std::uint32_t> order;
     if (shape_.has({b->round(), shape_.validation_item()})) {
@@ -351,7 +362,8 @@ bool crew::core::settle(effects& out) {
         };
         for (const auto item : std::set<std::uint32_t>(b->unclaimed())) give_up(item);
         for (const auto item : std::set<std::uint32_t>(b->undecided())) {
-            if (b->claim_of(item, config_.self) != nullptr) give_up(item);
+            // Of a single team nobody can check another's.
+            if (sliced() || b->claim_of(item, config_.self) != nullptr) give_up(item);
         }
         record_unchecked(round, given_up, out);
     }

@@ -164,8 +164,7 @@ bool crew::core::begin_shard_work(effects& out) {
     }
     const auto lane = mine_.active() ? mine_.lost() : std::nullopt;
     if (!lane) return false;
-    begin_lane_again(purpose::shard_lane, {round, *lane}, out);
-    return true;
+    return begin_lane_again(purpose::shard_lane, {round, *lane}, out);
 }
 
 /// Signs and tells: the one place where this node says what a shard comes to.

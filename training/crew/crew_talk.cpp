@@ -258,13 +258,19 @@ base::result<void> crew::core::heard(const base::node_id& from, book_tags m, eff
     return {};
 }
 
-base::result<void> crew::core::heard(const base::node_id& from, round_open m, effects&) {
+base::result<void> crew::core::heard(const base::node_id& from, round_open m, effects& out) {
     const auto* who = roster_.find(from);
     if ((who != nullptr && who->apart) || standing_.excluded(from)) return {};
     if (!leadership_->heard(now_, {m.round, m.term, from})) return {};
     order_.reset();
     next_order_.reset();
+    again_.reset();
     place_ = {m.place, m.places};
+    mean_told_ = m.round == chain_.length() ? m.mean : base::blob_ref{};
+    if (slicing() && m.slices > 0) take_plan({m.slices, std::move(m.seats)}, out);
+    for (const auto& [node, key] : m.again) {
+        if (node == config_.self) again_ = key;
+    }
     if (m.round != chain_.length() || !chain_.state() || m.state != *chain_.state()) return {};
     for (const auto& [node, key] : m.assignments) {
         if (node == config_.self && key.item != shape_.merge_item()) order_ = key;
@@ -303,11 +309,11 @@ status crew::core::own_status() const {
     s.settled = settled_;
     s.lanes_checked = std::min(lanes_checked_, settled_ * shape_.lanes);
     if (in_hand_) {
-        s.doing = in_hand_->why == purpose::item ? doing_kind::item : doing_kind::own;
+        s.doing = works_on_item() ? doing_kind::item : doing_kind::own;
         if (s.doing == doing_kind::item) s.item = in_hand_->key;
     }
     s.available = available();
-    s.able = able();
+    s.able = able() && (!slicing() || (seat_ && !withdrawn()));
     s.leaving = left_;
     s.job = job_;
     if (leadership_) s.steward = leadership_->current();
@@ -315,6 +321,7 @@ status crew::core::own_status() const {
         if (round >= settled_ && s.books.size() < books_max) s.books.emplace_back(round, b.fold());
     }
     s.activity = activity_;
+    if (slicing()) s.slices = own_slices();
     return s;
 }
 
@@ -341,12 +348,14 @@ void crew::core::status_on_change(effects& out) {
     const auto& sent = status_sent_;
     if (s.chronicle != sent.chronicle || s.applied != sent.applied || s.settled != sent.settled ||
         s.doing != sent.doing || s.item != sent.item || s.available != sent.available ||
-        s.able != sent.able || s.leaving != sent.leaving || s.job != sent.job) {
+        s.able != sent.able || s.leaving != sent.leaving || s.job != sent.job ||
+        s.slices != sent.slices) {
         send_status(out);
     }
 }
 
 std::vector<worker_slot> crew::core::slots() const {
+    if (teams_.count > 1) return team_slots();
     std::vector<worker_slot> out;
     const auto s = own_status();
     const auto slot_of = [this](const base::node_id& node, const status& said, bool fit) {
@@ -370,8 +379,11 @@ void crew::core::lead(effects& out) {
         told_.clear();
         told_shards_.clear();
         told_next_.clear();
+        told_again_.clear();
+        if (slicing()) team_desk_.adopt(teams_);
         return;
     }
+    if (slicing()) plan_teams(out);
     const bool enough = roster_.count_present(now_) + 1 >= config_.crew_min;
     const auto length = chain_.length();
     if (!enough) {
@@ -390,7 +402,7 @@ void crew::core::lead(effects& out) {
     plan_shards();
     place_ = planner_.place_of(config_.self);
     if (planner_.assignments() != told_ || planner_.next_assignments() != told_next_ ||
-        shards_.plan() != told_shards_) {
+        shards_.plan() != told_shards_ || teams_ != told_teams_ || mean_told_ != told_mean_) {
         send_round_open(out);
     }
 }
@@ -406,6 +418,12 @@ void crew::core::send_round_open(effects& out) {
     told_shards_ = shards_.plan();
     if (shards_.round() == m.round) m.shards = told_shards_;
     m.next = told_next_;
+    told_teams_ = teams_;
+    told_mean_ = mean_told_;
+    m.slices = teams_.count;
+    m.seats = teams_.seats;
+    m.mean = mean_told_;
+    m.again = {told_again_.begin(), told_again_.end()};
     for (const auto& node : roster_.present(now_)) {
         const auto place = planner_.place_of(node);
         m.place = place.index;

@@ -1,6 +1,7 @@
 // What people see.
 #include <algorithm>
 
+#include "base/text.hpp"
 #include "training/crew/core.hpp"
 
 namespace tequio::training {
@@ -61,7 +62,18 @@ crew_view crew::core::view(bool with_chronicle) const {
         const auto lanes = lanes_by_.find(node);
         v.members.push_back({node, present, s.available, doing_text(shape_, s), s.chronicle,
                              lanes == lanes_by_.end() ? 0 : lanes->second});
+        if (!s.slices || !s.slices->seat) return;
+        auto& member = v.members.back();
+        member.slice = s.slices->seat;
+        member.slice_rounds = s.applied;
+        const auto* seat = teams_.find(node);
+        if (seat != nullptr && model_slice{seat->slice, teams_.count} == *member.slice) {
+            member.team = seat->team;
+            member.lead = leads(node);
+        }
     };
+    v.slices = teams_.count;
+    v.teams = static_cast<std::uint32_t>(teams_here());
     add(config_.self, own_status(), true);
     if (paused_) v.members.front().doing = "paused";
     if (suspended_) v.members.front().doing = "suspended";
@@ -73,6 +85,44 @@ crew_view crew::core::view(bool with_chronicle) const {
 
     explain(v);
     return v;
+}
+
+/// Why nobody can work on a model that has to be divided; nothing when somebody can.
+std::optional<std::pair<std::string, std::string>> crew::core::explain_slices() const {
+    if (!slicing() || teams_here() > 0) return std::nullopt;
+    auto members = seat_candidates();
+    const auto count = choose_count(members, config_.slices.max, teams_.count);
+    if (count != 0) {
+        return std::pair("team_incomplete", "seats are being given: " + std::to_string(count) +
+                                                " slices, " + std::to_string(members.size()) +
+                                                " members");
+    }
+    std::uint64_t offered = config_.slices.memory_bytes;
+    for (const auto& m : members) offered = std::max(offered, m.memory);
+    // The division that comes nearest: the one of use to most members, with fewest slices.
+    std::uint32_t nearest = config_.slices.max;
+    std::size_t helpers = 0;
+    for (std::uint32_t n = 1; n <= config_.slices.max; ++n) {
+        const auto reach = reach_of(members, n);
+        if (reach.helpers > helpers) {
+            helpers = reach.helpers;
+            nearest = n;
+        }
+    }
+    const auto who = [](std::size_t n) {
+        return std::to_string(n) + (n == 1 ? " member" : " members");
+    };
+    const auto reach = reach_of(members, nearest);
+    const auto slices = std::to_string(nearest) + (nearest == 1 ? " slice" : " slices");
+    const model_slice lacking{reach.lacking.value_or(0), nearest};
+    const auto need = config_.slices.need_bytes(lacking);
+    const std::string sentence = "slice " + std::to_string(lacking.index + 1) + " of " +
+                                 std::to_string(nearest) + " needs " + base::human_size(need) +
+                                 "; the largest member offers " + base::human_size(offered);
+    if (helpers == 0) return std::pair("too_large", sentence);
+    if (need > offered) return std::pair("team_incomplete", sentence);
+    return std::pair("team_incomplete", "a team needs a member for each of " + slices + "; " +
+                                            who(reach.helpers) + " here could hold one");
 }
 
 /// Why the job stands where it stands: a stable code and a sentence.
@@ -98,6 +148,8 @@ void crew::core::explain(crew_view& v) const {
         say("draining", "this node takes no more work");
     } else if (resting_until_) {
         say("work_failed", trouble_);
+    } else if (const auto slices = explain_slices()) {
+        say(slices->first.c_str(), slices->second);
     } else if (!prepared_) {
         say("preparing", "making the initial state");
     } else if (!caught_up() || chain_.expecting()) {

@@ -31,7 +31,8 @@ bool crew::core::able() const {
 }
 
 bool crew::core::caught_up() const {
-    return prepared_ && applied_ == std::min(chain_.length(), shape_.rounds);
+    return prepared_ && applied_ == std::min(chain_.length(), shape_.rounds) &&
+           (!sliced() || (proven_ == applied_ && !stranded_));
 }
 
 bool crew::core::available() const {
@@ -89,7 +90,13 @@ std::optional<item_key> crew::core::lane_by_place() const {
 bool crew::core::in_hand_is_moot() const {
     switch (in_hand_->why) {
         case purpose::prepare:
-            return prepared_;
+            return prepared_ || (slicing() && !seat_);
+        case purpose::called:
+            return !call_ || call_->session != in_hand_->work.session;
+        case purpose::again:
+            return again_is_moot(in_hand_->key);
+        case purpose::apply_ahead:
+            return applied_ != in_hand_->key.round || applied_ != chain_.length();
         case purpose::item: {
             const auto* b = book(in_hand_->key.round);
             if (b == nullptr) return true;
@@ -121,20 +128,52 @@ void crew::core::begin(purpose why, work_item work, item_key key, effects& out) 
     in_hand_ = in_hand{work, why, key};
     out.push_back(begin_work{std::move(work)});
     out.push_back(crew_progress{});
+    if (call_out_) call_team(false, out);
+}
+
+/// In hand is an item of a round, rather than something of this node's own.
+bool crew::core::works_on_item() const {
+    return in_hand_->why == purpose::item || in_hand_->why == purpose::called ||
+           in_hand_->why == purpose::again;
+}
+
+/// Work that begins at S(round): alone, or by this node's team, which is then to be called. Nothing
+/// when this node leads no team that could.
+std::optional<work_item> crew::core::item_from_state(work_kind kind, item_key key) {
+    work_item work;
+    work.kind = kind;
+    work.round = base::round_index{key.round};
+    if (key.item < shape_.lanes) work.lane = base::lane_index{key.item};
+    work.state = chain_.state_at(key.round);
+    if (!sliced()) return work;
+    const auto state = slice_states_.find(key.round);
+    if (state == slice_states_.end() || !leads_team()) return std::nullopt;
+    team_call call;
+    call.item = key;
+    call.attempt = rng_.next();
+    call.state = work.state;
+    call.nodes = own_team();
+    call.check = kind == work_kind::check || kind == work_kind::check_validation;
+    work.state = state->second;
+    work.slice = *seat_;
+    work.team = call.nodes;
+    work.session = session_of(shape_.task, call);
+    call_out_ = std::move(call);
+    return work;
 }
 
 /// A lane whose contribution nobody can give.
-void crew::core::begin_lane_again(purpose why, item_key key, effects& out) {
-    const work_item work{work_kind::check,
-                         base::round_index{key.round},
-                         base::lane_index{key.item},
-                         chain_.state_at(key.round),
-                         {}};
-    begin(why, work, key, out);
+bool crew::core::begin_lane_again(purpose why, item_key key, effects& out) {
+    auto work = item_from_state(work_kind::check, key);
+    if (!work) return false;
+    begin(why, std::move(*work), key, out);
+    return true;
 }
 
 void crew::core::stop(effects& out) {
     if (!in_hand_) return;
+    if (call_out_) call_team(true, out);
+    if (in_hand_->why == purpose::called) leave_call(in_hand_->work.session, out);
     in_hand_.reset();
     out.push_back(stop_work{});
     out.push_back(crew_progress{});
@@ -145,18 +184,20 @@ void crew::core::choose(effects& out) {
     if (in_hand_) {
         // Draining finishes what is in hand, and a suspended node keeps it for later; everything
         // else that ends the work ends it now.
-        const bool must_stop = over || paused_ || left_ || inexact_ || in_hand_is_moot();
-        const bool sum_waits = in_hand_->why == purpose::item &&
-                               ((own_.complete() && own_.round() == chain_.length() &&
+        const bool must_stop = over || paused_ || left_ || inexact_ || in_hand_is_moot() ||
+                               (!in_hand_->work.team.empty() && (suspended_ || team_fell_apart()));
+        const bool sum_waits =
+            works_on_item() && ((own_.complete() && own_.round() == chain_.length() &&
                                  round_resolved() && window_open()) ||
                                 shard_work_waits());
         // Another has closed the round that this node is closing.
         const auto* candidate = chain_.next();
-        const bool entry_waits = in_hand_->why != purpose::item &&
+        const bool entry_waits = !works_on_item() && in_hand_->why != purpose::apply_ahead &&
                                  in_hand_->why != purpose::apply_entry && caught_up() &&
                                  candidate != nullptr && !candidate->entry->closes() &&
                                  desk_.here(candidate->entry->mean);
-        if (!must_stop && (suspended_ || (!sum_waits && !entry_waits))) return;
+        const bool slice_waits = works_on_item() && ahead_is_due();
+        if (!must_stop && (suspended_ || (!sum_waits && !entry_waits && !slice_waits))) return;
         stop(out);
     }
     if (resting_until_ && now_ >= *resting_until_) resting_until_.reset();
@@ -164,7 +205,7 @@ void crew::core::choose(effects& out) {
         !over && !paused_ && !suspended_ && !draining_ && !left_ && !inexact_ && !resting_until_;
     if (!may) return;
     if (!prepared_) {
-        begin(purpose::prepare, work_item{}, {}, out);
+        begin_prepare(out);
         return;
     }
     const auto length = chain_.length();
@@ -174,15 +215,16 @@ void crew::core::choose(effects& out) {
     } else if (const auto* candidate = chain_.next(); candidate && !candidate->entry->closes()) {
         entry = &*candidate->entry;
     }
-    if (entry != nullptr && desk_.here(entry->mean)) {
-        begin(purpose::apply_entry,
-              {work_kind::apply, entry->round, {}, entry->state_before, {entry->mean}},
+    if (sliced() && applied_ == length && !far_behind()) {
+        if (begin_ahead(out)) return;
+    } else if (entry != nullptr && desk_.here(entry->mean)) {
+        begin(purpose::apply_entry, apply_item(applied_, entry->mean),
               {applied_, shape_.merge_item()}, out);
         return;
     }
     if (begin_shard_work(out)) return;
     if (begin_exchange_work(own_, true, out)) return;
-    if (!caught_up() || begin_exchange_work(audit_, false, out)) return;
+    if (!caught_up() || begin_exchange_work(audit_, false, out) || begin_called(out)) return;
     begin_ordered(out);
 }
 
@@ -202,16 +244,13 @@ bool crew::core::begin_exchange_work(exchange& x, bool own, effects& out) {
             begin(own ? purpose::own_sum : purpose::audit_sum, std::move(work), merge, out);
             return true;
         }
-        if (!closes) return false;
-        begin(purpose::apply_own,
-              {work_kind::apply, base::round_index{round}, {}, *chain_.state(), {x.sum->blob}},
-              merge, out);
+        if (!closes || sliced()) return false;
+        begin(purpose::apply_own, apply_item(round, x.sum->blob), merge, out);
         return true;
     }
     const auto lane = x.lost();
     if (!lane || round > applied_) return false;
-    begin_lane_again(own ? purpose::own_lane : purpose::audit_lane, {round, *lane}, out);
-    return true;
+    return begin_lane_again(own ? purpose::own_lane : purpose::audit_lane, {round, *lane}, out);
 }
 
 /// True when one result of this item is not enough. Lanes by standing and lottery; a divergence
@@ -245,6 +284,7 @@ bool crew::core::may_check(const base::node_id& node, item_key key) const {
     const auto& drawers = lottery_.drawers(key.round, key.item);
     if (drawers.empty() || drawers.contains(node)) return true;
     const auto there = [&](const base::node_id& drawer) {
+        if (!can_work(drawer)) return false;
         if (drawer == config_.self) return able();
         const auto* m = roster_.find(drawer);
         return roster_.present(now_, drawer) && m->said.able && !m->apart;
@@ -294,6 +334,7 @@ std::optional<item_key> crew::core::unjudged() const {
 }
 
 bool crew::core::begin_ordered(effects& out) {
+    if (sliced() && (!leads_team() || begin_again(out))) return true;
     const auto dispute = unjudged();
     auto key = dispute ? dispute : ordered();
     if (key) {
@@ -303,26 +344,25 @@ bool crew::core::begin_ordered(effects& out) {
         key = volunteered();
     }
     if (!key || key->item == shape_.merge_item() || !to_do(*key)) return false;
-    const auto* b = book(key->round);
-    const bool first = b->claims(key->item).empty();
-    work_item work;
-    work.round = base::round_index{key->round};
-    work.state = b->state();
+    const bool first = book(key->round)->claims(key->item).empty();
+    auto kind = first ? work_kind::lane : work_kind::check;
     if (key->item == shape_.validation_item()) {
-        work.kind = first ? work_kind::validation : work_kind::check_validation;
-    } else {
-        work.kind = first ? work_kind::lane : work_kind::check;
-        work.lane = base::lane_index{key->item};
+        kind = first ? work_kind::validation : work_kind::check_validation;
     }
-    begin(purpose::item, std::move(work), *key, out);
+    auto work = item_from_state(kind, *key);
+    if (!work) return false;
+    begin(purpose::item, std::move(*work), *key, out);
     return true;
 }
 
 base::result<void> crew::core::on(const work_done& e, effects& out) {
     if (!in_hand_ || !(in_hand_->work == e.item)) return {};
     const auto hand = *in_hand_;
+    // Whoever is not through with its part need not be.
+    if (call_out_) call_team(true, out);
     in_hand_.reset();
     failures_ = 0;
+    if (!hand.work.team.empty()) team_failures_ = 0;
     without_order_since_.reset();
     failed_.erase(hand.key);
     ++activity_;
@@ -337,6 +377,10 @@ base::result<void> crew::core::on(const work_done& e, effects& out) {
     }
     switch (hand.why) {
         case purpose::prepare:
+            if (sliced()) {
+                slice_prepared(e.item, e.outcome);
+                break;
+            }
             prepared_ = true;
             if (!chain_.set_initial(e.outcome.state_after)) {
                 inexact_ = true;
@@ -344,7 +388,15 @@ base::result<void> crew::core::on(const work_done& e, effects& out) {
                            ", the chronicle with another: run tequio doctor";
             }
             break;
+        case purpose::called:
+            session_over_ = hand.work.session;
+            session_failed_ = false;
+            break;
+        case purpose::apply_ahead:
+            applied_ahead(e.item, e.outcome, out);
+            break;
         case purpose::item:
+        case purpose::again:
         case purpose::own_lane:
         case purpose::audit_lane:
         case purpose::shard_lane:
@@ -376,10 +428,10 @@ base::result<void> crew::core::on(const work_done& e, effects& out) {
             }
             break;
         case purpose::apply_entry:
-            after_apply(e.outcome, false, out);
+            after_apply(e.item, e.outcome, false, out);
             break;
         case purpose::apply_own:
-            after_apply(e.outcome, true, out);
+            after_apply(e.item, e.outcome, true, out);
             break;
     }
     return {};
@@ -388,8 +440,14 @@ base::result<void> crew::core::on(const work_done& e, effects& out) {
 base::result<void> crew::core::on(const work_failed& e, effects& out) {
     if (!in_hand_ || !(in_hand_->work == e.item)) return {};
     const auto hand = *in_hand_;
+    if (call_out_) call_team(true, out);
+    if (hand.why == purpose::called) leave_call(hand.work.session, out);
     in_hand_.reset();
-    work_trouble("work failed: " + e.reason);
+    if (hand.work.team.empty()) {
+        work_trouble("work failed: " + e.reason);
+    } else {
+        team_trouble("the team's work failed: " + e.reason);
+    }
     if (hand.why == purpose::join) parts_refused();
     if (hand.why == purpose::item) give_up_closed(hand.key);
     out.push_back(crew_progress{});
@@ -417,9 +475,7 @@ base::result<void> crew::core::on(const states_lost&, effects& out) {
     audit_.end();
     mine_.end();
     joined_.reset();
-    prepared_ = false;
-    applied_ = 0;
-    state_mismatch_.reset();
+    forget_state();
     out.push_back(crew_progress{});
     return {};
 }
@@ -442,6 +498,10 @@ bool crew::core::confirm(item_key key, const base::digest& result, effects& out)
     const auto first = first_try_.find(key);
     if (first != first_try_.end() && first->second != result) {
         first_try_.erase(first);
+        if (sliced()) {
+            trouble_ = name_of(shape_, key) + " came to different results in this node's team";
+            return false;
+        }
         inexact_ = true;
         trouble_ = "this machine computed " + name_of(shape_, key) +
                    " twice, with different results: run tequio doctor";

@@ -1,6 +1,9 @@
 #include "training/crew/messages.hpp"
 
+#include <algorithm>
 #include <cmath>
+#include <map>
+#include <set>
 
 #include "base/sha256.hpp"
 #include "crew.pb.h"
@@ -100,6 +103,91 @@ result<steward_name> read_steward(const job_shape& shape, const crew_wire::stewa
     return out;
 }
 
+void write_ref(const base::blob_ref& in, crew_wire::blob_name& out) {
+    out.set_root(to_string(in.root.view()));
+    out.set_size(in.size);
+}
+
+void write(const slice_status& in, crew_wire::slice_status& out) {
+    if (in.seat) {
+        out.set_index(in.seat->index);
+        out.set_count(in.seat->count);
+    }
+    for (const auto bits : in.fits) out.add_fits(bits);
+    out.set_memory(in.memory);
+    out.set_speed(in.speed);
+    for (const auto& l : in.lists) {
+        auto& list = *out.add_lists();
+        list.set_round(l.round);
+        list.set_mean(to_string(l.mean.view()));
+        write_ref(l.list, *list.mutable_list());
+    }
+    if (in.lost) write_item(*in.lost, *out.mutable_lost());
+}
+
+result<slice_status> read_slices(const job_shape& shape, const crew_wire::slice_status& in) {
+    slice_status out;
+    if (in.count() > crew_slices_max || (in.count() > 0 && in.index() >= in.count()) ||
+        in.fits_size() > static_cast<int>(crew_slices_max) ||
+        in.lists_size() > static_cast<int>(slice_lists_max)) {
+        return bad("a slice out of bounds");
+    }
+    if (in.count() > 0) out.seat = model_slice{in.index(), in.count()};
+    for (const auto bits : in.fits()) {
+        out.fits.push_back(bits);
+        if ((std::uint64_t{bits} >> out.fits.size()) != 0) return bad("more slices than there are");
+    }
+    out.memory = in.memory();
+    out.speed = in.speed();
+    for (const auto& l : in.lists()) {
+        slice_list list{l.round(), {}, {{}, l.list().size()}};
+        if (list.round > shape.rounds || !read_id(l.mean(), list.mean) ||
+            !read_id(l.list().root(), list.list.root) || list.list.size == 0 ||
+            list.list.size > slice_list_max_bytes || list.list.size % 32 != 0) {
+            return bad("a slice's list out of bounds");
+        }
+        out.lists.push_back(list);
+    }
+    if (in.has_lost()) {
+        TEQUIO_TRY(out.lost, read_item(shape, in.lost()));
+        if (out.lost->item >= shape.lanes) return bad("a lost contribution of no lane");
+    }
+    return out;
+}
+
+/// Every team has each slice once.
+bool teams_are_whole(const std::vector<seat>& seats, std::uint32_t slices) {
+    std::map<std::uint32_t, std::vector<bool>> teams;
+    for (const auto& s : seats) {
+        if (s.team == 0) continue;
+        auto& team = teams[s.team];
+        team.resize(slices);
+        if (team[s.slice]) return false;
+        team[s.slice] = true;
+    }
+    return std::all_of(teams.begin(), teams.end(), [](const auto& team) {
+        return std::find(team.second.begin(), team.second.end(), false) == team.second.end();
+    });
+}
+
+result<std::vector<seat>> read_seats(const crew_wire::round_open& in) {
+    std::vector<seat> out;
+    if (in.slices() > crew_slices_max || in.seats_size() > static_cast<int>(crew_members_max)) {
+        return bad("too many seats");
+    }
+    for (const auto& s : in.seats()) {
+        seat to{{}, s.slice(), s.team()};
+        // Ascending, so that a node has one.
+        if (!read_id(s.node(), to.node) || to.slice >= in.slices() || to.team > crew_members_max ||
+            (!out.empty() && !(out.back().node < to.node))) {
+            return bad("a seat out of bounds");
+        }
+        out.push_back(to);
+    }
+    if (!teams_are_whole(out, in.slices())) return bad("a team that is not whole");
+    return out;
+}
+
 void write(const facts& in, crew_wire::frame& frame) {
     auto& out = *frame.mutable_facts();
     for (const auto& [node, bytes] : in.certificates) {
@@ -178,6 +266,7 @@ void write(const status& in, crew_wire::frame& frame) {
         ticket.set_value(to_string(t.value.view()));
         ticket.set_shown(t.shown);
     }
+    if (in.slices) write(*in.slices, *out.mutable_slices());
 }
 
 result<message> read(const job_shape& shape, const crew_wire::status& in) {
@@ -221,6 +310,9 @@ result<message> read(const job_shape& shape, const crew_wire::status& in) {
         }
         out.tickets.push_back(read);
     }
+    if (in.has_slices()) {
+        TEQUIO_TRY(out.slices, read_slices(shape, in.slices()));
+    }
     return message(std::move(out));
 }
 
@@ -246,6 +338,19 @@ void write(const round_open& in, crew_wire::frame& frame) {
         to.set_first(s.units.first);
         to.set_count(s.units.count);
         to.set_node(to_string(s.owner.view()));
+    }
+    out.set_slices(in.slices);
+    for (const auto& s : in.seats) {
+        auto& to = *out.add_seats();
+        to.set_node(to_string(s.node.view()));
+        to.set_slice(s.slice);
+        to.set_team(s.team);
+    }
+    if (in.mean.size > 0) write_ref(in.mean, *out.mutable_mean());
+    for (const auto& [node, key] : in.again) {
+        auto& to = *out.add_again();
+        to.set_node(to_string(node.view()));
+        write_item(key, *to.mutable_item());
     }
 }
 
@@ -274,6 +379,51 @@ result<message> read(const job_shape& shape, const crew_wire::round_open& in) {
         if (!read_id(assignment.node(), node)) return bad("an assignment without a node");
         TEQUIO_TRY(const auto key, read_item(shape, assignment.item()));
         (assignment.next() ? out.next : out.assignments).emplace_back(node, key);
+    }
+    out.slices = in.slices();
+    TEQUIO_TRY(out.seats, read_seats(in));
+    if (in.has_mean()) {
+        out.mean.size = in.mean().size();
+        if (out.mean.size != shape.mean_bytes || !read_id(in.mean().root(), out.mean.root)) {
+            return bad("a mean out of bounds");
+        }
+    }
+    if (in.again_size() > static_cast<int>(crew_members_max)) return bad("too many lost lanes");
+    for (const auto& a : in.again()) {
+        base::node_id node;
+        if (!read_id(a.node(), node)) return bad("an assignment without a node");
+        TEQUIO_TRY(const auto key, read_item(shape, a.item()));
+        if (key.item >= shape.lanes) return bad("a lost contribution of no lane");
+        out.again.emplace_back(node, key);
+    }
+    return message(std::move(out));
+}
+
+void write(const team_call& in, crew_wire::frame& frame) {
+    auto& out = *frame.mutable_team_call();
+    write_item(in.item, *out.mutable_item());
+    out.set_attempt(in.attempt);
+    out.set_state(to_string(in.state.view()));
+    for (const auto& node : in.nodes) out.add_nodes(to_string(node.view()));
+    out.set_ended(in.ended);
+    out.set_check(in.check);
+}
+
+result<message> read(const job_shape& shape, const crew_wire::team_call& in) {
+    team_call out;
+    TEQUIO_TRY(out.item, read_item(shape, in.item()));
+    out.attempt = in.attempt();
+    out.ended = in.ended();
+    out.check = in.check();
+    if (out.item.item == shape.merge_item() || !read_id(in.state(), out.state) ||
+        in.nodes_size() < 2 || in.nodes_size() > static_cast<int>(crew_slices_max)) {
+        return bad("a team's call out of bounds");
+    }
+    std::set<base::node_id> seen;
+    for (const auto& n : in.nodes()) {
+        base::node_id node;
+        if (!read_id(n, node) || !seen.insert(node).second) return bad("a team without a member");
+        out.nodes.push_back(node);
     }
     return message(std::move(out));
 }
@@ -310,9 +460,7 @@ void write(const chronicle_reply& in, crew_wire::frame& frame) {
     auto& out = *frame.mutable_chronicle_reply();
     out.set_from(in.from);
     for (const auto& ref : in.entries) {
-        auto& entry = *out.add_entries();
-        entry.set_root(to_string(ref.root.view()));
-        entry.set_size(ref.size);
+        write_ref(ref, *out.add_entries());
     }
 }
 
@@ -390,6 +538,8 @@ result<message> decode(const job_shape& shape, byte_view bytes) {
             return read(shape, frame.chronicle_request());
         case crew_wire::frame::kChronicleReply:
             return read(shape, frame.chronicle_reply());
+        case crew_wire::frame::kTeamCall:
+            return read(shape, frame.team_call());
         case crew_wire::frame::BODY_NOT_SET:
             break;
     }
@@ -531,6 +681,18 @@ base::digest inputs_digest(std::span<const base::digest> contributions) {
     base::sha256_stream all;
     for (const auto& c : contributions) all.add(c.view());
     return all.finish();
+}
+
+base::digest session_of(const base::task_id& task, const team_call& call) {
+    byte_vector bytes;
+    base::byte_writer w(bytes);
+    w.raw(base::as_bytes("tequio/team/v1\n"));
+    w.raw(task.view());
+    w.u64(call.item.round);
+    w.u32(call.item.item);
+    w.u64(call.attempt);
+    for (const auto& node : call.nodes) w.raw(node.view());
+    return base::sha256(bytes);
 }
 
 base::digest validation_result(double loss) {

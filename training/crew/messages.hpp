@@ -20,11 +20,13 @@ inline constexpr std::size_t facts_max = 64;             ///< claims, and openin
 inline constexpr std::size_t fact_body_max_bytes = 640;  ///< a claim has about 300
 inline constexpr std::size_t certificate_max_bytes = 1024;
 inline constexpr std::size_t tensor_name_max_bytes = 200;
-inline constexpr std::size_t tags_max = 32768;   ///< items a book message
-inline constexpr std::size_t books_max = 80;     ///< folds a status: settle (64) and some
-inline constexpr std::size_t entries_max = 512;  ///< entry names a chronicle reply
-inline constexpr std::size_t wanted_max = 64;    ///< openings asked for a message
-inline constexpr std::size_t tickets_max = 80;   ///< lottery tickets a status: as books
+inline constexpr std::size_t tags_max = 32768;     ///< items a book message
+inline constexpr std::size_t books_max = 80;       ///< folds a status: settle (64) and some
+inline constexpr std::size_t entries_max = 512;    ///< entry names a chronicle reply
+inline constexpr std::size_t wanted_max = 64;      ///< openings asked for a message
+inline constexpr std::size_t tickets_max = 80;     ///< lottery tickets a status: as books
+inline constexpr std::size_t slice_lists_max = 8;  ///< a status
+inline constexpr std::uint64_t slice_list_max_bytes = 1u << 19;       ///< 16,384 tensors
 inline constexpr std::uint64_t counter_max = std::uint64_t{1} << 48;  ///< terms, activity
 
 /// One item of a round: lanes first, then the validation item, then the merge.
@@ -118,6 +120,25 @@ struct ticket {
     bool operator==(const ticket&) const = default;
 };
 
+/// Names the digests of a slice's tensors in S(round).
+struct slice_list {
+    std::uint64_t round = 0;
+    base::digest mean;  ///< that led there
+    base::blob_ref list;
+    bool operator==(const slice_list&) const = default;
+};
+
+/// What a member can hold, and holds, of a model that is divided.
+struct slice_status {
+    std::optional<model_slice> seat;  ///< of which it holds, or makes, the state
+    std::vector<std::uint32_t> fits;  ///< for 1, 2, ... slices: a bit each that it has room for
+    std::uint64_t memory = 0;         ///< bytes offered
+    std::uint64_t speed = 0;          ///< operations a second; 0: not measured
+    std::vector<slice_list> lists;    ///< of its slice
+    std::optional<item_key> lost;     ///< a lane whose contribution nobody can give it
+    bool operator==(const slice_status&) const = default;
+};
+
 struct status {
     std::uint64_t chronicle = 0;
     std::uint64_t applied = 0;
@@ -134,6 +155,7 @@ struct status {
     std::vector<std::pair<std::uint64_t, std::uint64_t>> books;  ///< round, fold
     std::uint64_t activity = 0;
     std::vector<ticket> tickets;
+    std::optional<slice_status> slices = {};  ///< where the model can be divided
     bool operator==(const status&) const = default;
 };
 
@@ -144,6 +166,26 @@ struct shard {
     bool operator==(const shard&) const = default;
 };
 
+/// A node's slice, and its team.
+struct seat {
+    base::node_id node;
+    std::uint32_t slice = 0;
+    std::uint32_t team = 0;  ///< 1, 2, ...; 0: a standby
+    auto operator<=>(const seat&) const = default;
+};
+
+/// A team's first member to the others: begin this attempt, or end it; a member to the first: it
+/// cannot go on.
+struct team_call {
+    item_key item;
+    std::uint64_t attempt = 0;
+    base::digest state;                ///< S(round)
+    std::vector<base::node_id> nodes;  ///< by slice, 2 to crew_slices_max
+    bool ended = false;
+    bool check = false;  ///< of a result that is known
+    bool operator==(const team_call&) const = default;
+};
+
 struct round_open {
     std::uint64_t round = 0;
     std::uint64_t term = 0;
@@ -152,6 +194,10 @@ struct round_open {
     std::vector<std::pair<base::node_id, item_key>> next;         ///< likewise: to go on with
     std::uint32_t place = 0, places = 0;                          ///< the receiver's; crew_place
     std::vector<shard> shards = {};  ///< at most crew_members_max; what they cover is not checked
+    std::uint32_t slices = 0;        ///< 0: the model is not divided, and there are no seats
+    std::vector<seat> seats = {};    ///< by node; every team is whole
+    base::blob_ref mean = {};        ///< of this round, to be applied ahead; size 0: none
+    std::vector<std::pair<base::node_id, item_key>> again = {};  ///< lanes whose blobs are lost
 };
 
 struct book_tags {
@@ -171,8 +217,8 @@ struct chronicle_reply {
     std::vector<base::blob_ref> entries;  ///< texts of entries from, from + 1, ...
 };
 
-using message =
-    std::variant<facts, status, round_open, book_tags, chronicle_request, chronicle_reply>;
+using message = std::variant<facts, status, round_open, book_tags, chronicle_request,
+                             chronicle_reply, team_call>;
 
 /// At most crew_message_max_bytes, which the caps above ensure.
 base::byte_vector encode(const base::task_id& task, const message& m);
@@ -201,6 +247,8 @@ base::digest commitment_of(const base::digest& result, const base::digest& trace
                            const base::node_id& node);
 /// Names what a sum is of: SHA-256 over the contributions' roots in lane order.
 base::digest inputs_digest(std::span<const base::digest> contributions);
+/// Names an attempt of a team: SHA-256("tequio/team/v1\n", task, round, item, attempt, nodes).
+base::digest session_of(const base::task_id& task, const team_call& call);
 /// Stands as the result of a validation item.
 base::digest validation_result(double loss);
 

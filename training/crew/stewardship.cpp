@@ -240,8 +240,20 @@ std::optional<item_key> planner::steal(const round_book& open) {
     return key;
 }
 
+/// A sum to check, the oldest first.
+std::optional<item_key> planner::pick_merge(const books& b, const base::node_id& node) const {
+    for (const auto* book : b.closed) {
+        const item_key key{book->round(), shape_.merge_item()};
+        if (!book->undecided().contains(key.item) || copies(key) > 0) continue;
+        if (book->claim_of(key.item, node) == nullptr) return key;
+    }
+    return std::nullopt;
+}
+
 std::optional<item_key> planner::pick(base::time_point now, const books& b,
-                                      const base::node_id& node) {
+                                      const worker_slot& slot) {
+    const auto& node = slot.node;
+    if (slot.sums_only) return pick_merge(b, node);
     const auto record = records_.find(node);
     const auto not_begun = [&](item_key key) {
         return record != records_.end() && record->second.left && key == *record->second.left;
@@ -295,7 +307,7 @@ void planner::lease_next(base::time_point now, const round_book& open,
     std::size_t fit = 0, newcomer_slots = 0, newcomers = 0;
     for (const auto& slot : slots) {
         const auto given = assigned_.find(slot.node);
-        if (!slot.fit) continue;
+        if (!slot.fit || slot.sums_only) continue;
         ++fit;
         newcomer_slots += slot.newcomer;
         newcomers += slot.newcomer && given != assigned_.end();
@@ -335,7 +347,7 @@ void planner::plan(base::time_point now, const books& b, const std::vector<worke
                 next_.erase(it);
                 continue;
             }
-            if (const auto key = pick(now, b, slot.node)) {
+            if (const auto key = pick(now, b, slot)) {
                 assigned_.emplace(slot.node, lease{*key, now});
             }
         }

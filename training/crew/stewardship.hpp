@@ -60,6 +60,7 @@ struct worker_slot {
     std::optional<item_key> doing;  ///< an item it says it works on
     bool able = true;               ///< takes part, though perhaps not at the open round yet
     bool newcomer = false;
+    bool sums_only = false;  ///< stands by: checks merges, which need no state, and nothing else
 };
 
 /// A node's place among those that take part: lane `index`, `index` + `count`, ... of a round are
@@ -119,7 +120,8 @@ private:
     };
     void release(base::time_point now, const books& b, const std::vector<worker_slot>& slots);
     void adopt(base::time_point now, const books& b, const std::vector<worker_slot>& slots);
-    std::optional<item_key> pick(base::time_point now, const books& b, const base::node_id& node);
+    std::optional<item_key> pick(base::time_point now, const books& b, const worker_slot& slot);
+    std::optional<item_key> pick_merge(const books& b, const base::node_id& node) const;
     std::optional<item_key> pick_lane(const round_book& open, const base::node_id& node) const;
     std::optional<item_key> steal(const round_book& open);
     void lease_next(base::time_point now, const round_book& open,

@@ -1,0 +1,258 @@
+// Crews that divide the model: one digest whatever the number of slices, the teams and who is lost
+// on the way; what a lost member costs; what is said when nobody can hold a slice.
+#include <cstdlib>
+
+#include "base/text.hpp"
+#include "tests/simulation/crew_fixture.hpp"
+
+namespace tequio::simulation {
+namespace {
+
+constexpr std::uint32_t tensors = 12;
+
+/// A job whose model can be divided into up to four slices of 12, 6, 4 or 3 tensors.
+slice_functions divided(std::uint64_t lanes = 3, std::uint64_t rounds = 4,
+                        std::uint64_t units = 1) {
+    return {{.lanes = lanes, .rounds = rounds, .units = units}, tensors, 4};
+}
+
+/// Every machine has room for just one of so many slices.
+void give_room(crew_world& world, std::size_t nodes, std::uint32_t slices) {
+    for (std::size_t i = 0; i < nodes; ++i) world.machine_of(i).memory = tensors / slices;
+}
+
+std::uint64_t sum_over(const crew_world& world, std::size_t nodes, std::uint64_t node_log::*what) {
+    std::uint64_t sum = 0;
+    for (std::size_t i = 0; i < nodes; ++i) sum += world.log(i).*what;
+    return sum;
+}
+
+}  // namespace
+
+BOOST_AUTO_TEST_CASE(any_number_of_slices_ends_with_the_digest_of_one_node) {
+    for (const std::uint32_t slices : {1u, 2u, 3u, 4u}) {
+        for (const std::uint64_t units : {1, 3}) {
+            BOOST_TEST_CONTEXT(slices << " slices, " << units << " units") {
+                auto functions = divided(3, 4, units);
+                const auto nodes = 2 * slices;
+                crew_world world(functions, {.nodes = nodes, .seed = 300 + slices + 10 * units});
+                give_room(world, nodes, slices);
+                world.start_all();
+                finish_as_alone(world, replay(functions), 240s);
+                BOOST_TEST(world.view(0).slices == slices);
+                const auto led = sum_over(world, nodes, &node_log::team_lanes);
+                BOOST_TEST((led > 0) == (slices > 1));
+                for (std::size_t i = 0; i < nodes; ++i) BOOST_TEST(world.log(i).refused.empty());
+            }
+        }
+    }
+}
+
+BOOST_AUTO_TEST_CASE(a_lone_team_finishes_with_unchecked_lanes_as_a_lone_node_does) {
+    auto functions = divided();
+    crew_world world(functions, {.nodes = 3, .seed = 310});
+    give_room(world, 3, 3);
+    world.start_all();
+    finish_as_alone(world, replay(functions), 240s);
+}
+
+BOOST_AUTO_TEST_CASE(a_lost_member_costs_one_lane_of_one_round_and_a_standby_takes_its_seat) {
+    for (std::size_t victim = 0; victim < 7; ++victim) {
+        BOOST_TEST_CONTEXT("victim " << victim) {
+            auto functions = divided(6, 4);
+            crew_world world(functions, {.nodes = 7, .seed = 320 + victim});
+            give_room(world, 7, 3);
+            world.start_all();
+            run_until(world, 120s, [&] {
+                return world.view(victim).round == 1 && world.working(victim) &&
+                       world.view(victim).teams == 2;
+            });
+            world.run_for(1s);
+            world.crash(victim);
+            finish_as_alone(world, replay(functions), 240s);
+            BOOST_TEST(world.broken_attempts().size() <= 1u);
+        }
+    }
+}
+
+BOOST_AUTO_TEST_CASE(a_paused_or_suspended_member_is_replaced_and_may_come_back) {
+    for (const bool owner : {false, true}) {
+        for (std::size_t victim = 0; victim < 5; ++victim) {
+            auto functions = divided(4, 4);
+            crew_world world(functions, {.nodes = 5, .seed = 330 + victim});
+            give_room(world, 5, 2);
+            world.start_all();
+            run_until(world, 120s, [&] { return world.view(victim).round == 1; });
+            if (owner) {
+                world.owner_comes(victim);
+            } else {
+                world.command(victim, crew_command::pause);
+            }
+            const auto other = (victim + 1) % 5;
+            run_until(world, 120s, [&] { return world.view(other).round >= 3; });
+            if (owner) {
+                world.owner_goes(victim);
+            } else {
+                world.command(victim, crew_command::resume);
+            }
+            finish_as_alone(world, replay(functions), 240s);
+        }
+    }
+}
+
+BOOST_AUTO_TEST_CASE(a_worker_that_fails_in_teams_does_not_stop_the_job) {
+    for (std::size_t victim = 0; victim < 5; ++victim) {
+        auto functions = divided(4, 3);
+        crew_world world(functions, {.nodes = 5, .seed = 340 + victim});
+        give_room(world, 5, 2);
+        world.machine_of(victim).fails_in_teams = true;
+        world.start_all();
+        finish_as_alone(world, replay(functions), 400s);
+    }
+}
+
+BOOST_AUTO_TEST_CASE(a_member_that_mistells_its_slice_is_outvoted_or_found) {
+    for (std::size_t victim = 0; victim < 6; ++victim) {
+        auto functions = divided(4, 4);
+        crew_world world(functions, {.nodes = 6, .seed = 350 + victim, .honest = false});
+        give_room(world, 6, 2);
+        world.machine_of(victim).mistells = true;
+        world.start_all();
+        const auto others_done = [&] {
+            std::size_t done = 0;
+            for (std::size_t i = 0; i < 6; ++i) {
+                done += i != victim && world.view(i).state == job_state::done;
+            }
+            return done == 5;
+        };
+        run_until(world, 600s, others_done);
+        const auto alone = replay(functions);
+        for (std::size_t i = 0; i < 6; ++i) {
+            if (i == victim) continue;
+            BOOST_TEST((world.view(i, true).chronicle == alone.entries), "node " << i);
+        }
+    }
+}
+
+BOOST_AUTO_TEST_CASE(a_newcomer_walks_to_the_tip_and_helps) {
+    auto functions = divided(4, 12);
+    crew_world world(functions, {.nodes = 5, .seed = 360});
+    give_room(world, 5, 2);
+    for (std::size_t i = 0; i < 4; ++i) world.start(i);
+    run_until(world, 240s, [&] { return world.view(0).round == 8; });
+    world.start(4);
+    run_until(world, 60s,
+              [&] { return world.view(4).round >= 8 && world.view(4).reason_code == "training"; });
+    finish_as_alone(world, replay(functions), 240s);
+}
+
+BOOST_AUTO_TEST_CASE(all_nodes_die_at_once_and_teams_form_anew) {
+    auto functions = divided(4, 6);
+    crew_world world(functions, {.nodes = 4, .seed = 361});
+    give_room(world, 4, 2);
+    world.start_all();
+    run_until(world, 240s, [&] { return world.view(0).round == 3; });
+    for (std::size_t i = 0; i < 4; ++i) world.crash(i);
+    world.run_for(2s);
+    world.start_all();
+    finish_as_alone(world, replay(functions), 240s);
+}
+
+BOOST_AUTO_TEST_CASE(a_model_that_fits_nobody_is_said_so) {
+    auto functions = divided();
+    crew_world world(functions, {.nodes = 3, .seed = 362});
+    for (std::size_t i = 0; i < 3; ++i) world.machine_of(i).memory = 2;
+    world.start_all();
+    world.run_for(60s);
+    const auto view = world.view(1);
+    BOOST_TEST(view.reason_code == "too_large");
+    BOOST_TEST(view.reason == "slice 1 of 4 needs 3 B; the largest member offers 2 B");
+    BOOST_TEST(view.round == 0u);
+}
+
+BOOST_AUTO_TEST_CASE(too_few_members_are_waited_for_and_said_so) {
+    auto functions = divided();
+    crew_world world(functions, {.nodes = 3, .seed = 363});
+    give_room(world, 3, 3);
+    world.start(0);
+    world.start(1);
+    world.run_for(60s);
+    BOOST_TEST(world.view(1).reason_code == "team_incomplete");
+    BOOST_TEST(world.view(1).reason ==
+               "a team needs a member for each of 3 slices; 2 members here could hold one");
+    world.start(2);
+    finish_as_alone(world, replay(functions), 240s);
+}
+
+namespace {
+
+/// Machines of any speed and room on a rough network are killed, paused, wanted by their owners and
+/// come back; then it is quiet.
+void random_team_history(std::uint64_t seed) {
+    base::rng rng = base::rng(seed).split("teams");
+    const auto slices = static_cast<std::uint32_t>(1 + rng.below(4));
+    const auto lanes = 1 + rng.below(6);
+    BOOST_TEST_CONTEXT("seed " << seed << ": " << slices << " slices, " << lanes << " lanes") {
+        auto functions = divided(lanes, 4, 1 + 2 * rng.below(2));
+        network_conditions rough;
+        rough.loss = static_cast<double>(rng.below(20)) / 100;
+        rough.duplication = static_cast<double>(rng.below(20)) / 100;
+        rough.late = static_cast<double>(rng.below(5)) / 100;
+        rough.late_max = 3s;
+        const std::size_t nodes = slices + rng.below(slices + 3);
+        crew_world world(functions, {.nodes = nodes, .seed = seed, .network = rough});
+        give_room(world, nodes, slices);
+        for (std::size_t i = 0; i < nodes; ++i) {
+            world.machine_of(i).slowness = 0.5 + static_cast<double>(rng.below(60)) / 20;
+            if (rng.chance(0.2)) world.machine_of(i).memory = tensors / 2;
+        }
+        world.start_all();
+        for (int step = 0; step < 10; ++step) {
+            world.run_for(rng.between(100ms, 6s));
+            const auto node = static_cast<std::size_t>(rng.below(nodes));
+            if (!world.alive(node)) {
+                world.start(node);
+                continue;
+            }
+            switch (rng.below(4)) {
+                case 0:
+                case 1:
+                    world.crash(node);
+                    break;
+                case 2:
+                    world.command(node,
+                                  rng.chance(0.5) ? crew_command::pause : crew_command::resume);
+                    break;
+                case 3:
+                    if (rng.chance(0.5)) {
+                        world.owner_comes(node);
+                    } else {
+                        world.owner_goes(node);
+                    }
+                    break;
+            }
+        }
+        world.network().conditions = {};
+        for (std::size_t i = 0; i < nodes; ++i) {
+            if (!world.alive(i)) world.start(i);
+            world.owner_goes(i);
+            world.command(i, crew_command::resume);
+        }
+        finish_as_alone(world, replay(functions), 600s);
+    }
+}
+
+}  // namespace
+
+/// TEQUIO_HISTORIES: how many (ctest -L long: 200).
+BOOST_AUTO_TEST_CASE(any_team_history_ends_with_the_digest_of_one_node) {
+    std::uint64_t histories = 12;
+    if (const char* given = std::getenv("TEQUIO_HISTORIES")) {
+        histories = base::parse_u64(given).value_or(histories);
+    }
+    for (std::uint64_t i = 0; i < histories; ++i) random_team_history(5000 + i);
+    const auto fresh = fresh_seed("any_team_history_ends_with_the_digest_of_one_node");
+    for (std::uint64_t i = 0; i < 4; ++i) random_team_history(fresh + i);
+}
+
+}  // namespace tequio::simulation

@@ -1,0 +1,398 @@
+// Who holds which slice and works with whom: the steward's plan, and what a team's members tell one
+// another.
+#include <algorithm>
+
+#include "base/ensure.hpp"
+#include "training/crew/core.hpp"
+#include "training/errc.hpp"
+
+namespace tequio::training {
+
+using namespace crew_protocol;
+
+namespace {
+
+/// Pause after a team's work failed: doubles up to 32 times that.
+constexpr unsigned team_doublings_max = 5;
+/// Failures in a row after which a node offers itself for no seat while it pauses (as
+/// many end the company of a node that works alone).
+constexpr unsigned team_failures_max = 3;
+
+}  // namespace
+
+/// What this node has room for, for 1, 2, ... slices.
+std::vector<std::uint32_t> crew::core::fits_of(const crew_slicing& slices) {
+    std::vector<std::uint32_t> out;
+    for (std::uint32_t count = 1; slices.max > 1 && count <= slices.max; ++count) {
+        std::uint32_t bits = 0;
+        for (std::uint32_t i = 0; i < count; ++i) {
+            if (slices.need_bytes({i, count}) <= slices.memory_bytes) bits |= 1u << i;
+        }
+        out.push_back(bits);
+    }
+    return out;
+}
+
+slice_status crew::core::own_slices() const {
+    slice_status s;
+    s.seat = seat_;
+    s.memory = config_.slices.memory_bytes;
+    s.speed = config_.slices.speed;
+    // Who does not take part holds no seat that others could wait for.
+    if (able() && !withdrawn()) s.fits = fits_;
+    s.lists = lists_.own_names();
+    if (s.lists.size() > slice_lists_max) {
+        s.lists.erase(s.lists.begin(), s.lists.end() - slice_lists_max);
+    }
+    if (sliced() && !leads_team()) s.lost = lost_lane();
+    return s;
+}
+
+std::vector<seat_candidate> crew::core::seat_candidates() const {
+    std::vector<seat_candidate> out;
+    const auto& plan = team_desk_.plan();
+    const auto add = [&](const base::node_id& node, const status& said) {
+        if (!said.slices || std::all_of(said.slices->fits.begin(), said.slices->fits.end(),
+                                        [](auto bits) { return bits == 0; })) {
+            return;
+        }
+        seat_candidate c;
+        c.node = node;
+        c.fits = said.slices->fits;
+        c.speed = said.slices->speed;
+        c.memory = said.slices->memory;
+        c.holds = said.slices->seat;
+        if (const auto* s = plan.find(node)) c.holds = model_slice{s->slice, plan.count};
+        // Whoever is at the round before applies its mean as we speak; whoever rests does not.
+        c.ready = c.holds && said.slices->seat == c.holds &&
+                  said.applied + 2 >= std::min(chain_.length(), shape_.rounds) &&
+                  (said.available || said.applied < said.chronicle);
+        out.push_back(std::move(c));
+    };
+    add(config_.self, own_status());
+    for (const auto& node : roster_.present(now_)) {
+        const auto* m = roster_.find(node);
+        if (!m->apart) add(node, m->said);
+    }
+    return out;
+}
+
+/// The steward's part. Teams are taken apart only while nobody works on anything.
+void crew::core::plan_teams(effects& out) {
+    const auto present = roster_.present(now_);
+    const bool idle = own_status().doing != doing_kind::item &&
+                      std::none_of(present.begin(), present.end(), [&](const auto& node) {
+                          return roster_.find(node)->said.doing == doing_kind::item;
+                      });
+    team_desk_.step(now_, seat_candidates(), config_.slices.max, config_.slices.work, idle);
+    take_plan(team_desk_.plan(), out);
+    order_again();
+}
+
+void crew::core::take_plan(team_plan plan, effects& out) {
+    if (plan.count == 0 || plan.count > fits_.size()) return;
+    teams_ = std::move(plan);
+    const auto* own = teams_.find(config_.self);
+    if (own == nullptr) return;
+    if (((fits_[teams_.count - 1] >> own->slice) & 1u) != 0) {
+        take_seat({own->slice, teams_.count}, out);
+    }
+}
+
+/// This node's team, by slice; empty when it is in none.
+std::vector<base::node_id> crew::core::own_team() const {
+    const auto* own = teams_.find(config_.self);
+    if (own == nullptr || !seat_ || seat_->count != teams_.count || seat_->index != own->slice) {
+        return {};
+    }
+    return teams_.team(own->team);
+}
+
+bool crew::core::leads(const base::node_id& node) const {
+    const auto* s = teams_.find(node);
+    return s != nullptr && s->team != 0 && s->slice == 0;
+}
+
+/// It holds that slice of the open round's state, on this node's chronicle, and takes work.
+bool crew::core::is_ready(const base::node_id& node, model_slice seat) const {
+    if (node == config_.self) return available() && seat_ == seat;
+    if (!roster_.present(now_, node)) return false;
+    const auto* m = roster_.find(node);
+    return !m->apart && m->said.available && m->said.chronicle == chain_.length() &&
+           m->said.slices && m->said.slices->seat == seat && chain_.state() &&
+           m->said.state == *chain_.state();
+}
+
+/// This node is the first of a team that can begin on something.
+bool crew::core::leads_team() const {
+    const auto team = own_team();
+    if (team.empty() || team.front() != config_.self) return false;
+    for (std::uint32_t i = 1; i < team.size(); ++i) {
+        if (!is_ready(team[i], {i, teams_.count})) return false;
+    }
+    return true;
+}
+
+/// Teams whose members are all here and take part, wherever they are.
+std::size_t crew::core::teams_here() const {
+    std::size_t out = 0;
+    for (const auto number : teams_.teams()) {
+        const auto team = teams_.team(number);
+        out += std::all_of(team.begin(), team.end(), [&](const auto& node) {
+            if (node == config_.self) return able();
+            return roster_.present(now_, node) && roster_.find(node)->said.able &&
+                   !roster_.find(node)->apart;
+        });
+    }
+    return out;
+}
+
+/// Could compute a lane, by itself or at the head of a team.
+bool crew::core::can_work(const base::node_id& node) const {
+    return !sliced() || leads(node);
+}
+
+/// Somebody else could check what is done here. A lone team is alone, as a lone node is; while none
+/// is whole everything waits.
+bool crew::core::has_company() const {
+    if (sliced()) return teams_here() != 1;
+    return roster_.has_company(now_);
+}
+
+/// Seats come before any state: where the model is divided whoever takes part may lead until
+/// somebody stands where work can go on.
+bool crew::core::may_lead() const {
+    if (!slicing() || available()) return available();
+    const auto present = roster_.present(now_);
+    return able() && std::any_of(fits_.begin(), fits_.end(), [](auto bits) { return bits != 0; }) &&
+           std::none_of(present.begin(), present.end(), [&](const auto& node) {
+               const auto* m = roster_.find(node);
+               return m->said.available && !m->apart;
+           });
+}
+
+/// Who else could lead.
+std::vector<base::node_id> crew::core::rivals() const {
+    std::vector<base::node_id> available_ones, others;
+    for (const auto& node : roster_.present(now_)) {
+        const auto* m = roster_.find(node);
+        if (m->apart) continue;
+        if (m->said.available) available_ones.push_back(node);
+        const bool helps = m->said.slices && !m->said.slices->fits.empty();
+        if (slicing() && helps) others.push_back(node);
+    }
+    return available_ones.empty() && !available() ? others : available_ones;
+}
+
+/// A team is given work by its first member. Who stands by sums what is to be checked.
+std::vector<worker_slot> crew::core::team_slots() const {
+    std::vector<worker_slot> out;
+    const auto own = own_status();
+    const auto said_by = [&](const base::node_id& node) -> const status* {
+        if (node == config_.self) return &own;
+        return roster_.present(now_, node) ? &roster_.find(node)->said : nullptr;
+    };
+    std::set<base::node_id> in_teams;
+    for (const auto number : teams_.teams()) {
+        const auto team = teams_.team(number);
+        worker_slot slot;
+        slot.node = team.front();
+        slot.fit = true;
+        bool here = true;
+        for (std::uint32_t i = 0; i < team.size(); ++i) {
+            in_teams.insert(team[i]);
+            const auto* said = said_by(team[i]);
+            here = here && said != nullptr;
+            slot.able = slot.able && said != nullptr && said->able;
+            slot.fit = slot.fit && is_ready(team[i], {i, teams_.count});
+            slot.busy = slot.busy || (said != nullptr && said->doing == doing_kind::own);
+        }
+        const auto* lead = said_by(team.front());
+        if (lead == nullptr) continue;
+        if (lead->doing == doing_kind::item) slot.doing = lead->item;
+        slot.busy = slot.busy || told_again_.contains(slot.node);
+        slot.newcomer = standing_.newcomer(slot.node);
+        slot.able = slot.able && here;
+        out.push_back(slot);
+    }
+    const auto stand_by = [&](const base::node_id& node) {
+        const auto* said = said_by(node);
+        if (in_teams.contains(node) || said == nullptr || !said->slices || !said->slices->seat) {
+            return;
+        }
+        worker_slot slot;
+        slot.node = node;
+        slot.fit = is_ready(node, *said->slices->seat);
+        slot.busy = said->doing == doing_kind::own;
+        if (said->doing == doing_kind::item) slot.doing = said->item;
+        slot.able = false;
+        slot.sums_only = true;
+        out.push_back(slot);
+    };
+    stand_by(config_.self);
+    for (const auto& node : roster_.present(now_)) stand_by(node);
+    return out;
+}
+
+/// To the others of the own team: begin, or it is over.
+void crew::core::call_team(bool ended, effects& out) {
+    auto call = *call_out_;
+    call.ended = ended;
+    for (const auto& node : call.nodes) {
+        if (node != config_.self) send(node, call, out);
+    }
+    if (ended) call_out_.reset();
+}
+
+/// This node does not go on with its part: the team's first member must not wait for it.
+void crew::core::leave_call(const base::digest& session, effects& out) {
+    session_over_ = session;
+    session_failed_ = true;
+    if (!call_ || call_->session != session) return;
+    auto call = call_->call;
+    call.ended = true;
+    send(call.nodes.front(), call, out);
+}
+
+base::result<void> crew::core::heard(const base::node_id& from, team_call m, effects& out) {
+    const auto session = session_of(shape_.task, m);
+    const auto place = std::find(m.nodes.begin(), m.nodes.end(), from);
+    if (place == m.nodes.end() || (place != m.nodes.begin() && !m.ended)) {
+        return fail(errc::bad_message, "a team called by another than its first member");
+    }
+    if (m.nodes.front() == config_.self) {
+        // One of them cannot go on.
+        if (in_hand_ && call_out_ && in_hand_->work.session == session) stop(out);
+        return {};
+    }
+    if (m.ended) {
+        session_over_ = session;
+        if (call_ && call_->session == session) call_.reset();
+        return {};
+    }
+    if (!sliced() || m.nodes != own_team()) return {};
+    if (call_ && call_->session == session) {
+        call_->heard = now_;
+        if (session_over_ == session && session_failed_) leave_call(session, out);
+        return {};
+    }
+    call_ = team_work{std::move(m), session, now_};
+    return {};
+}
+
+/// The call that was heard last is still one.
+bool crew::core::call_stands() const {
+    return call_ && call_->session != session_over_ && call_->call.nodes == own_team() &&
+           now_ - call_->heard <= config_.timings.silent_after &&
+           roster_.present(now_, call_->call.nodes.front());
+}
+
+bool crew::core::begin_called(effects& out) {
+    if (!call_stands() || job_ != job_state::running) return false;
+    const auto& call = call_->call;
+    const auto state = slice_states_.find(call.item.round);
+    if (state == slice_states_.end() || call.item.round > applied_ ||
+        chain_.state_at(call.item.round) != call.state) {
+        return false;
+    }
+    work_item work;
+    work.round = base::round_index{call.item.round};
+    if (call.item.item == shape_.validation_item()) {
+        work.kind = call.check ? work_kind::check_validation : work_kind::validation;
+    } else {
+        work.kind = call.check ? work_kind::check : work_kind::lane;
+        work.lane = base::lane_index{call.item.item};
+    }
+    work.state = state->second;
+    work.slice = *seat_;
+    work.team = call.nodes;
+    work.session = call_->session;
+    begin(purpose::called, std::move(work), call.item, out);
+    return true;
+}
+
+/// The team that works on what is in hand is not what it was when that was begun.
+bool crew::core::team_fell_apart() const {
+    const auto& team = in_hand_->work.team;
+    if (team != own_team()) return true;
+    if (in_hand_->why == purpose::called) return !call_stands();
+    for (std::uint32_t i = 1; i < team.size(); ++i) {
+        const auto* m = roster_.find(team[i]);
+        if (!roster_.present(now_, team[i]) || m->apart || !m->said.able || !m->said.slices ||
+            m->said.slices->seat != model_slice{i, teams_.count}) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/// Whose fault it is nobody can say: a pause, and the others may have found another by then.
+void crew::core::team_trouble(const std::string& reason) {
+    const auto doublings = std::min(team_failures_, team_doublings_max);
+    ++team_failures_;
+    resting_until_ = now_ + config_.timings.work_retry_min * (1u << doublings);
+    trouble_ = reason;
+}
+
+/// Its teams' work failed here again and again: for the length of its pause it is no company, and
+/// another may have its seat.
+bool crew::core::withdrawn() const {
+    return resting_until_ && team_failures_ >= team_failures_max;
+}
+
+/// A lane that this node needs the contribution of, and nobody can give it.
+std::optional<item_key> crew::core::lost_lane() const {
+    for (const auto* x : {&own_, &mine_, &audit_}) {
+        const auto lane = x->active() ? x->lost() : std::nullopt;
+        if (lane && x->round() < shape_.rounds) return item_key{x->round(), *lane};
+    }
+    return std::nullopt;
+}
+
+/// The steward finds a team for each lane that somebody misses the contribution of.
+void crew::core::order_again() {
+    std::set<item_key> lost;
+    if (const auto own = leads_team() ? std::nullopt : lost_lane()) lost.insert(*own);
+    for (const auto& node : roster_.present(now_)) {
+        const auto& said = roster_.find(node)->said;
+        if (said.slices && said.slices->lost) lost.insert(*said.slices->lost);
+    }
+    std::erase_if(told_again_, [&](const auto& told) {
+        return !lost.contains(told.second) || !leads(told.first);
+    });
+    for (const auto& [node, key] : told_again_) lost.erase(key);
+    for (const auto& key : lost) {
+        for (const auto number : teams_.teams()) {
+            const auto team = teams_.team(number);
+            bool ready = teams_.count > 1 && !told_again_.contains(team.front());
+            for (std::uint32_t i = 0; i < team.size() && ready; ++i) {
+                ready = is_ready(team[i], {i, teams_.count});
+            }
+            if (!ready) continue;
+            told_again_.emplace(team.front(), key);
+            break;
+        }
+    }
+    if (leadership_->leading()) {
+        const auto mine = told_again_.find(config_.self);
+        again_ = mine == told_again_.end() ? std::nullopt : std::optional(mine->second);
+    }
+}
+
+/// Its contribution is here and this node says so, or nobody asks for it any more.
+bool crew::core::again_is_moot(item_key key) const {
+    if (again_ != key) return true;
+    const auto* b = book(key.round);
+    const auto own = own_claims_.find(key);
+    return b == nullptr || (own != own_claims_.end() && desk_.here(own->second.said.blob()));
+}
+
+bool crew::core::begin_again(effects& out) {
+    if (!again_ || again_is_moot(*again_)) return false;
+    auto work = item_from_state(work_kind::check, *again_);
+    if (!work) return false;
+    begin(purpose::again, std::move(*work), *again_, out);
+    return true;
+}
+
+}  // namespace tequio::training
