@@ -403,7 +403,7 @@ void write(const team_call& in, crew_wire::frame& frame) {
     auto& out = *frame.mutable_team_call();
     write_item(in.item, *out.mutable_item());
     out.set_attempt(in.attempt);
-    out.set_state(to_string(in.state.view()));
+    out.set_state(write_id(in.state));
     for (const auto& node : in.nodes) out.add_nodes(to_string(node.view()));
     out.set_ended(in.ended);
     out.set_check(in.check);

@@ -40,7 +40,8 @@ void slice_lists::step(base::time_point now, std::uint64_t round, const base::di
             if (l.round != round || l.mean != mean) continue;
             auto& list = said_[{round, mean, said->seat->index}];
             const bool known = std::find(list.begin(), list.end(), l.list) != list.end();
-            if (!known && list.size() < variants_max) list.push_back(l.list);
+            if (!known && list.size() == variants_max) continue;
+            if (!known) list.push_back(l.list);
             if (!own && members.present(now, node)) holders[l.list].push_back(node);
         }
     }
