@@ -95,6 +95,7 @@ private:
     base::result<void> on(const crew_command& e, effects& out);
     base::result<void> on(const crew_tick& e, effects& out);
     void beat(effects& out);
+    void look_for_steward();
     /// Nobody is there, and this node does nothing.
     bool dormant() const;
     /// Does whatever the state now allows, until nothing changes.

@@ -284,8 +284,7 @@ void crew::core::beat(effects& out) {
     next_beat_ = now_ + config_.timings.beat * (dormant() ? dormant_beats : 1);
     ++beats_;
     roster_.beat(now_);
-    const auto lead_round = std::min(chain_.length(), shape_.rounds + 1);
-    leadership_->beat(now_, lead_round, may_lead(), rivals(), roster_.expecting());
+    look_for_steward();
     for (const auto& s : checks_.beat(now_, out)) {
         if (s.show) {
             show(s.to, s.key, out);
@@ -303,6 +302,12 @@ void crew::core::beat(effects& out) {
     }
     if (leadership_->leading()) send_round_open(out);
     if (call_out_) call_team(false, out);
+}
+
+/// Takes over, or resigns, if that is due.
+void crew::core::look_for_steward() {
+    const auto lead_round = std::min(chain_.length(), shape_.rounds + 1);
+    leadership_->beat(now_, lead_round, may_lead(), rivals(), roster_.expecting());
 }
 
 void crew::core::advance(effects& out) {
@@ -325,6 +330,8 @@ void crew::core::advance(effects& out) {
             finish(job_state::done, "done", "every round is settled", out);
         }
     }
+    // Whoever cannot lead any more says so at once, and is succeeded at once.
+    if (leadership_->leading() ? !may_lead() : !leadership_->current()) look_for_steward();
     lead(out);
     if (job_ == job_state::waiting && caught_up() && leadership_->current() &&
         roster_.count_present(now_) + 1 >= config_.crew_min) {

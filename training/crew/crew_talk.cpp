@@ -346,10 +346,12 @@ void crew::core::send_status(effects& out) {
 void crew::core::status_on_change(effects& out) {
     const auto s = own_status();
     const auto& sent = status_sent_;
-    if (s.chronicle != sent.chronicle || s.applied != sent.applied || s.settled != sent.settled ||
-        s.doing != sent.doing || s.item != sent.item || s.available != sent.available ||
-        s.able != sent.able || s.leaving != sent.leaving || s.job != sent.job ||
-        s.slices != sent.slices) {
+    const bool resigned =
+        sent.steward && sent.steward->node == config_.self && !leadership_->leading();
+    if (resigned || s.chronicle != sent.chronicle || s.applied != sent.applied ||
+        s.settled != sent.settled || s.doing != sent.doing || s.item != sent.item ||
+        s.available != sent.available || s.able != sent.able || s.leaving != sent.leaving ||
+        s.job != sent.job || s.slices != sent.slices) {
         send_status(out);
     }
 }
@@ -397,6 +399,7 @@ void crew::core::lead(effects& out) {
         b.may_check = [this](const base::node_id& node, item_key key) {
             return may_check(node, key);
         };
+        b.awaited = !window_open() || chain_.complete();
         planner_.plan(now_, b, slots());
     }
     plan_shards();

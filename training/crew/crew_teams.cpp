@@ -184,7 +184,7 @@ std::vector<base::node_id> crew::core::rivals() const {
     return available_ones.empty() && !available() ? others : available_ones;
 }
 
-/// A team is given work by its first member. Who stands by sums what is to be checked.
+/// A team is given work by its first member.
 std::vector<worker_slot> crew::core::team_slots() const {
     std::vector<worker_slot> out;
     const auto own = own_status();
@@ -192,7 +192,6 @@ std::vector<worker_slot> crew::core::team_slots() const {
         if (node == config_.self) return &own;
         return roster_.present(now_, node) ? &roster_.find(node)->said : nullptr;
     };
-    std::set<base::node_id> in_teams;
     for (const auto number : teams_.teams()) {
         const auto team = teams_.team(number);
         worker_slot slot;
@@ -200,7 +199,6 @@ std::vector<worker_slot> crew::core::team_slots() const {
         slot.fit = true;
         bool here = true;
         for (std::uint32_t i = 0; i < team.size(); ++i) {
-            in_teams.insert(team[i]);
             const auto* said = said_by(team[i]);
             here = here && said != nullptr;
             slot.able = slot.able && said != nullptr && said->able;
@@ -215,22 +213,6 @@ std::vector<worker_slot> crew::core::team_slots() const {
         slot.able = slot.able && here;
         out.push_back(slot);
     }
-    const auto stand_by = [&](const base::node_id& node) {
-        const auto* said = said_by(node);
-        if (in_teams.contains(node) || said == nullptr || !said->slices || !said->slices->seat) {
-            return;
-        }
-        worker_slot slot;
-        slot.node = node;
-        slot.fit = is_ready(node, *said->slices->seat);
-        slot.busy = said->doing == doing_kind::own;
-        if (said->doing == doing_kind::item) slot.doing = said->item;
-        slot.able = false;
-        slot.sums_only = true;
-        out.push_back(slot);
-    };
-    stand_by(config_.self);
-    for (const auto& node : roster_.present(now_)) stand_by(node);
     return out;
 }
 

@@ -15,8 +15,8 @@ std::string doing_text(const job_shape& shape, const status& s) {
         const std::string round = "round " + std::to_string(s.item.round);
         if (s.item.item == shape.validation_item()) return "validation of " + round;
         if (s.item.item == shape.merge_item()) return "checking the sum of " + round;
-        const std::string lane = " lane " + std::to_string(s.item.item);
-        return s.item.round < s.chronicle ? "checking " + round + lane : round + lane;
+        const std::string lane = round + " lane " + std::to_string(s.item.item);
+        return (s.item.round < s.chronicle ? "checking " : "") + lane + (s.able ? "" : ", parked");
     }
     if (s.leaving) return "leaving";
     if (s.doing == doing_kind::own) {

@@ -30,7 +30,7 @@ base::digest rank_of(const base::task_id& task, const base::node_id& node) {
 
 leadership::leadership(const job_shape& shape, base::node_id self, const crew_timings& timings,
                        base::time_point now)
-    : shape_(shape), self_(self), timings_(timings), lost_at_(now + timings.steward_lost) {}
+    : shape_(shape), self_(self), timings_(timings), lost_at_(now + timings.beat) {}
 
 void leadership::lose(base::time_point when) {
     current_.reset();
@@ -206,15 +206,19 @@ void planner::adopt(base::time_point now, const books& b, const std::vector<work
     }
 }
 
-std::optional<item_key> planner::pick_lane(const round_book& open,
+std::optional<item_key> planner::pick_lane(base::time_point now, const round_book& open,
                                            const base::node_id& node) const {
     std::set<std::uint32_t> taken;
     for (const auto& [other, given] : assigned_) {
         if (given.key.round == open.round()) taken.insert(given.key.item);
     }
     for (const auto& [other, key] : next_) taken.insert(key.item);
+    // Who parked a lane may be back before it is needed.
+    for (const auto& key : parked_) {
+        if (key.round == open.round()) taken.insert(key.item);
+    }
     const auto record = records_.find(node);
-    if (record != records_.end() && record->second.left &&
+    if (record != records_.end() && record->second.left && out(now, node) &&
         record->second.left->round == open.round()) {
         taken.insert(record->second.left->item);
     }
@@ -240,23 +244,12 @@ std::optional<item_key> planner::steal(const round_book& open) {
     return key;
 }
 
-/// A sum to check, the oldest first.
-std::optional<item_key> planner::pick_merge(const books& b, const base::node_id& node) const {
-    for (const auto* book : b.closed) {
-        const item_key key{book->round(), shape_.merge_item()};
-        if (!book->undecided().contains(key.item) || copies(key) > 0) continue;
-        if (book->claim_of(key.item, node) == nullptr) return key;
-    }
-    return std::nullopt;
-}
-
 std::optional<item_key> planner::pick(base::time_point now, const books& b,
-                                      const worker_slot& slot) {
-    const auto& node = slot.node;
-    if (slot.sums_only) return pick_merge(b, node);
+                                      const base::node_id& node) {
     const auto record = records_.find(node);
     const auto not_begun = [&](item_key key) {
-        return record != records_.end() && record->second.left && key == *record->second.left;
+        return record != records_.end() && record->second.left && out(now, node) &&
+               key == *record->second.left;
     };
     const auto first = [&](const round_book& book, const std::set<std::uint32_t>& items,
                            auto&& wanted) -> std::optional<item_key> {
@@ -270,32 +263,43 @@ std::optional<item_key> planner::pick(base::time_point now, const books& b,
         }
         return std::nullopt;
     };
-    const auto idle = [&](item_key key) { return copies(key) == 0; };
+    const auto idle = [&](item_key key) { return copies(key) == 0 && !parked_.contains(key); };
+    const auto parked = [&](item_key key) { return copies(key) == 0; };
     const auto late = [&](item_key key) { return copies(key) == 1 && overdue(now, key); };
     const auto doubled = [&](item_key key) { return copies(key) == 1; };
+    // A check is not broken off for the next round's lanes: two at once only if all wait for it.
+    const auto late_check = [&](item_key key) { return b.awaited ? doubled(key) : late(key); };
     if (b.open != nullptr) {
         const auto& open = *b.open;
         // Every node judges a dispute for itself; a divergence needs one more witness.
         const auto any = [](item_key) { return true; };
-        const auto single = [&](item_key key) { return !open.decided(key.item) && idle(key); };
+        const auto single = [&](item_key key) { return !open.decided(key.item) && parked(key); };
         if (auto key = first(open, open.disputed(), any)) return key;
         if (auto key = first(open, open.diverged(), single)) return key;
-        if (auto key = pick_lane(open, node)) return key;
+        if (auto key = pick_lane(now, open, node)) return key;
         if (auto key = steal(open)) return key;
         if (auto key = first(open, open.unclaimed(), idle)) return key;
+        if (auto key = first(open, open.unclaimed(), parked)) return key;
         if (auto key = first(open, open.unclaimed(), late)) return key;
     }
+    const auto check = [&](const round_book& book) {
+        for (const auto* items : {&book.undecided(), &book.unclaimed()}) {
+            if (items == &book.unclaimed() && !book.closed()) break;
+            if (auto key = first(book, *items, idle)) return key;
+            if (auto key = first(book, *items, parked)) return key;
+        }
+        return std::optional<item_key>();
+    };
     for (const auto* book : b.closed) {
-        if (auto key = first(*book, book->undecided(), idle)) return key;
-        if (auto key = first(*book, book->unclaimed(), idle)) return key;
+        if (auto key = check(*book)) return key;
     }
     if (b.open != nullptr) {
-        if (auto key = first(*b.open, b.open->undecided(), idle)) return key;
+        if (auto key = check(*b.open)) return key;
         if (auto key = first(*b.open, b.open->unclaimed(), doubled)) return key;
     }
     for (const auto* book : b.closed) {
         if (auto key = first(*book, book->unclaimed(), doubled)) return key;
-        if (auto key = first(*book, book->undecided(), late)) return key;
+        if (auto key = first(*book, book->undecided(), late_check)) return key;
     }
     return std::nullopt;
 }
@@ -307,7 +311,7 @@ void planner::lease_next(base::time_point now, const round_book& open,
     std::size_t fit = 0, newcomer_slots = 0, newcomers = 0;
     for (const auto& slot : slots) {
         const auto given = assigned_.find(slot.node);
-        if (!slot.fit || slot.sums_only) continue;
+        if (!slot.fit) continue;
         ++fit;
         newcomer_slots += slot.newcomer;
         newcomers += slot.newcomer && given != assigned_.end();
@@ -322,7 +326,7 @@ void planner::lease_next(base::time_point now, const round_book& open,
     for (const auto& [free_at, slot] : order) {
         // Of two leases a node; where all are newcomers nobody is kept waiting for it.
         if (slot->newcomer && newcomers >= fit && newcomer_slots < fit) continue;
-        const auto key = pick_lane(open, slot->node);
+        const auto key = pick_lane(now, open, slot->node);
         if (!key) continue;
         next_.emplace(slot->node, *key);
         newcomers += slot->newcomer;
@@ -331,8 +335,10 @@ void planner::lease_next(base::time_point now, const round_book& open,
 
 void planner::plan(base::time_point now, const books& b, const std::vector<worker_slot>& slots) {
     crew_.clear();
+    parked_.clear();
     for (const auto& slot : slots) {
         if (slot.able) crew_.push_back(slot.node);
+        if (!slot.able && slot.doing) parked_.insert(*slot.doing);
     }
     std::sort(crew_.begin(), crew_.end());
     release(now, b, slots);
@@ -347,7 +353,7 @@ void planner::plan(base::time_point now, const books& b, const std::vector<worke
                 next_.erase(it);
                 continue;
             }
-            if (const auto key = pick(now, b, slot)) {
+            if (const auto key = pick(now, b, slot.node)) {
                 assigned_.emplace(slot.node, lease{*key, now});
             }
         }

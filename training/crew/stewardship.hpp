@@ -5,6 +5,7 @@
 #include <functional>
 #include <map>
 #include <optional>
+#include <set>
 #include <vector>
 
 #include "base/time.hpp"
@@ -60,7 +61,6 @@ struct worker_slot {
     std::optional<item_key> doing;  ///< an item it says it works on
     bool able = true;               ///< takes part, though perhaps not at the open round yet
     bool newcomer = false;
-    bool sums_only = false;  ///< stands by: checks merges, which need no state, and nothing else
 };
 
 /// A node's place among those that take part: lane `index`, `index` + `count`, ... of a round are
@@ -94,6 +94,7 @@ public:
         std::vector<const round_book*> closed;  ///< unsettled ones, oldest first
         /// Whether a node is to check an item of a closed round; nullptr: any may.
         std::function<bool(const base::node_id&, item_key)> may_check = nullptr;
+        bool awaited = false;  ///< the crew goes no further until a closed round is settled
         const round_book* find(std::uint64_t round) const;
     };
     /// Brings the leases up to date. Cost: nodes squared.
@@ -120,9 +121,9 @@ private:
     };
     void release(base::time_point now, const books& b, const std::vector<worker_slot>& slots);
     void adopt(base::time_point now, const books& b, const std::vector<worker_slot>& slots);
-    std::optional<item_key> pick(base::time_point now, const books& b, const worker_slot& slot);
-    std::optional<item_key> pick_merge(const books& b, const base::node_id& node) const;
-    std::optional<item_key> pick_lane(const round_book& open, const base::node_id& node) const;
+    std::optional<item_key> pick(base::time_point now, const books& b, const base::node_id& node);
+    std::optional<item_key> pick_lane(base::time_point now, const round_book& open,
+                                      const base::node_id& node) const;
     std::optional<item_key> steal(const round_book& open);
     void lease_next(base::time_point now, const round_book& open,
                     const std::vector<worker_slot>& slots);
@@ -137,6 +138,7 @@ private:
     std::map<base::node_id, item_key> next_;
     std::map<base::node_id, node_record> records_;
     std::vector<base::node_id> crew_;         ///< able nodes by id
+    std::set<item_key> parked_;               ///< in the hands of nodes that were given back
     std::vector<base::duration> lane_times_;  ///< the latest few, for `overdue`
 };
 

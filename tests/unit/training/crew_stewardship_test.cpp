@@ -39,9 +39,9 @@ BOOST_AUTO_TEST_CASE(a_node_alone_leads_at_once) {
 BOOST_AUTO_TEST_CASE(a_node_that_expects_others_waits_for_word_first) {
     const crew_timings timings;
     leadership l(small_shape(), node(0), timings, at(0s));
-    l.beat(at(1900ms), 0, true, {}, true);
+    l.beat(at(400ms), 0, true, {}, true);
     BOOST_TEST(!l.leading());
-    l.beat(at(2s), 0, true, {}, true);
+    l.beat(at(500ms), 0, true, {}, true);
     BOOST_TEST(l.leading());
 }
 
@@ -272,6 +272,65 @@ BOOST_AUTO_TEST_CASE(who_does_not_begin_its_lane_or_vanishes_loses_it_and_comes_
     p.plan(at(6s), {&open, {}}, slots);
     BOOST_TEST(item_of(p, 3) == 0u);
     BOOST_TEST(item_of(p, 1) == shape.validation_item());
+}
+
+BOOST_AUTO_TEST_CASE(what_a_node_did_not_begin_it_gets_again_after_a_while) {
+    planner p(small_shape());
+    auto open = book_at(0);
+    for (std::uint32_t lane = 1; lane < 4; ++lane) put(open, 1, lane);
+    const auto slots = idle_slots({0});
+    p.plan(at(0s), {&open, {}}, slots);
+    BOOST_TEST(p.of(node(0))->item == 0u);
+    // Not begun: there may be others who do it. There are none.
+    p.plan(at(4s), {&open, {}}, slots);
+    BOOST_TEST(item_of(p, 0) != 0u);
+    p.plan(at(8s), {&open, {}}, slots);
+    p.plan(at(12s), {&open, {}}, slots);
+    p.plan(at(16s), {&open, {}}, slots);
+    BOOST_TEST(item_of(p, 0) == 0u);
+}
+
+BOOST_AUTO_TEST_CASE(a_parked_lane_is_handed_out_when_no_other_is_left) {
+    planner p(small_shape());
+    auto open = book_at(0);
+    auto slots = idle_slots({0, 1});
+    slots[1].fit = slots[1].able = false;
+    slots[1].doing = item_key{2, 0};
+    std::vector<std::uint32_t> order;
+    for (int i = 0; i < 5; ++i) {
+        p.plan(at(i * 1s), {&open, {}}, slots);
+        BOOST_REQUIRE(p.of(node(0)).has_value());
+        order.push_back(p.of(node(0))->item);
+        slots[0].doing = p.of(node(0));
+        p.plan(at(i * 1s), {&open, {}}, slots);
+        BOOST_TEST((!p.next_of(node(0)) || p.next_of(node(0))->item != 0u));
+        put(open, 0, order.back());
+        slots[0].doing.reset();
+    }
+    // After the other lanes and the validation.
+    BOOST_TEST(order.size() == 5u);
+    BOOST_TEST(order.back() == 0u);
+    BOOST_TEST(std::count(order.begin(), order.end(), 0u) == 1);
+}
+
+BOOST_AUTO_TEST_CASE(a_check_runs_twice_at_once_only_when_all_wait_for_it) {
+    const auto shape = small_shape();
+    round_book closed(shape, 1, base::sha256("earlier"), node(9));
+    for (std::uint32_t item = 0; item <= shape.merge_item(); ++item) {
+        for (const std::uint8_t by : std::initializer_list<std::uint8_t>{0, 3}) {
+            auto c = claim_by(by, {1, item}, "right");
+            c.state = base::sha256("earlier");
+            if (by == 0 || item != 1) closed.add(signed_claim(c));
+        }
+    }
+    closed.close(right_results());
+    BOOST_REQUIRE(closed.undecided() == std::set<std::uint32_t>{1});
+    for (const bool awaited : {false, true}) {
+        planner p(small_shape());
+        p.plan(at(0s), {nullptr, {&closed}, nullptr, awaited}, idle_slots({1, 2}));
+        BOOST_TEST(item_of(p, 1) == 1u);
+        BOOST_TEST(item_of(p, 2) == (awaited ? 1u : 99u));
+    }
 }
 
 BOOST_AUTO_TEST_CASE(the_check_of_a_merge_is_nobodys_lease) {
