@@ -20,6 +20,37 @@ std::string round_key(std::uint64_t round) {
     return base::to_hex(big_endian);
 }
 
+std::string text_of(const training::work_item& item) {
+    using training::work_kind;
+    const auto of_round = [&](std::string_view what) {
+        return std::string(what) + " of round " + std::to_string(item.round.value);
+    };
+    const auto lane = [&](std::string_view what) {
+        return of_round(std::string(what) + " " + std::to_string(item.lane.value));
+    };
+    switch (item.kind) {
+        case work_kind::prepare:
+            return "the first state";
+        case work_kind::lane:
+            return lane("lane");
+        case work_kind::check:
+            return lane("check");
+        case work_kind::validation:
+            return of_round("validation");
+        case work_kind::check_validation:
+            return of_round("check validation");
+        case work_kind::sum:
+            return of_round("sum");
+        case work_kind::apply:
+            return of_round("apply");
+        case work_kind::sum_shard:
+            return of_round("part");
+        case work_kind::join:
+            return of_round("join");
+    }
+    return "work";
+}
+
 }  // namespace
 
 held_job* node_logic::state::job_of(const base::task_id& id) {
@@ -189,6 +220,7 @@ void node_logic::state::carry_out(held_job& j, training::crew_effect& effect) {
         j.waiting_work.reset();
         if (computing_ && computing_->task == j.id && !computing_->stopped) {
             computing_->stopped = true;
+            say_work("breaks off ");
             out_->push_back(stop_compute{j.id});
         }
     } else if (auto* wanted = std::get_if<training::fetch_blob>(&effect)) {
@@ -374,6 +406,13 @@ void node_logic::state::rebuild_next(held_job& j) {
     j.waiting_work = std::move(item);
 }
 
+/// With these lines of all nodes, and their governors', `tests/support/idle_time.pl` tells where a
+/// job's time went.
+void node_logic::state::say_work(const std::string& verb) {
+    say(log_level::debug,
+        "job " + computing_->task.brief() + " " + verb + text_of(computing_->item));
+}
+
 void node_logic::state::begin_waiting_work() {
     if (computing_ || released()) return;
     held_job* next = nullptr;
@@ -403,6 +442,7 @@ base::result<void> node_logic::state::begin_in_hand() {
                                  computing_->item, wanted));
         obey(std::move(wanted));
     }
+    say_work("begins ");
     out_->push_back(begin_compute{computing_->task, computing_->item});
     return {};
 }

@@ -289,6 +289,7 @@ void node_logic::state::on(blob_lost& e) {
 void node_logic::state::on(compute_answer& e) {
     const bool stopped = !computing_ || computing_->task != e.task || computing_->item != e.item ||
                          computing_->stopped;
+    if (computing_) say_work(!e.outcome ? "fails at " : "ends ");
     computing_.reset();
     end_team(e.outcome, stopped);
     auto* j = job_of(e.task);

@@ -132,6 +132,7 @@ public:
     void begin_waiting_work();
     /// Begins what is in hand, with its team if it has one. Errors: as `team_desk::begin`.
     base::result<void> begin_in_hand();
+    void say_work(const std::string& verb);
     void blob_is_gone(const base::blob_ref& ref, const std::string& reason);
     std::vector<base::node_id> linked_nodes() const;
     held_job* job_of(const base::task_id& id);
