@@ -14,18 +14,31 @@ lanes=${1:-16} rounds=${2:-3} seed=${3:-$(($(date +%N | sed 's/^0*//') % 32768))
 printf 'seed %s; repeat with: tests/end_to_end/come_and_go.sh PROGRAM %s %s %s\n' "$seed" "$lanes" "$rounds" "$seed"
 RANDOM=$seed
 export TEQUIO_TEST_IDLE=1
-helper=$tests/support/give_back.pl
-names=(one two three four)
+helper=$tests/support/give_back.pl owners=$folder/owners
+swarm_settings=$swarm_settings_default'
+[log]
+level = "debug"
+format = "json"'
+names=(one two three four) logs=()
+for name in "${names[@]}"; do logs+=("$name=$folder/$name.log"); done
 put_input() { perl "$helper" put "$folder/$1/api.sock" /api/v1/test/idle "{\"idle_ms\":$2}" >/dev/null; }
 sum_of() { # COMMAND: the sum over the nodes of what it prints for a name
     local name
     for name in "${names[@]}"; do "$@" "$name"; done | awk '{ s += $1 } END { printf "%.3f\n", s }'
 }
 cpu_of() { node "$1" status --json | json_number worker_cpu_seconds; }
-# Seconds in which threads of the node's worker were ready to run and had no processor.
-delay_of() { cat "/proc/${swarm_pid[$1]}"/task/*/children 2>/dev/null | tr ' ' '\n' | grep . | while read -r worker; do
-    cat "/proc/$worker"/task/*/schedstat 2>/dev/null
-done | awk '{ s += $2 } END { printf "%.3f\n", s / 1e9 }'; }
+# For how many nanoseconds the threads of each worker have been ready to run and had no processor, as far as it was looked at:
+# this ends with the worker.
+declare -A delayed=()
+note_delays() {
+    local name worker
+    for name in "${names[@]}"; do
+        for worker in $(cat "/proc/${swarm_pid[$name]}"/task/*/children 2>/dev/null); do
+            delayed[$worker]=$(cat "/proc/$worker"/task/*/schedstat 2>/dev/null | awk '{ s += $2 } END { printf "%.0f", s }')
+        done
+    done
+}
+delays() { printf '%s\n' "${delayed[@]}" | awk '{ s += $1 } END { printf "%.3f\n", s / 1e9 }'; }
 now() { date +%s.%N; }
 
 make_job "$folder/job" lanes="$lanes" rounds="$rounds" layers=4 heads=4 width=128 context=64 batch=8 micro_batch=8 inner_steps=15
@@ -41,19 +54,25 @@ digest=$(job_digest one "$calm")
 present=(one two) away=(three four) away_seconds=0 visits=2
 declare -A left=()
 comes() {
+    local at
     put_input "$1" 0
-    [[ -z ${left[$1]:-} ]] || away_seconds=$(awk -v s="$away_seconds" -v a="${left[$1]}" -v b="$(now)" 'BEGIN { print s + b - a }')
+    at=$(now)
+    [[ -z ${left[$1]:-} ]] || away_seconds=$(awk -v s="$away_seconds" -v a="${left[$1]}" -v b="$at" 'BEGIN { print s + b - a }')
     left[$1]=''
+    printf '%s %s comes\n' "$at" "$1" >>"$owners"
 }
 leaves() {
     left[$1]=$(now)
     put_input "$1" 100000000
+    printf '%s %s leaves\n' "${left[$1]}" "$1" >>"$owners"
 }
 comes one
 comes two
 task=$(submit one "$folder/job")
 wait_for 30 "data on other nodes" safe_to_leave one "$task"
-delay_before=$(sum_of delay_of) began=$(now)
+delayed=()
+note_delays
+delay_before=$(delays) began=$(now)
 for name in "${away[@]}"; do left[$name]=$began; done
 deadline=$((SECONDS + 600))
 until job_done one "$task"; do
@@ -66,12 +85,14 @@ until job_done one "$task"; do
     [[ $coming == "${away[0]}" ]] && away=("${away[1]}" "${present[0]}") || away=("${away[0]}" "${present[0]}")
     present=("${present[1]}" "$coming")
     visits=$((visits + 1))
+    note_delays
 done
 ended=$(now)
 for name in "${away[@]}"; do away_seconds=$(awk -v s="$away_seconds" -v a="${left[$name]}" -v b="$ended" 'BEGIN { print s + b - a }'); done
-delay=$(awk -v a="$(sum_of delay_of)" -v b="$delay_before" 'BEGIN { print a - b }')
+delay=$(awk -v a="$(delays)" -v b="$delay_before" 'BEGIN { print a - b }')
 busy_cpu=$(awk -v a="$(sum_of cpu_of)" -v b="$calm_cpu" 'BEGIN { print a - b }')
 for name in "${present[@]}"; do leaves "$name"; done
+perl "$tests/support/idle_time.pl" "${task:0:8}" "$began" "$ended" "$owners" "${logs[@]}"
 for name in "${names[@]}"; do finished "$name" "$task" 120; done
 for name in "${names[@]}"; do same "digests" "$digest" "$(job_digest "$name" "$task")"; done
 same "digests of swarm and replay" "$digest" "$(replayed one "$task")"
