@@ -3,6 +3,7 @@
 #include <poll.h>
 
 #include <algorithm>
+#include <boost/json/parse.hpp>
 #include <boost/json/serialize.hpp>
 #include <fstream>
 
@@ -43,8 +44,8 @@ validation = 0.02
 [train]
 method = "diloco"
 lanes = 4
-rounds = 1000
-inner_steps = 100
+rounds = %
+inner_steps = %
 batch = 8
 micro_batch = 8
 window = -40
@@ -68,34 +69,82 @@ double now_seconds() {
 
 }  // namespace
 
-working_node::working_node(const std::filesystem::path& folder)
-    : folder_(folder / "node"), data_(folder_ / "data") {
+working_node::working_node(const std::filesystem::path& folder, const setup& how)
+    : folder_(folder / how.name), data_(folder_ / "data") {
     std::filesystem::create_directories(data_);
     std::ofstream(folder_ / "node.toml") << config_text;
-    std::ofstream(folder_ / "job.toml") << job_text;
+    const auto nowhere = "unix:path=" + (folder_ / "nowhere").string();
+    environment_ = {
+        "TEQUIO_DATA_DIR=" + data_.string(), "XDG_CONFIG_HOME=" + (folder_ / "config").string(),
+        "DBUS_SYSTEM_BUS_ADDRESS=" + (how.system_bus.empty() ? nowhere : how.system_bus)};
+    std::vector<std::string> command{TEQUIO_PROGRAM, "node",     "--listen",
+                                     "127.0.0.1:0",  "--config", (folder_ / "node.toml").string()};
+    if (!how.peer.empty()) command.insert(command.end(), {"--peer", how.peer});
+    daemon_ = std::make_unique<child_process>(command, environment_, folder_ / "node.log");
+    BOOST_REQUIRE_MESSAGE(becomes(seconds(20), [&] { return !status().empty(); }), log());
+    if (how.peer.empty() && how.rounds > 0) submit(how);
+}
+
+void working_node::submit(const setup& how) const {
+    std::string job(job_text);
+    for (const int number : {how.rounds, how.inner_steps}) {
+        job.replace(job.find('%'), 1, std::to_string(number));
+    }
+    std::ofstream(folder_ / "job.toml") << job;
     std::string text;
     while (text.size() < 60'000) text += "ta ke no mi ri so lu wen. pa tor shi ga\n";
     std::ofstream(folder_ / "text") << text;
-    const std::vector<std::string> environment = {
-        "TEQUIO_DATA_DIR=" + data_.string(), "XDG_CONFIG_HOME=" + (folder_ / "config").string(),
-        "DBUS_SYSTEM_BUS_ADDRESS=unix:path=" + (folder_ / "nowhere").string()};
-    daemon_ = std::make_unique<child_process>(
-        std::vector<std::string>{TEQUIO_PROGRAM, "node", "--listen", "127.0.0.1:0", "--config",
-                                 (folder_ / "node.toml").string()},
-        environment, folder_ / "node.log");
-    BOOST_REQUIRE_MESSAGE(becomes(seconds(20), [&] { return !status().empty(); }), log());
-    const auto submit_log = folder_ / "submit.log";
-    child_process submit({TEQUIO_PROGRAM, "job", "submit", (folder_ / "job.toml").string()},
-                         environment, submit_log);
-    BOOST_REQUIRE_MESSAGE(becomes(seconds(30), [&] { return !submit.running(); }), submit.output());
+    child_process command({TEQUIO_PROGRAM, "job", "submit", (folder_ / "job.toml").string()},
+                          environment_, folder_ / "submit.log");
+    BOOST_REQUIRE_MESSAGE(becomes(seconds(30), [&] { return !command.running(); }),
+                          command.output());
 }
 
-boost::json::object working_node::status() const {
+std::string working_node::replayed(const std::string& task) const {
+    child_process command({TEQUIO_PROGRAM, "job", "replay", task, "--json"}, environment_,
+                          folder_ / "replay.log");
+    BOOST_REQUIRE(becomes(seconds(120), [&] { return !command.running(); }));
+    const auto said = command.output();
+    const auto from = said.find('{');
+    if (from == std::string::npos) return {};
+    boost::system::error_code wrong;
+    const auto answer = boost::json::parse(said.substr(from, said.find('\n', from) - from), wrong);
+    const auto* digest =
+        answer.is_object() ? answer.as_object().if_contains("state_digest") : nullptr;
+    return digest != nullptr && digest->is_string() ? std::string(digest->as_string()) : said;
+}
+
+boost::json::object working_node::get(const std::string& path) const {
     auto client = node::api_client::connect(data_);
     if (!client) return {};
-    auto answer = client->request_json("GET", "/api/v1/status");
+    auto answer = client->request_json("GET", path);
     if (!answer || !answer->is_object()) return {};
     return std::move(answer->as_object());
+}
+
+boost::json::object working_node::job() const {
+    const auto all = status();
+    const auto* jobs = all.if_contains("jobs");
+    if (!jobs || !jobs->is_array() || jobs->as_array().empty()) return {};
+    const auto& first = jobs->as_array().front().as_object();
+    return get("/api/v1/jobs/" + std::string(first.at("task").as_string()));
+}
+
+std::string working_node::sees(const std::string& member) const {
+    const auto seen = job();
+    const auto* members = seen.if_contains("crew");
+    if (!members || !members->is_array()) return {};
+    for (const auto& m : members->as_array()) {
+        const auto& fields = m.as_object();
+        if (fields.at("node").as_string() == member)
+            return std::string(fields.at("doing").as_string());
+    }
+    return {};
+}
+
+pid_t working_node::worker() const {
+    const auto children = node::children_of(daemon_->pid());
+    return children.empty() ? 0 : children.front();
 }
 
 std::string working_node::says(const std::string& field) const {
