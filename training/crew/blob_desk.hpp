@@ -3,6 +3,7 @@
 /// Which blobs this job wants, has, or failed to get. Repeats what failed, with rising pauses; asks
 /// for a bounded number at a time.
 
+#include <cstring>
 #include <map>
 #include <vector>
 
@@ -60,11 +61,24 @@ private:
     };
     /// A blob, or a run of its pieces.
     using place = std::pair<base::blob_ref, base::piece_run>;
+    /// The order of `place`. Roots are hashes: their first 8 bytes nearly always decide, and every
+    /// event looks up hundreds.
+    struct by_root {
+        bool operator()(const place& a, const place& b) const {
+            const auto x = head(a), y = head(b);
+            return x != y ? x < y : a < b;
+        }
+        static std::uint64_t head(const place& p) {
+            std::uint64_t little = 0;
+            std::memcpy(&little, p.first.root.bytes.data(), sizeof little);
+            return __builtin_bswap64(little);
+        }
+    };
     const entry* find(const base::blob_ref& ref, const base::piece_run& pieces) const;
     void settle(entry& e);
 
     const crew_timings& timings_;
-    std::map<place, entry> blobs_;
+    std::map<place, entry, by_root> blobs_;
     std::size_t in_flight_ = 0;
 };
 

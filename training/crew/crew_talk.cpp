@@ -79,6 +79,7 @@ base::result<void> crew::core::heard(const base::node_id& from, facts m, effects
         const auto* b = book(said.key.round);
         const auto* known = b == nullptr ? nullptr : b->claim_of(said.key.item, said.node);
         if (known != nullptr && known->fact == fact) continue;
+        if (known == nullptr && b != nullptr && !b->has_room(said.key.item, said.node)) continue;
         TEQUIO_CHECK(keys_.verify(said.node, fact_kind::claim, fact));
         claims.push_back({std::move(said), std::move(fact)});
     }

@@ -51,10 +51,9 @@ round_book::added round_book::add(known_claim k) {
         if (other.said.node != k.said.node) continue;
         return other.said.result == k.said.result ? added::known : added::contradiction;
     }
-    if (record.claims.size() >= claims_per_item_max && k.said.node != self_) return added::full;
-    const std::uint64_t hash = hash_of(k.said);
-    record.fold ^= hash;
-    fold_ ^= hash;
+    if (!has_room(item, k.said.node)) return added::full;
+    fold_ ^= fold_of(item);
+    record.fold ^= hash_of(k.said);
     if (k.said.divergence) diverged_.insert(item);
     if (item < shape_.lanes && k.said.of.is_zero()) workers_.insert(k.said.node);
     // By node, so that nothing depends on the order of arrival.
@@ -62,8 +61,20 @@ round_book::added round_book::add(known_claim k) {
         record.claims.begin(), record.claims.end(), k.said.node,
         [](const known_claim& a, const base::node_id& node) { return a.said.node < node; });
     record.claims.insert(at, std::move(k));
+    fold_ ^= fold_of(item);
     judge_again(item);
     return added::fresh;
+}
+
+bool round_book::has_room(std::uint32_t item, const base::node_id& node) const {
+    return items_[item].claims.size() < claims_per_item_max || node == self_;
+}
+
+/// Which claims a full item keeps depends on the order of arrival, and more are refused: two full
+/// ones count as alike, or nodes would compare them for ever.
+std::uint64_t round_book::fold_of(std::uint32_t item) const {
+    const auto& record = items_[item];
+    return record.claims.size() < claims_per_item_max ? record.fold : mix(item + 1);
 }
 
 void round_book::close(std::vector<base::digest> results) {
@@ -207,12 +218,11 @@ std::uint64_t round_book::lanes_matched() const {
 base::byte_vector round_book::tags(std::uint64_t nonce, std::uint32_t first) const {
     base::byte_vector out;
     const auto end = std::min<std::size_t>(items_.size(), std::size_t{first} + tags_max);
-    for (std::size_t item = first; item < end; ++item) {
-        const auto& record = items_[item];
+    for (std::uint32_t item = first; item < end; ++item) {
         // A fresh nonce each time: two sets that collide once do not collide for ever.
-        out.push_back(record.claims.empty()
-                          ? std::uint8_t{0}
-                          : static_cast<std::uint8_t>(1 + mix(record.fold ^ mix(nonce)) % 255));
+        const bool empty = items_[item].claims.empty();
+        const auto tag = static_cast<std::uint8_t>(1 + mix(fold_of(item) ^ mix(nonce)) % 255);
+        out.push_back(empty ? std::uint8_t{0} : tag);
     }
     return out;
 }
@@ -232,7 +242,7 @@ void round_book::check() const {
             item_fold ^= hash_of(said);
         }
         base::ensure(item_fold == record.fold, "item fold");
-        fold ^= item_fold;
+        fold ^= fold_of(item);
         if (!exists) continue;
         base::ensure(record.standing == judge(item), "standing follows from the claims");
         base::ensure(unclaimed_.contains(item) == (record.standing == item_standing::unclaimed),

@@ -54,6 +54,8 @@ public:
     const std::vector<known_claim>& claims(std::uint32_t item) const { return items_[item].claims; }
     const known_claim* claim_of(std::uint32_t item, const base::node_id& node) const;
     const known_claim* own_claim(std::uint32_t item) const { return claim_of(item, self_); }
+    /// One more claim on this item would be kept, should it be this node's.
+    bool has_room(std::uint32_t item, const base::node_id& node) const;
     /// The result to build on: in a closed round the chronicle's; else this node's own, or the one
     /// with most nodes behind it. Nullptr while unclaimed or disputed.
     const known_claim* resolved(std::uint32_t item) const;
@@ -82,7 +84,8 @@ public:
     std::vector<std::uint32_t> mark_unchecked(std::optional<std::uint32_t> only = std::nullopt);
     std::uint64_t lanes_matched() const;
 
-    /// Hash of all claims, whatever their order; equal books have equal folds.
+    /// Hash of all claims, whatever their order; equal books have equal folds. Items with as many
+    /// claims as are kept are alike.
     std::uint64_t fold() const { return fold_; }
     /// One byte an item from `first`, at most tags_max: 0 for no claims, else a hash under `nonce`.
     base::byte_vector tags(std::uint64_t nonce, std::uint32_t first) const;
@@ -100,6 +103,7 @@ private:
     };
     item_standing judge(std::uint32_t item) const;
     void judge_again(std::uint32_t item);
+    std::uint64_t fold_of(std::uint32_t item) const;
     std::size_t supporters(const item_record& record, const base::digest& result) const;
     const known_claim* leading(const item_record& record) const;
 

@@ -116,6 +116,27 @@ BOOST_AUTO_TEST_CASE(claims_an_item_are_bounded_but_own_ones_always_fit) {
     b.check();
 }
 
+BOOST_AUTO_TEST_CASE(full_items_are_alike_whoever_claimed_them_first) {
+    auto a = book_at(200), b = book_at(201);
+    for (std::uint8_t i = 0; i < claims_per_item_max; ++i) {
+        BOOST_TEST(a.has_room(0, node(i)));
+        put(a, i, 0, "right");
+        if (i > 0) put(b, i, 0, "right");
+    }
+    BOOST_TEST(a.fold() != b.fold());
+    BOOST_TEST((a.tags(7, 0) != b.tags(7, 0)));
+    put(b, 100, 0, "right");
+    put(b, 201, 0, "right");
+    BOOST_TEST(a.fold() == b.fold());
+    BOOST_TEST(a.tags(7, 0) == b.tags(7, 0), boost::test_tools::per_element());
+    BOOST_TEST(!a.has_room(0, node(100)));
+    BOOST_TEST(a.has_room(0, node(200)));
+    put(a, 3, 1, "right");
+    BOOST_TEST(a.fold() != b.fold());
+    a.check();
+    b.check();
+}
+
 BOOST_AUTO_TEST_CASE(the_closing_round_has_no_lanes) {
     round_book b(small_shape(), 6, base::sha256("state"), node(0));
     BOOST_TEST(b.unclaimed() == (std::set<std::uint32_t>{4, 5}), boost::test_tools::per_element());
