@@ -4,13 +4,36 @@
 #include "training/contribution.hpp"
 #include "training/cost.hpp"
 #include "training/merge.hpp"
+#include "training/slices.hpp"
 #include "training/state.hpp"
 
 namespace tequio::node {
+namespace {
+
+training::crew_slicing slicing_of(const training::task& task, const slice_room& room) {
+    training::crew_slicing out;
+    const auto max = std::min<std::uint64_t>(slices_max(task.work), training::crew_slices_max);
+    if (max == 1) return out;
+    out.max = static_cast<std::uint32_t>(max);
+    out.memory_bytes = room.memory_bytes;
+    out.need_bytes = [task, need = room.need_bytes](training::model_slice slice) {
+        return need(task, slice);
+    };
+    out.work = [work = task.work](training::model_slice slice) {
+        return slice_token_flops(work, choose_slices(work, slice.count)[slice.index]);
+    };
+    out.compose = [work = task.work](const std::vector<std::vector<base::digest>>& lists) {
+        return join_state_digests(work, lists);
+    };
+    return out;
+}
+
+}  // namespace
 
 training::crew_config crew_config_of(const training::task& task, const base::task_id& id,
                                      const p2p::identity& self,
-                                     const training::crew_timings& timings) {
+                                     const training::crew_timings& timings,
+                                     const slice_room& room) {
     const auto cost = training::cost_of(task.work);
     training::crew_config config;
     config.task = id;
@@ -44,6 +67,7 @@ training::crew_config crew_config_of(const training::task& task, const base::tas
                    p2p::verify_role_certificate(node, p2p::key_role::message, certificate));
         return read.key;
     };
+    if (room.need_bytes) config.slices = slicing_of(task, room);
     return config;
 }
 

@@ -73,10 +73,10 @@ struct held_job {
     double seconds_a_round = 0;
 };
 
-/// The crew's configuration for `task` at node `self`.
+/// The crew's configuration for `task` at node `self`, which has `room` for a model's slices.
 training::crew_config crew_config_of(const training::task& task, const base::task_id& id,
                                      const p2p::identity& self,
-                                     const training::crew_timings& timings);
+                                     const training::crew_timings& timings, const slice_room& room);
 
 /// The facts of a receipt about a checked lane. `recorded` is this node's own view of it.
 ledger::receipt_facts receipt_facts_of(const held_job& j, const training::check_recorded& recorded);

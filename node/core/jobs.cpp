@@ -176,7 +176,7 @@ void node_logic::state::look_for_data(held_job& j) {
 
 void node_logic::state::start_crew(held_job& j, training::crew_memory memory) {
     j.phase = job_phase::crewed;
-    auto config = crew_config_of(*j.task, j.id, self_, config_.crew);
+    auto config = crew_config_of(*j.task, j.id, self_, config_.crew, config_.room);
     config.standings = standings_.known(at_.wall);
     j.crew.emplace(std::move(config), std::move(memory), rng_.split("crew " + j.id.hex()));
     out_->push_back(open_compute{j.id, j.task});

@@ -12,6 +12,7 @@
 ///  are stored.
 ///  3. At most one `begin_compute` is unanswered; `stop_compute` makes the answer come early.
 
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -210,10 +211,20 @@ struct team_patience {
     int times = 8;                                    ///< or this many of the longest waits so far
 };
 
+/// What this node offers to jobs whose model is divided.
+struct slice_room {
+    std::uint64_t memory_bytes = 0;
+    /// What a slice, its states and a lane of it take of that; pure. Empty: this node takes part in
+    /// no division.
+    std::function<std::uint64_t(const training::task& task, training::model_slice slice)>
+        need_bytes = {};
+};
+
 struct node_logic_config {
     p2p::network_config network;
     training::crew_timings crew;
     team_patience team;
+    slice_room room;
     ledger::desk_config desk;
     base::swarm_id swarm;   ///< zero: the nameless one
     std::string exactness;  ///< identity of this program's arithmetic

@@ -106,6 +106,7 @@ node_logic_config daemon_loop::logic_config() const {
     config.hours_per_job = options_.config.hours_per_job;
     config.disk = {options_.config.disk_bytes, options_.config.disk_per_submitter,
                    options_.config.disk_keep_free};
+    config.room = room_;
     config.exact = exact_;
     return config;
 }
@@ -179,6 +180,10 @@ base::result<void> daemon_loop::run() {
                          ? options_.threads
                          : static_cast<unsigned>(options_.config.threads.of(processors, 1));
     limits.memory_bytes = options_.config.memory.of(physical_memory(), std::uint64_t{64} << 20);
+    room_ = {limits.memory_bytes,
+             [threads = limits.threads](const training::task& task, training::model_slice slice) {
+                 return job_workers::need_bytes(task, slice, threads);
+             }};
     group_ = worker_group::make(limits.memory_bytes + worker_overhead_bytes(limits.threads));
     limits.group = group_.folder();
     workers_ = std::make_unique<job_workers>(io_, *storage_, *blobs_, std::move(limits),

@@ -175,6 +175,7 @@ private:
     std::unique_ptr<ledger::store> ledger_;
     node_memory found_;
     bool exact_ = true;  ///< the self-test at the start passed
+    slice_room room_;
     p2p::address listening_;
 
     std::unique_ptr<node_logic> logic_;

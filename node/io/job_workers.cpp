@@ -5,6 +5,7 @@
 
 #include "node/core/errc.hpp"
 #include "node/io/run_card.hpp"
+#include "node/worker/job_runner.hpp"
 #include "training/model_folder.hpp"
 #include "training/slices.hpp"
 
@@ -75,6 +76,12 @@ training::run_card card_of(const training::task& task, const base::task_id& id,
     return card;
 }
 
+/// Lanes are checked up to `settle` rounds after theirs; one more is the round being written.
+std::uint32_t states_kept(const training::task& task) {
+    return static_cast<std::uint32_t>(
+        std::min<std::uint64_t>(task.trust.settle + 2, state_memory::kept_max));
+}
+
 }  // namespace
 
 struct job_workers::one_job {
@@ -108,6 +115,14 @@ struct job_workers::one_job {
 job_workers::job_workers(asio::io_context& io, storage_thread& storage, blob_store& blobs,
                          options o, event_sink sink)
     : io_(io), storage_(storage), blobs_(blobs), options_(std::move(o)), sink_(std::move(sink)) {}
+
+std::uint64_t job_workers::need_bytes(const training::task& task, training::model_slice slice,
+                                      unsigned threads) {
+    runner_options options;
+    options.slice = slice.index;
+    options.slice_count = slice.count;
+    return job_memory_bytes(task.work, threads, states_kept(task), options);
+}
 
 job_workers::~job_workers() {
     shut_down();
@@ -326,9 +341,7 @@ base::result<void> job_workers::make_state(one_job& j) const {
     if (slice.count == 0 || slice.count > most || slice.index >= slice.count) {
         return fail(errc::compute_failed, "the recipe's cuts allow no such slice");
     }
-    // Lanes are checked up to `settle` rounds after theirs; one more is the round being written.
-    const auto kept = static_cast<std::uint32_t>(
-        std::min<std::uint64_t>(j.task->trust.settle + 2, state_memory::kept_max));
+    const auto kept = states_kept(*j.task);
     TEQUIO_TRY(auto state,
                state_memory::create(training::recipe_id_of(work),
                                     state_shape_of(work, kept, slice.index, slice.count)));

@@ -32,6 +32,11 @@ public:
                 event_sink sink);
     ~job_workers();
 
+    /// Memory that a worker of so many threads takes while a job is open with this slice of its
+    /// model.
+    static std::uint64_t need_bytes(const training::task& task, training::model_slice slice,
+                                    unsigned threads);
+
     void open(const open_compute& what);
     void close(const base::task_id& task);
     /// Answered by `compute_answer`.
