@@ -42,6 +42,22 @@ base::result<void> list(cli_context& context) {
     return {};
 }
 
+/// Which slice of the model a member holds, and with whom it works; empty where it is not divided.
+std::string seat_of(const json::object& member) {
+    const auto* slice = member.if_contains("slice");
+    if (slice == nullptr) return {};
+    const auto number = [&](const char* key) { return member.at(key).to_number<std::uint64_t>(); };
+    std::string out = "slice " + std::to_string(number("slice") + 1) + " of " +
+                      std::to_string(number("slices")) + ", ";
+    if (number("team") == 0) {
+        out += "standby";
+    } else {
+        out += "team " + std::to_string(number("team"));
+        if (member.at("lead").as_bool()) out += ", lead";
+    }
+    return out + "; ";
+}
+
 base::result<void> show(cli_context& context, const std::string& id) {
     TEQUIO_TRY(auto daemon, api_client::connect(context.data_dir));
     TEQUIO_TRY(auto answer, daemon.request_json("GET", "/api/v1/jobs/" + id));
@@ -56,8 +72,8 @@ base::result<void> show(cli_context& context, const std::string& id) {
     }
     for (const auto& item : job.at("crew").as_array()) {
         const auto& m = item.as_object();
-        std::printf("crew %s  %s%s\n", text_of(m, "node").substr(0, 12).c_str(),
-                    text_of(m, "doing").c_str(),
+        std::printf("crew %s  %s%s%s\n", text_of(m, "node").substr(0, 12).c_str(),
+                    seat_of(m).c_str(), text_of(m, "doing").c_str(),
                     m.at("present").as_bool() ? "" : " (not heard of)");
     }
     for (const auto& item : job.at("warnings").as_array()) {

@@ -66,12 +66,17 @@ void add_coded(json::object& out, const job_view& v) {
 json::object job_json(const job_view& v) {
     json::array crew;
     for (const auto& m : v.crew.members) {
-        crew.push_back(json::object{{"node", m.node.hex()},
-                                    {"present", m.present},
-                                    {"available", m.available},
-                                    {"doing", m.doing},
-                                    {"rounds", m.rounds},
-                                    {"lanes_done", m.lanes_done}});
+        json::object member{{"node", m.node.hex()},     {"present", m.present},
+                            {"available", m.available}, {"doing", m.doing},
+                            {"rounds", m.rounds},       {"lanes_done", m.lanes_done}};
+        if (m.slice) {
+            member["slice"] = m.slice->index;
+            member["slices"] = m.slice->count;
+            member["slice_rounds"] = m.slice_rounds;
+            member["team"] = m.team;
+            member["lead"] = m.lead;
+        }
+        crew.push_back(std::move(member));
     }
     json::array refusals;
     for (const auto& r : v.refusals)
@@ -107,6 +112,10 @@ json::object job_json(const job_view& v) {
                      {"deadline", base::to_rfc3339(v.task->deadline)},
                      {"bytes_sent", v.traffic.sent},
                      {"bytes_received", v.traffic.received}};
+    if (v.crew.slices > 0) {
+        out["slices"] = v.crew.slices;
+        out["teams"] = v.crew.teams;
+    }
     if (v.crew.tainted_from) out["tainted_from"] = *v.crew.tainted_from;
     add_coded(out, v);
     return out;
