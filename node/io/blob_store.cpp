@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <bit>
 #include <cerrno>
 
 #include "base/ensure.hpp"
@@ -15,6 +16,35 @@ namespace {
 
 constexpr std::size_t leaf_lists_max = 256;  // guess: a crew's open contributions, twice over
 constexpr std::uint64_t leaf_bytes = sizeof(base::digest);
+
+/// Where a `.part` file keeps what belongs to its pieces.
+struct part_layout {
+    explicit part_layout(const base::blob_ref& of)
+        // RFC 6962: the longest path of a tree of so many leaves.
+        : ref(of), depth(static_cast<std::uint64_t>(std::bit_width(of.pieces() - 1))) {}
+    std::uint64_t leaf(std::uint64_t piece) const { return ref.size + piece * leaf_bytes; }
+    std::uint64_t path(std::uint64_t piece) const {
+        return leaf(ref.pieces()) + piece * depth * leaf_bytes;
+    }
+    std::uint64_t length() const { return path(ref.pieces()); }
+
+    base::blob_ref ref;
+    std::uint64_t depth;
+};
+
+/// The digests at `offset`, until one is zero or there are `count`.
+std::vector<base::digest> digests_at(base::byte_view bytes, std::uint64_t offset,
+                                     std::uint64_t count) {
+    std::vector<base::digest> out;
+    for (std::uint64_t i = 0; i < count; ++i) {
+        base::digest d;
+        const auto kept = bytes.subspan(offset + i * leaf_bytes, leaf_bytes);
+        std::copy(kept.begin(), kept.end(), d.bytes.begin());
+        if (d.is_zero()) break;
+        out.push_back(d);
+    }
+    return out;
+}
 
 base::result<void> write_at(int fd, base::byte_view bytes, std::uint64_t offset,
                             const std::filesystem::path& path) {
@@ -120,7 +150,8 @@ base::result<unique_fd> blob_store::open_part(const base::blob_ref& ref) const {
 base::result<blob_store::arriving> blob_store::read_arriving(const base::blob_ref& ref) const {
     const auto path = part_of(ref);
     const auto pieces = ref.pieces();
-    const auto length = ref.size + pieces * leaf_bytes;
+    const part_layout layout(ref);
+    const auto length = layout.length();
     TEQUIO_TRY(const auto file, open_part(ref));
     struct stat info {};
     if (::fstat(file.get(), &info) != 0) return io_error(path, "look at", errno);
@@ -136,12 +167,10 @@ base::result<blob_store::arriving> blob_store::read_arriving(const base::blob_re
     }
     TEQUIO_TRY(const auto bytes, mapped_file::open(path));
     for (std::uint64_t i = 0; i < pieces; ++i) {
-        base::digest leaf;
-        const auto kept = bytes.bytes().subspan(ref.size + i * leaf_bytes, leaf_bytes);
-        std::copy(kept.begin(), kept.end(), leaf.bytes.begin());
-        if (leaf.is_zero()) continue;
+        const auto leaf = digests_at(bytes.bytes(), layout.leaf(i), 1);
+        if (leaf.empty()) continue;
         const auto piece = bytes.bytes().subspan(i * base::piece_size_bytes, ref.piece_size(i));
-        if (base::merkle_leaf(piece) != leaf) continue;
+        if (base::merkle_leaf(piece) != leaf.front()) continue;
         out.present[i] = true;
         --out.missing;
     }
@@ -168,9 +197,13 @@ base::result<bool> blob_store::put_piece(const base::blob_ref& ref, const base::
     // Opened for each piece: a job has many blobs of which only some pieces ever come.
     TEQUIO_TRY(const auto file, open_part(ref));
     if (!blob->present[piece.index]) {
+        const part_layout layout(ref);
         const auto leaf = base::merkle_leaf(piece.bytes);
+        base::byte_vector path;
+        for (const auto& d : piece.path) path.insert(path.end(), d.bytes.begin(), d.bytes.end());
         TEQUIO_CHECK(write_at(file.get(), piece.bytes, piece.index * base::piece_size_bytes, part));
-        TEQUIO_CHECK(write_at(file.get(), leaf.view(), ref.size + piece.index * leaf_bytes, part));
+        TEQUIO_CHECK(write_at(file.get(), path, layout.path(piece.index), part));
+        TEQUIO_CHECK(write_at(file.get(), leaf.view(), layout.leaf(piece.index), part));
         blob->present[piece.index] = true;
         --blob->missing;
     }
@@ -225,7 +258,8 @@ base::result<const std::vector<base::digest>*> blob_store::leaves_of(const base:
 
 base::result<base::blob_piece> blob_store::read_piece(const base::blob_ref& ref,
                                                       std::uint64_t index) {
-    if (!has(ref) || index >= ref.pieces()) {
+    if (!has(ref) && index < ref.pieces()) return read_arrived_piece(ref, index);
+    if (index >= ref.pieces()) {
         return base::fail(base::errc::io_failure, "blob " + ref.text() + " is not here");
     }
     TEQUIO_TRY(const auto* const leaves, leaves_of(ref));
@@ -238,6 +272,33 @@ base::result<base::blob_piece> blob_store::read_piece(const base::blob_ref& ref,
         TEQUIO_CHECK(remove(ref));
         return base::fail(base::errc::io_failure,
                           "blob " + ref.text() + " is damaged on disk; removed, fetch it again");
+    }
+    return piece;
+}
+
+/// A piece of a blob that is not whole, and may never be: with the path that came with it.
+base::result<base::blob_piece> blob_store::read_arrived_piece(const base::blob_ref& ref,
+                                                              std::uint64_t index) {
+    const auto it = arriving_.find(ref);
+    if (it == arriving_.end() || !it->second.present[index]) {
+        return base::fail(base::errc::io_failure, "blob " + ref.text() + ", piece " +
+                                                      std::to_string(index) + " is not here");
+    }
+    TEQUIO_TRY(const auto file, mapped_file::open(part_of(ref)));
+    const part_layout layout(ref);
+    if (file.bytes().size() != layout.length()) {
+        return base::fail(base::errc::io_failure, part_of(ref).string() + ": wrong length");
+    }
+    const auto bytes = file.bytes().subspan(index * base::piece_size_bytes, ref.piece_size(index));
+    base::blob_piece piece{index,
+                           {bytes.begin(), bytes.end()},
+                           digests_at(file.bytes(), layout.path(index), layout.depth)};
+    if (!base::piece_verifies(ref, piece)) {
+        it->second.present[index] = false;
+        ++it->second.missing;
+        return base::fail(base::errc::io_failure, "blob " + ref.text() + ", piece " +
+                                                      std::to_string(index) +
+                                                      " is damaged on disk; fetch it again");
     }
     return piece;
 }

@@ -3,8 +3,9 @@
 /// Blobs as files: `blobs/ab/<root>-<size>` when whole, with a `.part` ending while only some of
 /// its pieces are here, which may be for good. Behind the blob's bytes a `.part` file keeps the
 /// 32-byte leaf hash of every piece that is here, and zeros for the others: after a loss of power
-/// pieces that do not hash to theirs count as missing. Used from the storage thread; `has` and
-/// `used_bytes` answer from memory, `open_pieces` works from any thread.
+/// pieces that do not hash to theirs count as missing. Behind those, each piece's Merkle path as it
+/// came, so that it can be served to others before the blob is whole. Used from the storage thread;
+/// `has` and `used_bytes` answer from memory, `open_pieces` works from any thread.
 
 #include <filesystem>
 #include <map>
@@ -57,7 +58,7 @@ public:
     /// Every piece of the run is here.
     bool has_pieces(const base::blob_ref& ref, const base::piece_run& run);
 
-    /// Errors: `errc::io_failure` when the blob is not here.
+    /// Errors: `errc::io_failure` when the blob, or this piece of it, is not here.
     base::result<base::blob_piece> read_piece(const base::blob_ref& ref, std::uint64_t index);
     base::result<mapped_file> map(const base::blob_ref& ref) const;
     base::result<unique_fd> open_file(const base::blob_ref& ref) const;
@@ -77,6 +78,8 @@ private:
     std::filesystem::path part_of(const base::blob_ref& ref) const;
     base::result<arriving*> arriving_blob(const base::blob_ref& ref);
     base::result<arriving> read_arriving(const base::blob_ref& ref) const;
+    base::result<base::blob_piece> read_arrived_piece(const base::blob_ref& ref,
+                                                      std::uint64_t index);
     base::result<unique_fd> open_part(const base::blob_ref& ref) const;
     base::result<const std::vector<base::digest>*> leaves_of(const base::blob_ref& ref);
 

@@ -207,6 +207,7 @@ void crew_machine::forget(const base::blob_ref& ref) {
         return true;
     });
     std::erase_if(left_over_, [&](const auto& rest) { return rest.first.first == ref; });
+    std::erase_if(pieces_, [&](const auto& kept) { return kept.first.first == ref; });
     std::vector<std::string> keys;
     for (const auto& [key, bytes] : disk_.all()) {
         if (key.starts_with(blob_key(ref))) keys.push_back(key);
@@ -527,13 +528,14 @@ void crew_machine::start_fetch(const fetch_blob& f) {
     }
 }
 
-/// Other living machines that have all of the blob.
+/// Other living machines that have the blob, or those of its pieces.
 std::vector<std::size_t> crew_machine::living_holders(const place& what) const {
     std::vector<std::size_t> out;
     for (const auto& node : transfers_.at(what).holders) {
         const auto index = world_.index_of_.at(node);
         const auto* other = world_.nodes_[index].get();
-        if (index != index_ && other != nullptr && other->blob(what.first) != nullptr) {
+        if (index != index_ && other != nullptr &&
+            other->blob(what.first, what.second) != nullptr) {
             out.push_back(index);
         }
     }
@@ -576,7 +578,7 @@ void crew_machine::carried(const place& what, double left) {
     }
     left_over_.erase(what);
     const auto& [ref, pieces] = what;
-    disk_.put(blob_key(ref, pieces), *world_.nodes_[holders.front()]->blob(ref));
+    disk_.put(blob_key(ref, pieces), *world_.nodes_[holders.front()]->blob(ref, pieces));
     world_.trace_.add(world_.time_.now(), "blob to " + std::to_string(index_), ref.root.view());
     // The first request's way there and the last piece's way back.
     const auto& way = world_.network_.conditions;
@@ -614,9 +616,15 @@ void crew_machine::give_piece(std::size_t to, base::byte_reader& in) {
     const auto ref = read_ref(in);
     const auto index = in.u64();
     const auto* bytes = blob(ref);
-    if (in.failed() || bytes == nullptr || index >= ref.pieces()) return;
-    const auto leaves = base::blob_leaves(*bytes);
-    const auto path = base::merkle_path(leaves, index);
+    if (in.failed() || index >= ref.pieces()) return;
+    std::vector<base::digest> path;
+    if (bytes != nullptr) {
+        path = base::merkle_path(base::blob_leaves(*bytes), index);
+    } else if (const auto kept = pieces_.find({ref, index}); kept != pieces_.end()) {
+        path = kept->second.path;
+        bytes = blob(ref, kept->second.run);
+    }
+    if (bytes == nullptr) return;
     base::byte_vector out;
     base::byte_writer w(out);
     w.u8(static_cast<std::uint8_t>(packet::piece));
@@ -646,6 +654,7 @@ void crew_machine::take_piece(base::byte_reader& in) {
     for (auto& [what, t] : transfers_) {
         if (what.first != ref || t.next != piece.index) continue;
         t.bytes.insert(t.bytes.end(), piece.bytes.begin(), piece.bytes.end());
+        if (!what.second.whole()) t.paths.emplace_back(piece.index, piece.path);
         t.failures = 0;
         ++t.attempt;
         ++t.next;
@@ -665,6 +674,9 @@ void crew_machine::take_piece(base::byte_reader& in) {
         }
         it->second.bytes.resize(ref.size);
         disk_.put(blob_key(ref, what.second), it->second.bytes);
+        for (auto& [at, path] : it->second.paths) {
+            pieces_[{ref, at}] = {std::move(path), what.second};
+        }
         later(world_.machines_[index_].disk, [this, what] {
             disk_.sync();
             fetch_done(what, {});

@@ -41,6 +41,8 @@ private:
         std::uint64_t failures = 0;
         base::byte_vector bytes;  ///< pieces so far
         std::uint64_t next = 0;
+        /// Of the pieces so far, when they are some only.
+        std::vector<std::pair<std::uint64_t, std::vector<base::digest>>> paths{};
         std::optional<shared_links::transfer_id> carried{};  ///< where blobs travel by size
     };
     static training::crew_memory memory_of(const virtual_disk& disk);
@@ -98,6 +100,11 @@ private:
     std::map<base::digest, slice_functions::tensor_list> parts_;    ///< given, by session
     std::deque<base::digest> states_;  ///< what its worker holds, newest last
     std::map<place, transfer> transfers_;
+    struct kept_piece {
+        std::vector<base::digest> path;  ///< as it came, to serve it without the other leaves
+        base::piece_run run;             ///< what it came with
+    };
+    std::map<std::pair<base::blob_ref, std::uint64_t>, kept_piece> pieces_;
     std::map<place, double> left_over_;  ///< bytes still to bring of what was broken off
 };
 

@@ -137,6 +137,43 @@ BOOST_AUTO_TEST_CASE(a_forged_part_is_found_by_whoever_draws_it) {
     BOOST_TEST(found >= 6, found << " of 8");
 }
 
+/// Its node is gone before anybody had the lane's pieces: whoever is handed it computes it again,
+/// and the round closes no later than two lanes and what owners wait for (2 s and 5 s here).
+BOOST_AUTO_TEST_CASE(a_lane_that_goes_with_its_node_is_computed_again) {
+    for (std::uint64_t seed = 0; seed < 8; ++seed) {
+        crew_world world(eight_units(), {.nodes = 5, .seed = 300 + seed});
+        world.start_all();
+        run_until(world, 60s, [&] { return rounds_here(world, 0) >= 1; });
+        std::array<std::uint64_t, 5> before{};
+        for (std::size_t i = 0; i < 5; ++i) before[i] = world.log(i).lanes_run;
+        std::size_t victim = 5;
+        run_until(world, 60s, [&] {
+            for (std::size_t i = 0; i < 5; ++i) {
+                if (world.log(i).lanes_run > before[i]) victim = i;
+            }
+            return victim < 5;
+        });
+        world.crash(victim);
+        const auto other = (victim + 1) % 5;
+        const auto round = rounds_here(world, other);
+        run_until(world, 20s, [&] { return rounds_here(world, other) > round; });
+        finish_as_alone(world, eight_alone(), 240s);
+    }
+}
+
+BOOST_AUTO_TEST_CASE(two_owners_killed_at_once_lose_their_shards_to_others) {
+    for (std::uint64_t seed = 0; seed < 16; ++seed) {
+        crew_world world(eight_units(), {.nodes = 5, .seed = 330 + seed});
+        world.start_all();
+        auto chance = world.rng("victims");
+        world.run_for(std::chrono::milliseconds(1500 + chance.below(12'000)));
+        const auto first = chance.below(5);
+        world.crash(first);
+        world.crash((first + 1 + chance.below(4)) % 5);
+        finish_as_alone(world, eight_alone(), 240s);
+    }
+}
+
 BOOST_AUTO_TEST_CASE(a_steward_killed_leaves_its_plan_behind) {
     for (std::uint64_t seed = 0; seed < 8; ++seed) {
         crew_world world(eight_units(), {.nodes = 4, .seed = 170 + seed});

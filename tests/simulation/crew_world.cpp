@@ -2,6 +2,7 @@
 
 #include "base/ensure.hpp"
 #include "tests/simulation/crew_machine.hpp"
+#include "training/crew/lottery.hpp"
 
 namespace tequio::simulation {
 
@@ -116,7 +117,23 @@ std::size_t crew_world::add_machine() {
     nodes_.emplace_back();
     logs_.emplace_back();
     network_.add_node();
+    if (options_.acquainted) {
+        disks_.back().put("fact/standing", acquaintance());
+        disks_.back().sync();
+    }
     return index;
+}
+
+const base::byte_vector& crew_world::acquaintance() {
+    if (acquaintance_.empty()) {
+        crew_protocol::standing_book book;
+        for (std::size_t i = 0; i < 255; ++i) {
+            book.believe(
+                base::node_id{key_of(root_, "root " + std::to_string(i)).public_part().bytes});
+        }
+        acquaintance_ = book.encode();
+    }
+    return acquaintance_;
 }
 
 void crew_world::start(std::size_t index) {

@@ -71,6 +71,9 @@ struct world_options {
     training::crew_timings timings{};
     std::uint64_t lane_tokens = 100;
     machine_model* model = nullptr;  ///< outlives the world
+    /// The first 255 machines, whenever they come, are no newcomers to any: so it is when those who
+    /// leave and come have been in the job before.
+    bool acquainted = false;
 };
 
 class crew_machine;
@@ -148,6 +151,7 @@ private:
     /// Each signature is looked at once, not by every node.
     bool verify(const base::public_key& key, base::byte_view message,
                 const base::signature& signature);
+    const base::byte_vector& acquaintance();
     void observe(std::size_t index);
     void observe_entry(std::size_t index, const training::chronicle_entry& entry);
     void observe_message(std::size_t index, base::byte_view message);
@@ -164,7 +168,8 @@ private:
     virtual_network network_;
     trace_digest trace_;
     std::vector<base::signing_key> roots_, keys_;
-    std::deque<machine> machines_;  ///< stay where they are when others join
+    base::byte_vector acquaintance_;  ///< standings as a core stores them
+    std::deque<machine> machines_;    ///< stay where they are when others join
     std::deque<virtual_disk> disks_;
     std::vector<std::unique_ptr<crew_machine>> nodes_;
     std::vector<node_log> logs_;

@@ -188,6 +188,7 @@ private:
         o.timings = timings_for(beat());
         o.lane_tokens = cost_.lane_tokens;
         o.model = this;
+        o.acquainted = scenario_.acquainted;
         return o;
     }
 

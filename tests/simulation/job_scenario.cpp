@@ -63,6 +63,12 @@ bool share(std::string_view text, double& out) {
     return true;
 }
 
+bool yes_or_no(std::string_view text, bool& out) {
+    if (text != "yes" && text != "no") return false;
+    out = text == "yes";
+    return true;
+}
+
 bool codec(std::string_view text, std::string& out) {
     if (text != "f32" && text != "mxint8" && text != "mxfp4") return false;
     out = text;
@@ -142,6 +148,11 @@ const std::vector<job_option>& job_options() {
         {"leaving", "share of the nodes that leave in an hour; others come", "0% to 99%",
          [](s_t& s, text_t t) { return share(t, s.leaving); },
          [](const s_t& s) { return base::shortest(100 * s.leaving) + "%"; }},
+        {"acquainted",
+         "whether those who come were there before, so that a share of their lanes is "
+         "checked, not all",
+         "yes, no", [](s_t& s, text_t t) { return yes_or_no(t, s.acquainted); },
+         [](const s_t& s) { return std::string(s.acquainted ? "yes" : "no"); }},
         {"seed", "of all that is left to chance", "0 to 2^64 - 1",
          [](s_t& s, text_t t) { return within(t, 0, ~std::uint64_t{0}, s.seed); },
          [](const s_t& s) { return std::to_string(s.seed); }},
@@ -182,15 +193,18 @@ base::result<job_scenario> job_preset(std::string_view name) {
         return s;
     }
     if (name == "volunteers") {
-        // A lane of 160 thousand tokens takes the slowest 1.6 hours and the fastest 10 minutes; a
-        // round keeps all busy for about 1.7 hours, and a contribution goes up in 7 minutes.
+        // A lane of 80 thousand tokens takes the slowest 50 minutes and the fastest 5; a round
+        // keeps all busy for about 1.7 hours. Of 4 bits a value a contribution goes up in 4
+        // minutes: a lane is soon safe elsewhere, and standbys have their copy in time.
         s.nodes = 64;
         s.rounds = 20;
         s.model = "llama-1b";
-        s.lanes = 256;
-        s.inner_steps = 40;
+        s.lanes = 512;
+        s.inner_steps = 20;
         s.batch = 2;
+        s.codec = s.codec_down = "mxfp4";
         s.speed_gflops = 200;
+        s.acquainted = true;
         s.latency = std::chrono::milliseconds(200);
         s.leaving = 0.3;
         return s;

@@ -30,6 +30,8 @@ struct job_scenario {
     std::uint64_t down_bits = 100'000'000;                   ///< a second
     base::duration latency = std::chrono::milliseconds(20);  ///< one way, give or take a quarter
     double leaving = 0;  ///< share of the nodes that leave in an hour; others come in their place
+    /// Nobody is a newcomer, whose first lanes are all checked: those who come were there before.
+    bool acquainted = false;
     std::uint64_t seed = 1;
     /// Period of the crew's hints; zero: chosen by the length of a round. Its other patiences
     /// that count hints grow with it.

@@ -85,7 +85,12 @@ std::optional<base::byte_vector> node_disk::pieces_of(const base::blob_ref& ref,
 std::optional<base::blob_piece> node_disk::read_piece(const base::blob_ref& ref,
                                                       std::uint64_t index) const {
     const auto it = blobs.find(ref);
-    if (it == blobs.end() || index >= ref.pieces()) return std::nullopt;
+    if (it == blobs.end()) {
+        const auto some = pieces.find(ref);
+        if (some == pieces.end() || !some->second.contains(index)) return std::nullopt;
+        return base::blob_piece{index, some->second.at(index), paths.at(ref).at(index)};
+    }
+    if (index >= ref.pieces()) return std::nullopt;
     const auto leaves = base::blob_leaves(it->second);
     const auto first =
         it->second.begin() + static_cast<std::ptrdiff_t>(index * base::piece_size_bytes);

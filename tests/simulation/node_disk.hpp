@@ -37,6 +37,7 @@ struct node_disk {
     std::map<base::blob_ref, base::byte_vector> blobs;
     /// Blobs that are not whole yet, piece by piece.
     std::map<base::blob_ref, std::map<std::uint64_t, base::byte_vector>> pieces;
+    std::map<base::blob_ref, std::map<std::uint64_t, std::vector<base::digest>>> paths;
     virtual_ledger ledger;
 
     /// Makes a blob of its pieces once all are here.

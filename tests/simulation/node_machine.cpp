@@ -173,7 +173,9 @@ void node_machine::act(p2p::read_piece& e) {
 
 void node_machine::act(p2p::store_piece& e) {
     store(disk_read, [this, e = std::move(e)] {
-        if (!disk_.blobs.contains(e.ref)) disk_.pieces[e.ref][e.piece.index] = e.piece.bytes;
+        if (disk_.blobs.contains(e.ref)) return;
+        disk_.pieces[e.ref][e.piece.index] = e.piece.bytes;
+        disk_.paths[e.ref][e.piece.index] = e.piece.path;
     });
 }
 

@@ -15,7 +15,10 @@ const blob_desk::entry* blob_desk::find(const base::blob_ref& ref,
 bool blob_desk::want(base::time_point now, const wish& w, std::vector<crew_effect>& out) {
     if (here(w.ref, w.pieces)) return true;
     const auto* known = find(w.ref, w.pieces);
-    if (known != nullptr && (now < known->next || (known->asked && known->holders == w.holders))) {
+    // Other holders are another chance: what failed with the old ones is forgotten.
+    const bool others = known != nullptr && known->holders != w.holders;
+    if (known != nullptr &&
+        ((now < known->next && (known->asked || !others)) || (known->asked && !others))) {
         return false;
     }
     if (known == nullptr || !known->asked) {
@@ -26,6 +29,7 @@ bool blob_desk::want(base::time_point now, const wish& w, std::vector<crew_effec
     e.asked = true;
     e.deliver = w.deliver;
     e.round = w.round;
+    if (others) e.failures = 0;
     e.holders = w.holders;
     e.next = now + timings_.fetch_retry;
     out.push_back(fetch_blob{w.ref, w.holders, w.deliver, w.pieces});

@@ -32,6 +32,7 @@ public:
     bool asked(const base::blob_ref& ref, const base::piece_run& pieces = {}) const;
     /// Fetches that failed in a row.
     unsigned failures(const base::blob_ref& ref, const base::piece_run& pieces = {}) const;
+    std::size_t in_flight() const { return in_flight_; }
     /// True when another fetch may be begun.
     bool has_room() const { return in_flight_ < in_flight_max; }
 

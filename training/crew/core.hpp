@@ -149,6 +149,12 @@ private:
     const summands* summed_lanes();
     base::piece_run lane_pieces(contribution_run units) const;
     void drive_shards(effects& out);
+    std::size_t standbys_wanted() const;
+    std::vector<base::node_id> gatherers(std::size_t index) const;
+    void drive_standbys(effects& out);
+    bool orphaned(item_key key) const;
+    std::vector<std::uint32_t> missing_lanes() const;
+    std::set<std::uint32_t> lost_lanes() const;
     void fetch_parts(const summands& s, effects& out);
     void measure_part(const base::blob_ref& ref);
     std::optional<std::vector<base::blob_ref>> parts_here();
@@ -161,12 +167,14 @@ private:
     void parts_joined(const work_item& item, const work_outcome& outcome);
     void parts_refused();
     void plan_shards();
+    base::duration shard_patience(contribution_run units) const;
     void reassign_shards(const std::vector<base::node_id>& fit);
     void close_shards(const chronicle_entry& entry, effects& out);
     bool audit_open(std::uint64_t round) const;
     std::size_t audit_turn(std::uint64_t round) const;
     void drive_audit(effects& out);
     std::optional<contribution_run> drawn_shard(std::uint64_t round);
+    bool draw_again(std::uint64_t round);
     void shard_checked(const work_item& item, const work_outcome& outcome, effects& out);
 
     // crew_work.cpp
@@ -326,10 +334,16 @@ private:
     crew_protocol::shard_book shards_;
     crew_protocol::exchange mine_;  ///< gathers for an own shard
     contribution_run mine_units_;   ///< that shard
+    /// Gathers for further shards, by their first unit: own ones, and others' as long as that may
+    /// be of use.
+    std::map<std::uint64_t, crew_protocol::exchange> standbys_;
+    /// Members that went without a word, and when; those of the last hour count.
+    std::map<base::node_id, base::time_point> vanished_;
     std::optional<joined_sum> joined_;
-    /// Closed rounds that were put together here: the parts that others made; the drawn one only,
-    /// once a check of the merge has begun.
+    /// Closed rounds that were put together here: the parts that others made, and the shard whose
+    /// part is made again.
     std::map<std::uint64_t, std::vector<crew_protocol::sum_part>> parts_of_others_;
+    std::map<std::uint64_t, contribution_run> drawn_;
     std::optional<contribution_run> audit_units_;  ///< the audit is of this shard alone
     summands summands_;
     unsigned joins_failed_ = 0;

@@ -16,6 +16,9 @@ namespace {
 /// Hints without a reader cost a paused machine wake-ups: one in so many beats is kept, for what
 /// goes by time.
 constexpr int dormant_beats = 10;
+/// Who vanished in this time says how long members stay.
+constexpr base::duration vanished_count = std::chrono::hours(1);
+constexpr std::size_t vanished_max = 4 * crew_members_max;
 
 /// A task may ask for more than a crew of this version can be: it gets the most there is.
 crew_config bounded(crew_config c) {
@@ -210,6 +213,11 @@ base::result<void> crew::core::on(const member_up& e, effects& out) {
 }
 
 base::result<void> crew::core::on(const member_down& e, effects&) {
+    const auto* m = roster_.find(e.node);
+    std::erase_if(vanished_, [&](const auto& v) { return now_ - v.second > vanished_count; });
+    if (m != nullptr && m->joined && !m->said.leaving && vanished_.size() < vanished_max) {
+        vanished_[e.node] = now_;
+    }
     roster_.down(e.node);
     return {};
 }

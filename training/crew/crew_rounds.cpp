@@ -451,6 +451,7 @@ void crew::core::drop_old_books(effects& out) {
     books_.erase(books_.begin(), books_.lower_bound(low));
     checks_.forget_before(low);
     parts_of_others_.erase(parts_of_others_.begin(), parts_of_others_.lower_bound(low));
+    drawn_.erase(drawn_.begin(), drawn_.lower_bound(low));
     lottery_.forget_before(low);
     closed_at_.erase(closed_at_.begin(), closed_at_.lower_bound(low));
     hopeless_.erase(hopeless_.begin(), hopeless_.lower_bound({low, 0}));
@@ -477,6 +478,7 @@ void crew::core::finish(job_state state, std::string code, std::string reason, e
     own_.end();
     audit_.end();
     mine_.end();
+    standbys_.clear();
     order_.reset();
     next_order_.reset();
     planner_.clear();

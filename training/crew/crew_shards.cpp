@@ -16,6 +16,10 @@ namespace {
 constexpr unsigned part_failures_max = 3;
 /// What comes sooner was in the store, or the uplink does not matter.
 constexpr base::duration instant = std::chrono::milliseconds(20);
+/// Lanes of another's shard that are fetched at a time: owners come first.
+constexpr std::size_t standby_fetches_max = 2;
+/// Bytes a second of the slowest link that is waited for (guess).
+constexpr std::uint64_t slow_link = 64 * 1024;
 
 }  // namespace
 
@@ -59,6 +63,7 @@ base::piece_run crew::core::lane_pieces(contribution_run units) const {
 void crew::core::drive_shards(effects& out) {
     if (!sharded() || !caught_up()) {
         mine_.end();
+        standbys_.clear();
         return;
     }
     const auto* s = summed_lanes();
@@ -67,12 +72,14 @@ void crew::core::drive_shards(effects& out) {
         joined_.reset();
     }
     const shard* next = nullptr;
+    std::size_t index = 0;
     for (const auto& shard : shards_.plan()) {
         const bool judges =
             s != nullptr && leadership_->leading() && shards_.disputed(shard.units, s->inputs);
         if (shard.owner != config_.self && !judges) continue;
         if (s != nullptr && shards_.own(shard.units, s->inputs) != nullptr) continue;
         next = &shard;
+        index = static_cast<std::size_t>(next - shards_.plan().data());
         break;
     }
     // Whoever closed the round had every part.
@@ -82,8 +89,93 @@ void crew::core::drive_shards(effects& out) {
         mine_units_ = next->units;
         mine_.begin(round, {}, book(round), lane_pieces(mine_units_));
     }
+    if (mine_.active()) mine_.lean_on(gatherers(index));
     mine_.step(now_, book(round), roster_, desk_, out);
     if (s != nullptr && !joined_) fetch_parts(*s, out);
+    drive_standbys(out);
+}
+
+/// How many gather for a shard beside its owner: nobody while members stay, for it is sent once
+/// more for each. When one vanished in the last hour, one: with two the links are so busy that
+/// lanes are safe elsewhere later than without (tests/simulation/README.md).
+std::size_t crew::core::standbys_wanted() const {
+    return vanished_.empty() ? 0 : 1;
+}
+
+/// Other members that gather what shard `index` is summed of.
+std::vector<base::node_id> crew::core::gatherers(std::size_t index) const {
+    const auto fits = [&](const base::node_id& node) { return roster_.present(now_, node); };
+    const auto& owner = shards_.plan()[index].owner;
+    auto out = shards_.standbys(index, standbys_wanted(), fits);
+    if (owner != config_.self) out.insert(out.begin(), owner);
+    return out;
+}
+
+/// Gathers for the own shards that are not in turn yet, and, from those who have it, what other
+/// shards are summed of: so that it does not go with its owner. While lanes are computed the links
+/// are idle; when the last is there they belong to the owners.
+void crew::core::drive_standbys(effects& out) {
+    const auto round = chain_.length();
+    const auto wanted = standbys_wanted();
+    const bool early = able() && !round_resolved();
+    const auto& plan = shards_.plan();
+    for (std::size_t i = 0; i < plan.size(); ++i) {
+        const bool own = plan[i].owner == config_.self;
+        const auto here = [&](const base::node_id& node) {
+            return node == config_.self || roster_.present(now_, node);
+        };
+        bool gathers = own && plan[i].units != mine_units_;
+        if (!own && early && wanted > 0) {
+            const auto nodes = shards_.standbys(i, wanted, here);
+            gathers = std::find(nodes.begin(), nodes.end(), config_.self) != nodes.end();
+        }
+        const auto first = plan[i].units.first;
+        if (!gathers) {
+            standbys_.erase(first);
+            continue;
+        }
+        auto& x = standbys_.try_emplace(first, shape_, config_.self).first->second;
+        const auto pieces = lane_pieces(plan[i].units);
+        if (!x.works_on(round) || x.pieces() != pieces) x.begin(round, {}, book(round), pieces);
+        x.lean_on(gatherers(i), !own);
+        x.step(now_, book(round), roster_, desk_, out, own ? exchange::all : standby_fetches_max);
+    }
+}
+
+/// Everybody who has computed this lane of the open round is gone.
+bool crew::core::orphaned(item_key key) const {
+    const auto* b = book(key.round);
+    if (b == nullptr || b->closed() || key.item >= shape_.lanes) return false;
+    const auto& claims = b->claims(key.item);
+    return !claims.empty() && std::none_of(claims.begin(), claims.end(), [&](const auto& k) {
+        return k.said.node == config_.self || roster_.present(now_, k.said.node);
+    });
+}
+
+/// Lanes that the own shard needs and nobody gives, because their nodes are gone.
+std::vector<std::uint32_t> crew::core::missing_lanes() const {
+    std::vector<std::uint32_t> out;
+    if (!mine_.active()) return out;
+    for (const auto lane : mine_.all_lost()) {
+        if (out.size() < missing_max && orphaned({mine_.round(), lane})) out.push_back(lane);
+    }
+    return out;
+}
+
+/// As the steward: what anybody misses so. It is computed again once, for all.
+std::set<std::uint32_t> crew::core::lost_lanes() const {
+    const auto round = chain_.length();
+    std::set<std::uint32_t> out;
+    const auto add = [&](const std::vector<std::uint32_t>& lanes) {
+        for (const auto lane : lanes) {
+            if (orphaned({round, lane})) out.insert(lane);
+        }
+    };
+    add(missing_lanes());
+    roster_.each_present(now_, [&](const base::node_id&, const member& m) {
+        if (m.said.chronicle == round) add(m.said.missing);
+    });
+    return out;
 }
 
 void crew::core::fetch_parts(const summands& s, effects& out) {
@@ -162,9 +254,13 @@ bool crew::core::begin_shard_work(effects& out) {
               merge, out);
         return true;
     }
-    const auto lane = mine_.active() ? mine_.lost() : std::nullopt;
-    if (!lane) return false;
-    return begin_lane_again(purpose::shard_lane, {round, *lane}, out);
+    // What its node has and does not give; what went with its node is the steward's to hand out.
+    if (!mine_.active()) return false;
+    for (const auto lane : mine_.all_lost()) {
+        if (orphaned({round, lane})) continue;
+        if (begin_lane_again(purpose::shard_lane, {round, lane}, out)) return true;
+    }
+    return false;
 }
 
 /// Signs and tells: the one place where this node says what a shard comes to.
@@ -269,6 +365,14 @@ void crew::core::plan_shards() {
     }
 }
 
+/// How long the owner of a shard may show nothing: what a piece of a lane takes to come over a slow
+/// link is no sign of trouble.
+base::duration crew::core::shard_patience(contribution_run units) const {
+    const base::blob_ref any{{}, shape_.contribution_bytes};
+    const auto bytes = lane_pieces(units).within(any).count * base::piece_size_bytes;
+    return config_.timings.owner_patience + std::chrono::seconds(bytes / slow_link);
+}
+
 void crew::core::reassign_shards(const std::vector<base::node_id>& fit) {
     const auto* s = summed_lanes();
     for (std::size_t i = 0; i < shards_.plan().size(); ++i) {
@@ -285,7 +389,7 @@ void crew::core::reassign_shards(const std::vector<base::node_id>& fit) {
             if (s != nullptr && resolved_since_) {
                 const auto given = shards_.reassigned(i).value_or(*resolved_since_);
                 const auto since = std::max({*resolved_since_, m->active, given});
-                const auto& patience = config_.timings.owner_patience;
+                const auto patience = shard_patience(shard.units);
                 // Busy, but not with this: even so it has an end. Later each time, for it may be
                 // that fetching takes so long.
                 const auto times = std::min<std::size_t>(shards_.owners_before(i), 8);
@@ -293,7 +397,15 @@ void crew::core::reassign_shards(const std::vector<base::node_id>& fit) {
                        now_ - std::max(*resolved_since_, given) > patience * (8 << times);
             }
         }
-        if (lost) shards_.reassign(now_, i, fit);
+        if (!lost) continue;
+        // Early in a round to whoever has little to do, late to one that has the pieces.
+        std::vector<base::node_id> preferred;
+        if (resolved_since_) {
+            preferred = shards_.standbys(i, standbys_wanted(), [&](const auto& node) {
+                return node == config_.self || roster_.present(now_, node);
+            });
+        }
+        shards_.reassign(now_, i, fit, preferred);
     }
 }
 
@@ -329,6 +441,9 @@ std::size_t crew::core::audit_turn(std::uint64_t round) const {
 /// fetching for it is much. Once begun it is seen through.
 void crew::core::drive_audit(effects& out) {
     if (audit_.active() && !audit_open(audit_.round())) audit_.end();
+    if (audit_.active() && audit_units_ && audit_.lost() && draw_again(audit_.round())) {
+        audit_.end();
+    }
     for (auto round = settled_; !audit_.active() && round < chain_.length(); ++round) {
         if (!audit_open(round)) continue;
         if (const auto turn = audit_turn(round); turn > 0) {
@@ -344,6 +459,14 @@ void crew::core::drive_audit(effects& out) {
         audit_.begin(round, chain_.entries()[round].contributions, book(round),
                      audit_units_ ? lane_pieces(*audit_units_) : base::piece_run{});
     }
+    if (const auto parts = parts_of_others_.find(audit_.round());
+        audit_.active() && audit_units_ && parts != parts_of_others_.end()) {
+        std::vector<base::node_id> summed;
+        for (const auto& p : parts->second) {
+            if (p.units == *audit_units_) summed.push_back(p.node);
+        }
+        audit_.lean_on(std::move(summed));
+    }
     audit_.step(now_, audit_.active() ? book(audit_.round()) : nullptr, roster_, desk_, out);
 }
 
@@ -353,13 +476,36 @@ void crew::core::drive_audit(effects& out) {
 std::optional<contribution_run> crew::core::drawn_shard(std::uint64_t round) {
     const auto it = parts_of_others_.find(round);
     if (it == parts_of_others_.end() || it->second.empty()) return std::nullopt;
-    it->second = {it->second[rng_.below(it->second.size())]};
-    return it->second.front().units;
+    auto& parts = it->second;
+    if (const auto drawn = drawn_.find(round); drawn != drawn_.end()) return drawn->second;
+    // Those who summed have the pieces, also of lanes whose nodes are gone.
+    std::vector<sum_part> there;
+    for (const auto& p : parts) {
+        if (roster_.present(now_, p.node)) there.push_back(p);
+    }
+    const auto& from = there.empty() ? parts : there;
+    return drawn_[round] = from[rng_.below(from.size())].units;
+}
+
+/// What was drawn cannot be gathered any more, for whoever summed it is gone too: another one.
+bool crew::core::draw_again(std::uint64_t round) {
+    const auto drawn = drawn_.find(round);
+    const auto parts = parts_of_others_.find(round);
+    if (drawn == drawn_.end() || parts == parts_of_others_.end()) return false;
+    auto& list = parts->second;
+    const auto here = [&](const sum_part& p) {
+        return p.units != drawn->second && roster_.present(now_, p.node);
+    };
+    if (std::none_of(list.begin(), list.end(), here)) return false;
+    std::erase_if(list, [&](const sum_part& p) { return p.units == drawn->second; });
+    drawn_.erase(drawn);
+    return true;
 }
 
 void crew::core::shard_checked(const work_item& item, const work_outcome& outcome, effects& out) {
     const auto round = item.round.value;
     const auto parts = parts_of_others_.find(round);
+    drawn_.erase(round);
     if (!audit_.works_on(round) || audit_units_ != item.units || parts == parts_of_others_.end()) {
         return;
     }
@@ -396,6 +542,7 @@ void crew::core::close_shards(const chronicle_entry& entry, effects& out) {
     joined_.reset();
     joins_failed_ = 0;
     mine_.end();
+    standbys_.clear();
 }
 
 }  // namespace tequio::training

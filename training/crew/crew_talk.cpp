@@ -151,6 +151,9 @@ void crew::core::take_claim(known_claim k, effects& out) {
     if (key.item < shape_.lanes) ++lanes_by_[node];
     if (own_.works_on(key.round)) own_.offer(key.item);
     if (mine_.works_on(key.round)) mine_.offer(key.item);
+    for (auto& [first, x] : standbys_) {
+        if (x.works_on(key.round)) x.offer(key.item);
+    }
     checks_.pair_up(now_, *b, key.item, out);
     note_taint();
     out.push_back(crew_progress{});
@@ -180,6 +183,7 @@ base::result<void> crew::core::heard(const base::node_id& from, status m, effect
     }
     auto* m_from = roster_.heard(now_, from, m);
     if (m_from == nullptr) return {};
+    vanished_.erase(from);
     const auto* open = book(chain_.length());
     const bool begun = open == nullptr || open->workers() > 0;
     lottery_.heard(from, m.tickets, chain_.length() + (begun ? 1 : 0), chain_.length() + 2);
@@ -323,6 +327,7 @@ status crew::core::own_status() const {
     }
     s.activity = activity_;
     if (slicing()) s.slices = own_slices();
+    s.missing = missing_lanes();
     return s;
 }
 
@@ -352,7 +357,7 @@ void crew::core::status_on_change(effects& out) {
     if (resigned || s.chronicle != sent.chronicle || s.applied != sent.applied ||
         s.settled != sent.settled || s.doing != sent.doing || s.item != sent.item ||
         s.available != sent.available || s.able != sent.able || s.leaving != sent.leaving ||
-        s.job != sent.job || s.slices != sent.slices) {
+        s.job != sent.job || s.slices != sent.slices || s.missing != sent.missing) {
         send_status(out);
     }
 }
@@ -401,6 +406,7 @@ void crew::core::lead(effects& out) {
             return may_check(node, key);
         };
         b.awaited = !window_open() || chain_.complete();
+        b.lost = lost_lanes();
         planner_.plan(now_, b, slots());
     }
     plan_shards();

@@ -48,8 +48,8 @@ bool crew::core::to_do(item_key key) const {
     }
     const bool undrawn = b->standing(key.item) == item_standing::undrawn;
     // Whoever orders a check may know less of the worker than this node does; but while the round
-    // is open the lane was to be computed, and has been.
-    return undrawn ? b->closed() : !b->decided(key.item);
+    // is open the lane was to be computed, and has been; unless that went with its node.
+    return orphaned(key) || (undrawn ? b->closed() : !b->decided(key.item));
 }
 
 /// The steward's order, or the one to go on with; before it has given any for the open round, and
@@ -100,6 +100,7 @@ bool crew::core::in_hand_is_moot() const {
         case purpose::item: {
             const auto* b = book(in_hand_->key.round);
             if (b == nullptr) return true;
+            if (orphaned(in_hand_->key)) return false;
             const bool undrawn = b->standing(in_hand_->key.item) == item_standing::undrawn;
             return undrawn ? in_hand_->work.kind != work_kind::check
                            : b->decided(in_hand_->key.item);
@@ -474,6 +475,7 @@ base::result<void> crew::core::on(const states_lost&, effects& out) {
     own_.end();
     audit_.end();
     mine_.end();
+    standbys_.clear();
     joined_.reset();
     forget_state();
     out.push_back(crew_progress{});
@@ -548,6 +550,9 @@ void crew::core::item_done(item_key key, const work_outcome& outcome, effects& o
     own_.offer(key.item);
     audit_.offer(key.item);
     if (mine_.works_on(key.round)) mine_.offer(key.item);
+    for (auto& [first, x] : standbys_) {
+        if (x.works_on(key.round)) x.offer(key.item);
+    }
 }
 
 /// Signs, stores and tells: the one place where this node makes a claim.

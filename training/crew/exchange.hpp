@@ -27,6 +27,9 @@ public:
     void adopt(std::uint64_t round, const std::vector<base::digest>& contributions,
                work_outcome made);
     void end();
+    /// Others that gather the same pieces, and may have those that a lane's own node cannot give
+    /// any more. `alone`: ask nobody else, for whoever computes a lane shall not send it twice.
+    void lean_on(std::vector<base::node_id> helpers, bool alone = false);
     bool active() const { return active_; }
     bool works_on(std::uint64_t round) const { return active_ && round_ == round; }
     std::uint64_t round() const { return round_; }
@@ -35,13 +38,17 @@ public:
     /// A claim on this lane arrived.
     void offer(std::uint32_t lane);
     /// Asks for what is missing. `book` may be nullptr when `expected` was given.
+    /// `fetches_max`: lanes under way at a time.
     void step(base::time_point now, const round_book* book, const roster& members, blob_desk& desk,
-              std::vector<crew_effect>& out);
+              std::vector<crew_effect>& out, std::size_t fetches_max = all);
+    static constexpr std::size_t all = ~std::size_t{0};
     /// Every lane's blob is here.
     bool complete() const { return active_ && got_ == shape_.lanes; }
     std::vector<base::blob_ref> inputs() const;
     /// A lane whose blob nobody can give, to be computed here.
     std::optional<std::uint32_t> lost() const;
+    /// All of those.
+    const std::set<std::uint32_t>& all_lost() const { return lost_; }
     std::uint64_t gathered() const { return got_; }
 
     /// The sum, once it was made from `inputs()`.
@@ -49,6 +56,8 @@ public:
 
 private:
     std::optional<base::blob_ref> ref_of(const round_book* book, std::uint32_t lane) const;
+    std::optional<base::node_id> maker_of(const round_book* book, std::uint32_t lane) const;
+    std::uint64_t run_bytes() const;
 
     job_shape shape_;
     base::node_id self_;
@@ -56,6 +65,8 @@ private:
     std::uint64_t round_ = 0;
     base::piece_run pieces_;
     std::vector<base::digest> expected_;
+    std::vector<base::node_id> helpers_;
+    bool helpers_alone_ = false;
     std::vector<std::optional<base::blob_ref>> refs_;  ///< by lane, when here
     std::set<std::uint32_t> wanted_;                   ///< known, not here
     std::set<std::uint32_t> lost_;

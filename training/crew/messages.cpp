@@ -267,6 +267,7 @@ void write(const status& in, crew_wire::frame& frame) {
         ticket.set_shown(t.shown);
     }
     if (in.slices) write(*in.slices, *out.mutable_slices());
+    for (const auto lane : in.missing) out.add_missing(lane);
 }
 
 result<message> read(const job_shape& shape, const crew_wire::status& in) {
@@ -312,6 +313,13 @@ result<message> read(const job_shape& shape, const crew_wire::status& in) {
     }
     if (in.has_slices()) {
         TEQUIO_TRY(out.slices, read_slices(shape, in.slices()));
+    }
+    if (in.missing_size() > static_cast<int>(missing_max)) return bad("too many missing lanes");
+    for (const auto lane : in.missing()) {
+        if (lane >= shape.lanes || (!out.missing.empty() && out.missing.back() >= lane)) {
+            return bad("a missing lane out of bounds");
+        }
+        out.missing.push_back(lane);
     }
     return message(std::move(out));
 }

@@ -27,6 +27,7 @@ inline constexpr std::size_t wanted_max = 64;      ///< openings asked for a mes
 inline constexpr std::size_t tickets_max = 80;     ///< lottery tickets a status: as books
 inline constexpr std::size_t slice_lists_max = 8;  ///< a status
 inline constexpr std::uint64_t slice_list_max_bytes = 1u << 19;       ///< 16,384 tensors
+inline constexpr std::size_t missing_max = 64;                        ///< lost lanes a status
 inline constexpr std::uint64_t counter_max = std::uint64_t{1} << 48;  ///< terms, activity
 
 /// One item of a round: lanes first, then the validation item, then the merge.
@@ -156,6 +157,8 @@ struct status {
     std::uint64_t activity = 0;
     std::vector<ticket> tickets;
     std::optional<slice_status> slices = {};  ///< where the model can be divided
+    /// Lanes of the open round, ascending, whose contribution the sender needs and nobody gives.
+    std::vector<std::uint32_t> missing = {};
     bool operator==(const status&) const = default;
 };
 

@@ -98,7 +98,8 @@ bool shard_book::adopt(const std::vector<shard>& plan) {
 }
 
 void shard_book::reassign(base::time_point now, std::size_t index,
-                          const std::vector<base::node_id>& candidates) {
+                          const std::vector<base::node_id>& candidates,
+                          const std::vector<base::node_id>& preferred) {
     auto& s = plan_.at(index);
     auto& tried = tried_[key_of(s.units)];
     tried.insert(s.owner);
@@ -107,14 +108,32 @@ void shard_book::reassign(base::time_point now, std::size_t index,
                              [&](const shard& other) { return other.owner == node; });
     };
     const base::node_id* best = nullptr;
+    for (const auto& node : preferred) {
+        const bool fits = node == self_ ||
+                          std::find(candidates.begin(), candidates.end(), node) != candidates.end();
+        if (best == nullptr && fits && !tried.contains(node)) best = &node;
+    }
+    const bool chosen = best != nullptr;
     for (const auto& node : candidates) {
-        if (tried.contains(node)) continue;
+        if (chosen || tried.contains(node)) continue;
         if (best == nullptr || std::tuple(load(node), node) < std::tuple(load(*best), *best)) {
             best = &node;
         }
     }
     s.owner = best == nullptr ? self_ : *best;
     reassigned_[key_of(s.units)] = now;
+}
+
+std::vector<base::node_id> shard_book::standbys(
+    std::size_t index, std::size_t count,
+    const std::function<bool(const base::node_id&)>& fits) const {
+    std::vector<base::node_id> out;
+    for (std::size_t i = 1; i < plan_.size() && out.size() < count; ++i) {
+        const auto& node = plan_[(index + i) % plan_.size()].owner;
+        const bool known = std::find(out.begin(), out.end(), node) != out.end();
+        if (!known && node != plan_[index].owner && fits(node)) out.push_back(node);
+    }
+    return out;
 }
 
 std::optional<base::time_point> shard_book::reassigned(std::size_t index) const {

@@ -5,6 +5,7 @@
 /// two owners of one shard both finish, equally. Parts that differ mean that somebody lies or errs:
 /// then this node's own counts, and while it has none, none does.
 
+#include <functional>
 #include <map>
 #include <optional>
 #include <set>
@@ -55,10 +56,16 @@ public:
     void make(const std::vector<shard_candidate>& candidates);
     /// Takes the steward's plan. False when it does not cover every unit once, in order.
     bool adopt(const std::vector<shard>& plan);
-    /// Another owner for shard `index`: of `candidates` one that had it not before and has the
-    /// fewest; this node when there is none.
+    /// Another owner for shard `index`: of `candidates` one that had it not before: the first of
+    /// `preferred`, else whoever has the fewest; this node when there is none.
     void reassign(base::time_point now, std::size_t index,
-                  const std::vector<base::node_id>& candidates);
+                  const std::vector<base::node_id>& candidates,
+                  const std::vector<base::node_id>& preferred = {});
+    /// Who gathers for shard `index` beside its owner, `count` of them at most: the owners of the
+    /// shards behind it, of which `fits` is true.
+    std::vector<base::node_id> standbys(
+        std::size_t index, std::size_t count,
+        const std::function<bool(const base::node_id&)>& fits) const;
     /// When shard `index` last got an owner here; nothing: with the plan.
     std::optional<base::time_point> reassigned(std::size_t index) const;
     /// How many have had shard `index` before its present owner.

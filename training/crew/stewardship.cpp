@@ -160,7 +160,7 @@ void planner::release(base::time_point now, const books& b, const std::vector<wo
             std::find_if(slots.begin(), slots.end(), [&](const auto& s) { return s.node == node; });
         const auto* book = b.find(given.key.round);
         const bool fit = slot != slots.end() && slot->fit;
-        const bool moot = book == nullptr || book->decided(given.key.item);
+        const bool moot = book == nullptr || b.decided(*book, given.key.item);
         const bool done = book != nullptr && book->claim_of(given.key.item, node) != nullptr;
         const bool begun = fit && (slot->doing == given.key || slot->busy);
         const bool late = fit && !begun && now - given.since > begin_patience;
@@ -197,7 +197,7 @@ void planner::adopt(base::time_point now, const books& b, const std::vector<work
     for (const auto& slot : slots) {
         if (!slot.fit || !slot.doing) continue;
         const auto* book = b.find(slot.doing->round);
-        if (book == nullptr || book->decided(slot.doing->item) ||
+        if (book == nullptr || b.decided(*book, slot.doing->item) ||
             book->claim_of(slot.doing->item, slot.node) != nullptr) {
             continue;
         }
@@ -276,6 +276,9 @@ std::optional<item_key> planner::pick(base::time_point now, const books& b,
         const auto single = [&](item_key key) { return !open.decided(key.item) && parked(key); };
         if (auto key = first(open, open.disputed(), any)) return key;
         if (auto key = first(open, open.diverged(), single)) return key;
+        // The round waits for these; once for all, however many miss them.
+        if (auto key = first(open, b.lost, idle)) return key;
+        if (auto key = first(open, b.lost, late)) return key;
         if (auto key = pick_lane(now, open, node)) return key;
         if (auto key = steal(open)) return key;
         if (auto key = first(open, open.unclaimed(), idle)) return key;

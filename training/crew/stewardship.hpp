@@ -81,10 +81,10 @@ std::optional<std::uint32_t> lane_for(const crew_place& place,
 
 /// Leases items: to each node the one it works on, and a lane to go on with, so that no message
 /// need come in between. Order of preference: diverged and disputed results of the open round; its
-/// lanes nobody has; lanes leased to go on with that nobody has begun, from the slowest node
-/// (stolen); its validation; lanes that take too long; checks, oldest round first; at last a second
-/// copy of whatever still runs. Who did not deliver comes last for a while and gets no lane to go
-/// on with; newcomers hold at most half of all leases.
+/// lanes whose results were lost; those nobody has; lanes leased to go on with that nobody has
+/// begun, from the slowest node (stolen); its validation; lanes that take too long; checks, oldest
+/// round first; at last a second copy of whatever still runs. Who did not deliver comes last for a
+/// while and gets no lane to go on with; newcomers hold at most half of all leases.
 class planner {
 public:
     explicit planner(const job_shape& shape) : shape_(shape) {}
@@ -95,6 +95,13 @@ public:
         /// Whether a node is to check an item of a closed round; nullptr: any may.
         std::function<bool(const base::node_id&, item_key)> may_check = nullptr;
         bool awaited = false;  ///< the crew goes no further until a closed round is settled
+        /// Lanes of the open round that were computed by nodes that are gone, and whose
+        /// contributions are gone with them.
+        std::set<std::uint32_t> lost = {};
+        /// Nothing more has to be computed for this item.
+        bool decided(const round_book& book, std::uint32_t item) const {
+            return book.decided(item) && !(&book == open && lost.contains(item));
+        }
         const round_book* find(std::uint64_t round) const;
     };
     /// Brings the leases up to date. Cost: nodes squared.

@@ -135,6 +135,40 @@ BOOST_AUTO_TEST_CASE(a_piece_that_does_not_belong_is_refused) {
     BOOST_TEST(!open_store(s)->put_piece(base::blob_ref_of(bytes), piece).has_value());
 }
 
+BOOST_AUTO_TEST_CASE(a_piece_of_a_blob_that_is_not_whole_is_served) {
+    const scratch s;
+    // Five pieces: paths of one and of three digests.
+    const auto bytes = some_bytes(4 * base::piece_size_bytes + 100);
+    const auto ref = base::blob_ref_of(bytes);
+    {
+        auto store = open_store(s);
+        for (const std::uint64_t i : {1, 4}) store->put_piece(ref, piece_of(bytes, i)).value();
+        for (const std::uint64_t i : {1, 4}) {
+            const auto served = store->read_piece(ref, i).value();
+            BOOST_TEST(base::piece_verifies(ref, served));
+            BOOST_TEST((served.path == piece_of(bytes, i).path));
+        }
+        BOOST_TEST(!store->read_piece(ref, 0).has_value());
+        BOOST_TEST(!store->read_piece(ref, 5).has_value());
+    }
+    // After a restart as well, once somebody has asked what is here; a damaged one is missing.
+    const auto hex = ref.root.hex();
+    const auto path =
+        s.path / "blobs" / hex.substr(0, 2) / (hex + "-" + std::to_string(ref.size) + ".part");
+    auto store = open_store(s);
+    BOOST_TEST(store->has_pieces(ref, {4, 1}));
+    BOOST_TEST(store->read_piece(ref, 4).has_value());
+    {
+        std::fstream file(path, std::ios::in | std::ios::out | std::ios::binary);
+        file.seekp(static_cast<std::streamoff>(base::piece_size_bytes + 9));
+        file.put('\0');
+        file.put('\0');
+    }
+    BOOST_TEST(!store->read_piece(ref, 1).has_value());
+    BOOST_TEST((store->pieces_present(ref).value() ==
+                std::vector<bool>{false, false, false, false, true}));
+}
+
 BOOST_AUTO_TEST_CASE(a_flipped_bit_on_disk_is_not_served) {
     const scratch s;
     const auto ref = open_store(s)->put(some_bytes(1000)).value();

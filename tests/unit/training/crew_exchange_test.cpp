@@ -115,6 +115,60 @@ BOOST_AUTO_TEST_CASE(a_result_that_turns_out_wrong_is_exchanged_for_the_right_on
     BOOST_TEST(g.x.gathered() == 1u);
 }
 
+BOOST_AUTO_TEST_CASE(others_that_gather_the_same_are_asked_as_well_or_alone) {
+    gathering g;
+    g.put(1, 0, "a");
+    g.put(1, 1, "b");
+    g.x.begin(2, {}, &g.book, {0, 1});
+    g.x.lean_on({node(2), node(3)});
+    auto asked = g.step();
+    BOOST_REQUIRE(asked.size() == 2u);
+    // Node 3 is not here.
+    BOOST_TEST((asked[0].holders == std::vector<base::node_id>{node(1), node(2)}));
+    // The lane's own node goes: the others may have it.
+    g.present = {2};
+    asked = g.step(6s);
+    BOOST_REQUIRE(asked.size() == 2u);
+    BOOST_TEST((asked[0].holders == std::vector<base::node_id>{node(2)}));
+
+    gathering alone;
+    alone.put(1, 0, "a");
+    alone.put(1, 1, "b");
+    alone.x.begin(2, {}, &alone.book, {0, 1});
+    alone.x.lean_on({node(2)}, true);
+    std::vector<crew_effect> out;
+    alone.x.step(alone.now, &alone.book, alone.members, alone.desk, out, 1);
+    BOOST_REQUIRE(out.size() == 1u);  // so many at a time
+    BOOST_TEST((std::get<fetch_blob>(out[0]).holders == std::vector<base::node_id>{node(2)}));
+}
+
+BOOST_AUTO_TEST_CASE(large_lanes_of_one_node_come_one_after_the_other) {
+    auto shape = small_shape();
+    shape.contribution_bytes = std::uint64_t{8} << 20;
+    gathering g;
+    const auto put = [&](std::uint8_t i, std::uint32_t lane, std::string_view what) {
+        auto c = claim_by(i, {2, lane}, what);
+        c.blob_size = shape.contribution_bytes;
+        g.book.add(signed_claim(c));
+    };
+    put(1, 0, "a");
+    put(1, 1, "b");
+    put(2, 2, "c");
+    exchange x(shape, node(0));
+    x.begin(2, {}, &g.book);
+    const auto asked = [&] {
+        std::vector<crew_effect> out;
+        x.step(g.now, &g.book, g.members, g.desk, out);
+        std::vector<base::digest> roots;
+        for (const auto& f : out) roots.push_back(std::get<fetch_blob>(f).ref.root);
+        return roots;
+    };
+    BOOST_TEST((asked() == std::vector{result_of("a"), result_of("c")}));
+    BOOST_TEST(asked().empty());
+    g.desk.arrived({result_of("a"), shape.contribution_bytes});
+    BOOST_TEST((asked() == std::vector{result_of("b")}));
+}
+
 BOOST_AUTO_TEST_CASE(what_is_expected_is_asked_of_those_who_closed_the_round) {
     gathering g;
     status ahead;
@@ -150,6 +204,27 @@ BOOST_AUTO_TEST_CASE(asks_again_after_rising_pauses) {
     for (std::size_t i = 2; i < asked.size(); ++i) {
         BOOST_TEST((asked[i] - asked[i - 1] > asked[i - 1] - asked[i - 2]));
     }
+}
+
+BOOST_AUTO_TEST_CASE(other_holders_are_another_chance) {
+    blob_desk desk(timings);
+    const base::blob_ref ref{result_of("a"), 10};
+    std::vector<crew_effect> out;
+    base::time_point now{};
+    for (int i = 0; i < 3; ++i) {
+        desk.want(now, {ref, {node(1)}, 1, false}, out);
+        desk.failed(now, ref);
+        now += 10s;
+    }
+    BOOST_TEST(desk.failures(ref) == 3u);
+    desk.want(now, {ref, {node(1)}, 1, false}, out);
+    desk.failed(now, ref);
+    out.clear();
+    BOOST_TEST(!desk.want(now, {ref, {node(1)}, 1, false}, out));
+    BOOST_TEST(out.empty());  // after a pause
+    BOOST_TEST(!desk.want(now, {ref, {node(2)}, 1, false}, out));
+    BOOST_TEST(out.size() == 1u);
+    BOOST_TEST(desk.failures(ref) == 0u);
 }
 
 BOOST_AUTO_TEST_CASE(fetches_at_a_time_are_bounded) {

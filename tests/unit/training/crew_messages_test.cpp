@@ -38,6 +38,7 @@ status some_status() {
     s.books = {{2, 77}, {3, 0}, {4, ~std::uint64_t{0}}};
     s.activity = 1234;
     s.tickets = {{2, result_of("secret"), true}, {3, result_of("hash"), false}};
+    s.missing = {0, 3};
     return s;
 }
 
@@ -101,6 +102,13 @@ BOOST_AUTO_TEST_CASE(what_is_out_of_bounds_is_refused) {
     refused(s);
     s = some_status();
     s.tickets.push_back(s.tickets.back());  // twice for one round
+    refused(s);
+    s = some_status();
+    s.missing = {4};  // four lanes
+    refused(s);
+    s.missing = {2, 1};
+    refused(s);
+    s.missing = {1, 1};
     refused(s);
     refused(book_tags{2, 1, 3, base::byte_vector(4), false});  // six items
     refused(book_tags{7, 1, 0, {}, false});

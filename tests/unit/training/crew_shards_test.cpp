@@ -172,6 +172,37 @@ BOOST_AUTO_TEST_CASE(a_lost_shard_goes_to_who_has_least_and_at_last_comes_here) 
     b.check();
 }
 
+BOOST_AUTO_TEST_CASE(a_lost_shard_goes_first_to_who_gathers_for_it_too) {
+    book_of_round_2 b;
+    b.reassign(base::time_point{} + 3s, 0, {node(1), node(2), node(4)}, {b.plan()[1].owner});
+    BOOST_TEST((b.plan()[0].owner == b.plan()[1].owner));
+    // Who had it is not asked again, preferred or not; this node may be preferred.
+    b.reassign(base::time_point{} + 4s, 0, {node(4)}, {b.plan()[1].owner});
+    BOOST_TEST((b.plan()[0].owner == node(4)));
+    if (b.plan()[1].owner != node(0)) {
+        b.reassign(base::time_point{} + 5s, 1, {node(4)}, {node(0)});
+        BOOST_TEST((b.plan()[1].owner == node(0)));
+    }
+    b.check();
+}
+
+BOOST_AUTO_TEST_CASE(the_owners_behind_a_shard_stand_by_for_it) {
+    book_of_round_2 b;
+    std::vector<base::node_id> owners;
+    for (const auto& s : b.plan()) owners.push_back(s.owner);
+    const auto all = [](const base::node_id&) { return true; };
+    BOOST_TEST((b.standbys(0, 1, all) == std::vector{owners[1]}));
+    BOOST_TEST((b.standbys(2, 2, all) == std::vector{owners[0], owners[1]}));
+    BOOST_TEST((b.standbys(1, 9, all) == std::vector{owners[2], owners[0]}));
+    BOOST_TEST(b.standbys(1, 0, all).empty());
+    const auto but_next = [&](const base::node_id& node) { return node != owners[1]; };
+    BOOST_TEST((b.standbys(0, 1, but_next) == std::vector{owners[2]}));
+    // An owner of two shards stands by for neither, and counts once for a third.
+    b.reassign({}, 1, {owners[0]}, {owners[0]});
+    BOOST_TEST((b.standbys(0, 2, all) == std::vector{owners[2]}));
+    BOOST_TEST((b.standbys(2, 2, all) == std::vector{owners[0]}));
+}
+
 BOOST_AUTO_TEST_CASE(rates_follow_what_was_measured) {
     book_of_round_2 b;
     BOOST_TEST(!b.rate_of(node(1)).has_value());

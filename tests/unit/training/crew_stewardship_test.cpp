@@ -333,6 +333,29 @@ BOOST_AUTO_TEST_CASE(a_check_runs_twice_at_once_only_when_all_wait_for_it) {
     }
 }
 
+BOOST_AUTO_TEST_CASE(a_lane_lost_with_its_node_is_computed_again_once) {
+    const auto shape = small_shape();
+    auto open = book_at(0);
+    for (std::uint32_t lane = 0; lane < 4; ++lane) put(open, 5, lane);
+    put(open, 5, shape.validation_item());
+    put(open, 6, 1);  // matched, and lost all the same
+    planner p(shape);
+    planner::books b{&open, {}};
+    b.lost = {1};
+    p.plan(at(0s), b, idle_slots({1, 2}));
+    BOOST_TEST(item_of(p, 1) == 1u);
+    BOOST_TEST(item_of(p, 2) != 1u);
+    auto slots = idle_slots({1, 2});
+    slots[0].doing = item_key{2, 1};
+    p.plan(at(1s), b, slots);
+    BOOST_TEST(item_of(p, 1) == 1u);
+    // There again: the lease is over.
+    put(open, 1, 1);
+    b.lost = {};
+    p.plan(at(2s), b, idle_slots({1, 2}));
+    BOOST_TEST(item_of(p, 1) != 1u);
+}
+
 BOOST_AUTO_TEST_CASE(the_check_of_a_merge_is_nobodys_lease) {
     const auto shape = small_shape();
     round_book closed(shape, 1, base::sha256("earlier"), node(9));
