@@ -1,8 +1,11 @@
 #!/usr/bin/env bash
-# chaos.sh PROGRAM [SECONDS] [SEED]: jobs of every method and codec, one after the other, on four nodes to which something
+# chaos.sh PROGRAM [SECONDS|RUNSx] [SEED]: jobs of every method and codec, one after the other, on four nodes to which something
 # happens every second or two: SIGKILL, SIGSTOP, a full disk, a slow link, a cut link. Every job ends on every node with the
 # digest of a replay on one machine; and afterwards the node that was never killed has no more memory, open files, threads or
 # files on disk than the calm jobs before explain.
+#
+# For so many seconds, or ("54x") so many jobs, spread evenly over methods and codecs. Each has a seed of its own, SEED, SEED + 1,
+# ...; a table at the end names each one's faults and digest.
 #
 # Links need network namespaces, full disks a small file system of their own: both need root. What cannot be had is skipped
 # by name.
@@ -10,9 +13,10 @@
 . "$tests/support/namespaces.sh"
 
 duration=${1:-60} seed=${2:-$(($(date +%N | sed 's/^0*//') % 32768))}
-[[ $duration =~ ^[1-9][0-9]*$ && $seed =~ ^[0-9]+$ ]] || die -2 "SECONDS and SEED are numbers"
-printf 'seed %s; repeat with: tests/end_to_end/chaos.sh PROGRAM %s %s\n' "$seed" "$duration" "$seed"
-RANDOM=$seed
+[[ $duration =~ ^[1-9][0-9]*x?$ && $seed =~ ^[0-9]+$ ]] || die -2 "SECONDS, RUNS and SEED are numbers"
+runs=0
+if [[ $duration == *x ]]; then runs=${duration%x} duration=0; fi
+printf 'seed %s; repeat with: tests/end_to_end/chaos.sh PROGRAM %s %s\n' "$seed" "${1:-60}" "$seed"
 names=(one two three four)
 faults=(kill kill stop stop)
 declare -A count=([kill]=0 [stop]=0 [fill]=0 [slow]=0 [cut]=0)
@@ -69,13 +73,18 @@ for codec in f32 mxint8 mxfp4; do
     done
 done
 
+# counted: how often each fault was so far. since COUNTED: how much oftener now.
+counted() { printf '%s ' "${count[kill]}" "${count[stop]}" "${count[fill]}" "${count[slow]}" "${count[cut]}"; }
+since() { paste -d ' ' <(tr ' ' '\n' <<<"$(counted)") <(tr ' ' '\n' <<<"$1") | awk 'NF == 2 { printf "%4d ", $1 - $2 }'; }
+
 # later SECONDS COMMAND...: by itself, after a while.
 later() {
     (sleep "$1" && "${@:2}") >/dev/null 2>&1 &
     healing+=($!)
 }
 alive() { kill -0 "${swarm_pid[$1]}" 2>/dev/null; }
-wake() { kill -CONT -- "-${swarm_pid[$1]}"; }
+# Who was killed since it was stopped needs no waking.
+wake() { kill -CONT -- "-${swarm_pid[$1]}" 2>/dev/null || ! alive "$1"; }
 fill() { head -c 100000000 /dev/zero >"$folder/$1/.filler" 2>/dev/null || true; }
 revive() {
     local name
@@ -98,7 +107,8 @@ hurt() {
 }
 # Whatever was done is undone, and everybody is there.
 heal() {
-    ((${#healing[@]} == 0)) || wait "${healing[@]}" || die "a fault could not be undone"
+    local undoing
+    for undoing in "${healing[@]}"; do wait "$undoing" || die "a fault could not be undone"; done
     healing=()
     revive
 }
@@ -132,9 +142,12 @@ first=$(quiet_sample)
 for kind in "${kinds[@]}"; do run_calm "$kind"; done
 second=$(quiet_sample)
 
-deadline=$((SECONDS + duration)) jobs=0
-while ((SECONDS < deadline || jobs < 2)); do
+deadline=$((SECONDS + duration)) jobs=0 table=()
+while ((SECONDS < deadline || jobs < (runs > 2 ? runs : 2))); do
     kind=${kinds[jobs % ${#kinds[@]}]}
+    RANDOM=$(((seed + jobs) % 32768)) # each job's faults are drawn anew, from a seed that the table names
+    before=$(counted) began=$SECONDS
+    printf 'job %s: %s, seed %s\n' "$((jobs + 1))" "$kind" "$((seed + jobs))"
     submitter=${names[RANDOM % 4]}
     task=$(submit "$submitter" "$folder/$kind")
     wait_for 60 "data on other nodes" safe_to_leave "$submitter" "$task"
@@ -146,11 +159,14 @@ while ((SECONDS < deadline || jobs < 2)); do
     done
     heal
     everywhere "$task" "$kind"
+    table+=("$(printf '%6s  %-18s %5s s  %s  %.16s' "$((seed + jobs))" "$kind" "$((SECONDS - began))" "$(since "$before")" "${expected[$kind]}")")
     jobs=$((jobs + 1))
-    printf 'job %s, %s: done everywhere after %s s\n' "$jobs" "$kind" "$SECONDS"
+    printf 'job %s: done everywhere after %s s\n' "$jobs" "$SECONDS"
 done
 wait_for 30 "the nodes to know one another" swarm_has_peers 3 "${names[@]}"
 last=$(quiet_sample)
+printf '  seed  kind                time  kill stop fill slow  cut  digest\n'
+printf '%s\n' "${table[@]}"
 printf '%s jobs; kills %s, stops %s, full disks %s, slow links %s, cut links %s\n' "$jobs" "${count[kill]}" "${count[stop]}" \
     "${count[fill]}" "${count[slow]}" "${count[cut]}"
 ledgers_verify "${names[@]}"
