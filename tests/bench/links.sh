@@ -9,6 +9,8 @@
 #                 however often it was computed; `with checks` counts every lane that workers computed. Of a newcomer every
 #                 lane is computed twice, so the nodes get to know one another in a small job first; with STRANGERS=1 they
 #                 do not.
+#   computed      processor time of the workers, lanes and checks and sums, in shares of a core each: what waits for the
+#                 network, or for another node, is missing from it; steadier than the above where the machine's speed is not
 #   bytes         sent by each interface in those rounds, beside (lanes run + 1) contributions a node and round
 #   daemons       processor time of the nodes' daemons, without their workers, in shares of a core
 #
@@ -32,11 +34,11 @@ links_end() {
 trap links_end EXIT
 links_up tqlinks "$rate" "${names[@]}"
 
-# Tokens a second of that many processes side by side, summed.
+# Tokens a second of that many processes side by side, summed; in the workers' scheduling class, which costs a part of it.
 idle_speed() {
     local i
     for ((i = 0; i < nodes; i++)); do
-        "$tequio" bench train --preset small-10m --threads 1 --json --quiet >"$folder/speed$i.json" 2>"$folder/speed.log" &
+        chrt --idle 0 "$tequio" bench train --preset small-10m --threads 1 --json --quiet >"$folder/speed$i.json" 2>"$folder/speed.log" &
     done
     wait $(jobs -p)
     for ((i = 0; i < nodes; i++)); do json_number tokens_per_second <"$folder/speed$i.json"; done | awk '{ s += $1 } END { print s }'
@@ -44,15 +46,21 @@ idle_speed() {
 # Lanes that the nodes have computed so far, whatever for.
 computed() { for name in "${names[@]}"; do node "$name" job show "$task" --json | json_number results; done | awk '{ s += $1 } END { print s + 0 }'; }
 sent_by() { ip netns exec "$link_prefix.node$1" cat /sys/class/net/eth0/statistics/tx_bytes; }
+worker_seconds() { node "$1" status --json | json_number worker_cpu_seconds; }
 seconds_of() { awk '{ print ($14 + $15) / 100 }' "/proc/${swarm_pid[$1]}/stat"; }
-# merged ROUND: waits for it, looking ten times a second; prints when it was seen.
+# merged ROUND: waits for it, looking ten times a second; prints when it was seen. One process, which asks the daemon itself:
+# workers yield to everything, and starting the program so often took a sixth of their time.
 merged() {
-    local deadline=$((SECONDS + 3600)) round
-    until round=$(job_field node0 "$task" round) && [[ -n $round ]] && ((round >= $1)); do
-        ((SECONDS < deadline)) || die "round $1 does not come: $(node node0 job show "$task" --json)"
-        sleep 0.1
-    done
-    date +%s.%N
+    perl -MIO::Socket::UNIX -MTime::HiRes=time,sleep -e '
+        my ($socket, $task, $wanted) = @ARGV;
+        for (my $end = time + 3600; time < $end; sleep 0.1) {
+            my $link = IO::Socket::UNIX->new($socket) or next;
+            print $link "GET /api/v1/jobs/$task HTTP/1.1\r\nHost: node\r\nConnection: close\r\n\r\n";
+            local $/;
+            my ($round) = <$link> =~ /"round":(\d+)/;
+            if (defined $round && $round >= $wanted) { printf "%.3f\n", time; exit 0 }
+        }
+        exit 1' "$folder/node0/api.sock" "$task" "$1" || die "round $1 does not come: $(node node0 job show "$task" --json)"
 }
 
 swarm_behind_links --threads 1
@@ -73,11 +81,12 @@ printf 'side by side, network idle: %s tokens/s\n' "$before"
 task=$(submit node0 "$folder/job")
 ((from < rounds)) || die -2 "FROM=$from: the job has $rounds rounds"
 began=$(merged "$from") lanes_before=$(computed)
-for ((i = 0; i < nodes; i++)); do sent[i]=$(sent_by "$i") used[i]=$(seconds_of "node$i"); done
+for ((i = 0; i < nodes; i++)); do sent[i]=$(sent_by "$i") used[i]=$(seconds_of "node$i") worked[i]=$(worker_seconds "node$i"); done
 ended=$(merged "$rounds") lanes_computed=$(($(computed) - lanes_before))
 for ((i = 0; i < nodes; i++)); do
     sent[i]=$(($(sent_by "$i") - sent[i]))
     used[i]=$(awk -v a="$(seconds_of "node$i")" -v b="${used[$i]}" 'BEGIN { print a - b }')
+    worked[i]=$(awk -v a="$(worker_seconds "node$i")" -v b="${worked[$i]}" 'BEGIN { print a - b }')
 done
 finished node0 "$task" 3600
 after=$(idle_speed)
@@ -91,6 +100,8 @@ awk -v a="$before" -v b="$after" -v began="$began" -v ended="$ended" -v lanes="$
     printf "utilisation, merged only: %.3f (%.0f tokens/s)\n", speed / idle, speed
     if (computed > 0) printf "utilisation, with checks: %.3f (%d lanes computed for %d merged)\n", speed / idle * computed / (lanes * rounds), computed, lanes * rounds
 }'
+printf '%s\n' "${worked[@]}" | awk -v took="$(awk -v a="$ended" -v b="$began" 'BEGIN { print a - b }')" '{ s += $1 } END {
+    printf "workers computed %.3f of the time\n", s / NR / took }'
 printf '%s\n' "${sent[@]}" | awk -v contribution="${contribution:-0}" -v lanes="$lanes" -v rounds=$((rounds - from)) -v nodes="$nodes" '{
     sum += $1
     printf "node %d sent %.1f MB\n", NR - 1, $1 / 1e6
