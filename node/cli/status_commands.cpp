@@ -60,7 +60,8 @@ void print_traffic(const json::object& s) {
     };
     if (bytes("sent") + bytes("received") == 0) return;
     std::printf("in %s: sent %s, received %s of %s together\n", text_of(t, "month").c_str(),
-                base::human_size(bytes("sent")).c_str(), base::human_size(bytes("received")).c_str(),
+                base::human_size(bytes("sent")).c_str(),
+                base::human_size(bytes("received")).c_str(),
                 bytes("limit") == 0 ? "any amount" : base::human_size(bytes("limit")).c_str());
 }
 

@@ -15,6 +15,7 @@
 
 namespace tequio::node {
 
+/// Bytes both ways.
 struct traffic_sum {
     std::uint64_t sent = 0;
     std::uint64_t received = 0;
