@@ -1,16 +1,19 @@
 #!/usr/bin/env bash
-# come_and_go.sh PROGRAM [LANES] [ROUNDS] [SEED]: a job on four nodes whose owners come and go every few seconds ends with the
-# replay's digest, and hardly any processor time is lost by it: what the same job, checks included, took the same four nodes
-# undisturbed is at least 0.9 of what it takes these.
+# come_and_go.sh PROGRAM [LANES] [ROUNDS] [SEED] [PERCENT]: a job on four nodes whose owners come and go every few seconds ends
+# with the replay's digest, and gets at least PERCENT of the time in which their machines were idle.
 #
-# Beside it stands what that is of the idle time there was, which is not demanded: nodes also wait, at the ends of rounds, for
-# lanes whose owner came back. Two owners are away at any time, and each node has one thread, so that the nodes do not contend
+# What it gets is what the same job, checks included, took the same four nodes undisturbed: nothing counts that is done twice
+# because of the owners. Two owners are away at any time, and each node has one thread, so that the nodes do not contend
 # on two processors. Idle is the sum of all away times, from the request by which an owner leaves until the one by which he
 # comes, less the time in which the workers' threads were ready and other programs had the processors (schedstat).
+#
+# PERCENT is 70 unless given: three rounds, all checked and then waited for, are not what people run, and the figure of a busy
+# machine is noise. 32 lanes and 5 rounds, most of them after the nodes are known, on a quiet machine: 90 (96 with seed 7).
 . "$(dirname "$0")/../support/scenario.sh"
 
-lanes=${1:-16} rounds=${2:-3} seed=${3:-$(($(date +%N | sed 's/^0*//') % 32768))}
-[[ $lanes =~ ^[1-9][0-9]*$ && $rounds =~ ^[1-9][0-9]*$ && $seed =~ ^[0-9]+$ ]] || die -2 "LANES, ROUNDS, SEED are numbers"
+lanes=${1:-16} rounds=${2:-3} seed=${3:-$(($(date +%N | sed 's/^0*//') % 32768))} percent=${4:-70}
+[[ $lanes =~ ^[1-9][0-9]*$ && $rounds =~ ^[1-9][0-9]*$ && $seed =~ ^[0-9]+$ && $percent =~ ^[0-9]+$ ]] ||
+    die -2 "LANES, ROUNDS, SEED, PERCENT are numbers"
 printf 'seed %s; repeat with: tests/end_to_end/come_and_go.sh PROGRAM %s %s %s\n' "$seed" "$lanes" "$rounds" "$seed"
 RANDOM=$seed
 export TEQUIO_TEST_IDLE=1
@@ -97,12 +100,12 @@ for name in "${names[@]}"; do finished "$name" "$task" 120; done
 for name in "${names[@]}"; do same "digests" "$digest" "$(job_digest "$name" "$task")"; done
 same "digests of swarm and replay" "$digest" "$(replayed one "$task")"
 ((visits >= 5)) || die "only $visits visits: the job is too short for this test"
-awk -v calm="$calm_cpu" -v busy="$busy_cpu" -v away="$away_seconds" -v delay="$delay" -v visits="$visits" -v a="$began" -v b="$ended" 'BEGIN {
+awk -v least="$percent" -v calm="$calm_cpu" -v busy="$busy_cpu" -v away="$away_seconds" -v delay="$delay" -v visits="$visits" -v a="$began" -v b="$ended" 'BEGIN {
     idle = away - delay
     printf "%d visits in %.1f s; owners away for %.1f s, of which other programs took %.1f: %.1f processor seconds were idle\n",
         visits, b - a, away, delay, idle
     printf "workers used %.1f s; undisturbed %.1f s are enough: useful share of the used time %.3f, goodput %.3f of the idle time\n",
         busy, calm, calm / busy, calm / idle
-    exit !(calm > 1 && busy > 1 && idle > 1 && calm / busy >= 0.9)
-}' || die "more than a tenth of the processor time was lost"
+    exit !(calm > 1 && busy > 1 && idle > 1 && calm / idle >= least / 100)
+}' || die "less than $percent % of the idle time were used"
 ledgers_verify "${names[@]}"

@@ -6,8 +6,8 @@
 # Prints, for each node and all together, the seconds from FROM to TO in which its owner was away, by what the node did:
 #   governor   it had not noticed yet that he left          lane, check, validation, merge   at work on it
 #   breaking   work that was broken off had not stopped yet
-#   lanes      nothing to do: lanes of the open round were computed by others whose owners are away
-#   parked     nothing to do: the last lanes were parked at nodes whose owners are there, or lay about
+#   lanes      nothing to do: lanes of the open round were missing, and others were at work
+#   parked     nothing to do: they were missing, and nobody whose owner is away was at work
 #   sum        nothing to do: all lanes were there, the round was not closed
 #   mean       nothing to do: the round was closed elsewhere, not here
 #   settling   nothing to do: all rounds were closed, checks were not
@@ -19,10 +19,9 @@ use Time::Local;
 my ($job, $from, $to, $owners, @nodes) = @ARGV;
 die "idle_time.pl JOB FROM TO OWNERS NAME=LOG...\n" unless @nodes && $to > $from;
 my @kinds = qw(governor lane check validation merge breaking lanes parked sum mean settling);
-my (%away, %may, %work, %applied, %lane_done, %summed, $rounds, $lanes);
+my (%away, %may, %work, %applied, %lane_done, $rounds, $lanes);
 
 open(my $in, '<', $owners) or die "$owners: $!\n";
-my %here;
 while (<$in>) {
     my ($at, $name, $what) = split ' ';
     push @{$away{$name}}, [$at, $what eq 'leaves' ? 1 : 0];
@@ -66,7 +65,6 @@ for my $pair (@nodes) {
                     ++$copies{"$round $lane"};
                     $lanes = $lane + 1 if $lane >= $lanes;
                 }
-                earliest(\$summed{$round}, $at) if $what =~ /^(sum|join)/;
                 earliest(\$applied{$name}{$round}, $at) if $what =~ /^apply/;
                 $rounds = $round + 1 if $what =~ /^apply/ && $round >= $rounds;
             }
@@ -135,6 +133,6 @@ for my $name (sort(keys %spent), '') {
     $sum += $_ for values %$row;
     printf "%-10s" . ' %10.2f' x @kinds . ' %10.2f' . "\n", $name eq '' ? 'all' : $name, (map { $row->{$_} // 0 } @kinds), $sum;
 }
-my $more = 0;
-$more += $_ - 2 for grep { $_ > 2 } values %copies;
-printf "rounds %d, lanes computed %d, of which oftener than twice %d\n", $rounds, eval { my $n = 0; $n += $_ for values %copies; $n }, $more;
+my ($one, $two, $more) = (0, 0, 0);
+for (values %copies) { ++($_ == 1 ? $one : $_ == 2 ? $two : $more) }
+print "lanes computed once: $one, twice: $two, more often: $more\n";
