@@ -266,6 +266,8 @@ base::result<void> crew::core::heard(const base::node_id& from, book_tags m, eff
 base::result<void> crew::core::heard(const base::node_id& from, round_open m, effects& out) {
     const auto* who = roster_.find(from);
     if ((who != nullptr && who->apart) || standing_.excluded(from)) return {};
+    // A node that found no seat hears nothing from the crew and would lead it, blindly.
+    if ((who == nullptr || !who->joined) && roster_.full()) return {};
     if (!leadership_->heard(now_, {m.round, m.term, from})) return {};
     order_.reset();
     next_order_.reset();

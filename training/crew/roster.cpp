@@ -65,9 +65,7 @@ member* roster::heard(base::time_point now, const base::node_id& node, const sta
     if (node == self_) return nullptr;
     auto it = members_.find(node);
     if (it == members_.end() || !it->second.joined) {
-        const auto joined = std::count_if(members_.begin(), members_.end(),
-                                          [](const auto& m) { return m.second.joined; });
-        if (static_cast<std::uint64_t>(joined) + 1 >= crew_max_) return nullptr;
+        if (full()) return nullptr;
         if (it == members_.end()) {
             if (members_.size() >= 4 * crew_max_) return nullptr;
             it = members_.emplace(node, member{}).first;
@@ -82,6 +80,12 @@ member* roster::heard(base::time_point now, const base::node_id& node, const sta
     m.heard = now;
     m.said = said;
     return &m;
+}
+
+bool roster::full() const {
+    const auto joined = std::count_if(members_.begin(), members_.end(),
+                                      [](const auto& m) { return m.second.joined; });
+    return static_cast<std::uint64_t>(joined) + 1 >= crew_max_;
 }
 
 void roster::beat(base::time_point now) {

@@ -60,6 +60,8 @@ public:
     void down(const base::node_id& node);
     /// Nullptr when the crew is full.
     member* heard(base::time_point now, const base::node_id& node, const status& said);
+    /// As many have joined as the crew admits, this node among them.
+    bool full() const;
     /// Forgets those that are neither up nor heard of.
     void beat(base::time_point now);
 

@@ -53,13 +53,15 @@ round_book::added round_book::add(known_claim k) {
     }
     if (!has_room(item, k.said.node)) return added::full;
     fold_ ^= fold_of(item);
-    record.fold ^= hash_of(k.said);
+    const auto hash = hash_of(k.said);
+    record.fold ^= hash;
     if (k.said.divergence) diverged_.insert(item);
     if (item < shape_.lanes && k.said.of.is_zero()) workers_.insert(k.said.node);
     // By node, so that nothing depends on the order of arrival.
     const auto at = std::lower_bound(
         record.claims.begin(), record.claims.end(), k.said.node,
         [](const known_claim& a, const base::node_id& node) { return a.said.node < node; });
+    record.hashes.insert(record.hashes.begin() + (at - record.claims.begin()), hash);
     record.claims.insert(at, std::move(k));
     fold_ ^= fold_of(item);
     judge_again(item);
@@ -234,12 +236,13 @@ void round_book::check() const {
         const bool exists = shape_.has({round_, item});
         base::ensure(exists || record.claims.empty(), "no claim on what does not exist");
         std::uint64_t item_fold = 0;
+        base::ensure(record.hashes.size() == record.claims.size(), "a hash a claim");
         for (std::size_t i = 0; i < record.claims.size(); ++i) {
             const auto& said = record.claims[i].said;
             base::ensure(said.state == state_, "claims start from this round's state");
             base::ensure(i == 0 || record.claims[i - 1].said.node < said.node,
                          "one claim a node and item");
-            item_fold ^= hash_of(said);
+            item_fold ^= record.hashes[i];
         }
         base::ensure(item_fold == record.fold, "item fold");
         fold ^= fold_of(item);

@@ -96,6 +96,7 @@ public:
 private:
     struct item_record {
         std::vector<known_claim> claims;
+        std::vector<std::uint64_t> hashes;  ///< of the claims, in their order
         item_standing standing = item_standing::unclaimed;
         bool given_up = false;
         bool waived = false;

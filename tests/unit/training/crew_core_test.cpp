@@ -40,7 +40,9 @@ base::byte_vector certificate_of(std::uint8_t i) {
 /// A core with a clock, whose worker has made S(0) = "state".
 struct driven {
     explicit driven(std::uint8_t i, crew_memory memory = {})
-        : core(config_of(i), std::move(memory), base::rng(1)) {}
+        : driven(config_of(i), std::move(memory)) {}
+    explicit driven(crew_config config, crew_memory memory = {})
+        : core(std::move(config), std::move(memory), base::rng(1)) {}
 
     base::result<void> feed(const crew_event& e, base::duration later = 0s) {
         now += later;
@@ -503,6 +505,45 @@ BOOST_AUTO_TEST_CASE(a_false_lottery_ticket_is_refused_and_nothing_of_its_messag
     BOOST_REQUIRE(!verdict.has_value());
     BOOST_TEST(verdict.error().is(errc::bad_message));
     for (const auto& m : d.core.view().members) BOOST_TEST(m.rounds == 0u);
+}
+
+BOOST_AUTO_TEST_CASE(a_node_that_found_no_seat_does_not_lead) {
+    for (const std::uint64_t crew_max : {2, 3}) {
+        auto config = config_of(0);
+        config.crew_max = crew_max;
+        driven d(std::move(config));
+        for (const std::uint8_t i : std::initializer_list<std::uint8_t>{1, 2}) {
+            (void)d.feed(member_up{node(i), certificate_of(i)});
+            (void)d.feed(from(i, status{}));
+        }
+        d.prepare();
+        round_open order;
+        order.term = 7;
+        order.state = base::sha256("state");
+        (void)d.feed(from(1, order));
+        BOOST_TEST((d.core.view().steward == node(1)));
+        order.term = 8;
+        (void)d.feed(from(2, order));
+        const std::uint8_t leads = crew_max == 2 ? 1 : 2;
+        BOOST_TEST((d.core.view().steward == node(leads)));
+    }
+}
+
+BOOST_AUTO_TEST_CASE(only_what_may_be_kept_is_verified) {
+    auto config = config_of(100);
+    std::uint64_t verified = 0;
+    config.keys.verify = [&](const base::public_key& key, base::byte_view bytes,
+                             const base::signature& signature) {
+        ++verified;
+        return base::signature_verifies(key, bytes, signature);
+    };
+    driven d(std::move(config));
+    d.prepare();
+    for (std::uint8_t i = 0; i < claims_per_item_max + 2; ++i) {
+        const auto claim = from(i, claims_message(i, lane_claim(i, 0, "right")));
+        for (int times = 0; times < 3; ++times) BOOST_TEST(d.feed(claim).has_value());
+    }
+    BOOST_TEST(verified == claims_per_item_max);
 }
 
 BOOST_AUTO_TEST_CASE(numbers_of_a_task_beyond_the_caps_are_lowered) {

@@ -146,6 +146,21 @@ BOOST_AUTO_TEST_CASE(equal_parts_are_one_and_different_ones_a_dispute) {
     BOOST_TEST(b.own_facts().size() == 1u);
 }
 
+BOOST_AUTO_TEST_CASE(a_part_told_again_is_known_byte_for_byte) {
+    book_of_round_2 b;
+    const auto part = part_by(1, {4, 4}, "right");
+    BOOST_TEST(!b.knows(part.said, part.fact));
+    b.add(part);
+    BOOST_TEST(b.knows(part.said, part.fact));
+    const auto other = part_by(1, {4, 4}, "other");
+    BOOST_TEST(!b.knows(other.said, other.fact));
+    auto forged = part.fact;
+    forged.signature[0] ^= 1;
+    BOOST_TEST(!b.knows(part.said, forged));
+    b.open(3);
+    BOOST_TEST(!b.knows(part.said, part.fact));
+}
+
 BOOST_AUTO_TEST_CASE(parts_of_other_contributions_rounds_or_units_do_not_count) {
     book_of_round_2 b;
     BOOST_TEST((b.add(part_by(1, {4, 5}, "a")) == shard_book::added::stale));
