@@ -247,17 +247,19 @@ void crew::core::doubt_own_slice() {
     }
 }
 
-/// Nobody works on the job any more: a finished chronicle is taken from those who have it, for what
-/// the slices come to nobody else will say.
+/// Whoever is ahead of this node works on the job no more: a finished chronicle is taken from those
+/// who have it, for what the slices come to nobody else will say.
 bool crew::core::adopt_finished(effects& out) {
     const auto* candidate = chain_.next();
-    const auto present = roster_.present(now_);
-    if (!slicing() || candidate == nullptr || present.empty() ||
-        !std::all_of(present.begin(), present.end(), [&](const auto& node) {
-            return roster_.find(node)->said.job == job_state::done;
-        })) {
-        return false;
+    if (!slicing() || candidate == nullptr) return false;
+    bool some = false;
+    for (const auto& node : roster_.present(now_)) {
+        const auto& said = roster_.find(node)->said;
+        if (said.chronicle <= chain_.length()) continue;
+        if (said.job != job_state::done) return false;
+        some = true;
     }
+    if (!some) return false;
     append(chronicle_entry(*candidate->entry), out);
     return true;
 }

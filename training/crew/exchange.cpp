@@ -132,8 +132,9 @@ void exchange::step(base::time_point now, const round_book* book, const roster& 
         }
         const auto maker = in_turn && !helpers_alone_ ? maker_of(book, lane) : std::nullopt;
         const bool fresh = !desk.asked(*ref, pieces_) && !desk.here(*ref, pieces_);
-        const bool waits = maker && members.present(now, *maker) && !busy.insert(*maker).second;
-        if (fresh && (waits || under_way >= fetches_max)) {
+        const bool waits =
+            fresh && maker && members.present(now, *maker) && !busy.insert(*maker).second;
+        if (waits || (fresh && under_way >= fetches_max)) {
             ++it;
             continue;
         }

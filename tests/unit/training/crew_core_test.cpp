@@ -473,7 +473,7 @@ BOOST_AUTO_TEST_CASE(a_dispute_whose_state_is_gone_is_given_up_and_named) {
         if (other == 2) wrong.certificates = {{node(2), certificate_of(2)}};
         BOOST_TEST(d.feed(from(1, wrong)).has_value());
     }
-    d.lane_done("right");  // which it had begun
+    d.lane_done("of round 1");  // which it had begun
     int tries = 0;
     for (int beat = 0; beat < 200; ++beat) {
         const auto item = d.work();
