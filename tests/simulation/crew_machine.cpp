@@ -5,6 +5,7 @@
 
 #include "base/ensure.hpp"
 #include "base/text.hpp"
+#include "training/errc.hpp"
 
 namespace tequio::simulation {
 
@@ -373,38 +374,26 @@ void crew_machine::unpark() {
 }
 
 void crew_machine::finish_work(const work_item& item) {
-    auto& f = world_.functions_;
-    const auto round = item.round.value;
     if (!item.team.empty() && tensors_.contains(item.state) && held_ == item.slice &&
         !world_.machines_[index_].fails_in_teams) {
-        const bool trains = item.kind == work_kind::lane || item.kind == work_kind::check;
-        parts_[item.session] = world_.slices_->part(tensors_.at(item.state), round,
-                                                    trains ? item.lane.value : f.lanes());
-        phase_ = team_phase::gives;
-        phase_since_ = world_.time_.now();
-        poll_team();
+        give_part(item);
         return;
     }
     working_ = false;
     if (auto* model = world_.options_.model) model->in_hand(index_, nullptr, true);
-    const bool needs = needs_state(item.kind) && item.team.empty();
     if (!item.team.empty()) {
         feed(work_failed{item, "this worker gives up, or does not hold this state"});
         return;
     }
-    if (needs && std::find(states_.begin(), states_.end(), item.state) == states_.end()) {
+    if (needs_state(item.kind) &&
+        std::find(states_.begin(), states_.end(), item.state) == states_.end()) {
         feed(work_failed{item, "the worker does not hold this state"});
         return;
     }
-    const auto arrive = [&](const base::digest& state) {
-        states_.push_back(state);
-        if (states_.size() > world_.options_.settle + 2) states_.pop_front();
-    };
-    computed out;
     std::vector<base::byte_view> inputs;
     base::piece_run pieces;
     if (item.kind == work_kind::sum_shard) {
-        const auto units = f.shard(item.units).lane_units;
+        const auto units = world_.functions_.shard(item.units).lane_units;
         pieces = {units.first, units.count};
     }
     for (const auto& ref : item.inputs) {
@@ -415,73 +404,102 @@ void crew_machine::finish_work(const work_item& item) {
         }
         inputs.push_back(*bytes);
     }
-    if (!item.slice.whole()) {
-        base::ensure(item.kind == work_kind::prepare ||
-                         (item.kind == work_kind::apply && held_ == item.slice),
-                     "slices are worked on by teams");
-        out = slice_work(item, inputs);
-        arrive(out.outcome.state_after);
-        feed(work_done{item, out.outcome});
+    base::ensure(item.slice.whole() || item.kind == work_kind::prepare ||
+                     (item.kind == work_kind::apply && held_ == item.slice),
+                 "slices are worked on by teams");
+    auto out = item.slice.whole() ? whole_work(item, inputs)
+                                  : base::result<computed>(slice_work(item, inputs));
+    if (!out) {
+        feed(work_failed{item, out.error().message()});
         return;
     }
+    if (item.kind == work_kind::prepare || item.kind == work_kind::apply) {
+        states_.push_back(out->outcome.state_after);
+        if (states_.size() > world_.options_.settle + 2) states_.pop_front();
+    }
+    report_work(item, std::move(*out));
+}
+
+/// Of a lane in a team: this member's part is there for the others.
+void crew_machine::give_part(const work_item& item) {
+    const bool trains = item.kind == work_kind::lane || item.kind == work_kind::check;
+    parts_[item.session] =
+        world_.slices_->part(tensors_.at(item.state), item.round.value,
+                             trains ? item.lane.value : world_.functions_.lanes());
+    phase_ = team_phase::gives;
+    phase_since_ = world_.time_.now();
+    poll_team();
+}
+
+/// A lane of the whole model, honest or not.
+computed crew_machine::lane_work(const work_item& item) {
+    auto& f = world_.functions_;
+    const auto& m = world_.machines_[index_];
+    const std::pair<std::uint64_t, std::uint64_t> which{item.round.value, item.lane.value};
+    ++world_.logs_[index_].lanes_run;
+    const bool lies =
+        m.lies.contains(which) && (item.kind == work_kind::check || !m.lies_in_checks_only);
+    const auto lane = lies ? (item.lane.value + 1) % f.lanes() : item.lane.value;
+    auto out = f.lane(item.state, item.round.value, lane);
+    if (m.diverges.contains(which)) {
+        out = {};
+        out.outcome.divergence = diverged{1, "transformer.wte.weight"};
+    }
+    return out;
+}
+
+computed crew_machine::shard_work(const work_item& item,
+                                  const std::vector<base::byte_view>& inputs) {
+    const auto& m = world_.machines_[index_];
+    ++world_.logs_[index_].shards_summed;
+    auto out = world_.functions_.sum_shard(inputs, item.units);
+    if (m.forges_parts) out.bytes[40] ^= 1;  // of the first mean that is in it
+    if (m.breaks_parts) std::fill(out.bytes.begin(), out.bytes.end(), std::uint8_t{0});
+    if (m.forges_parts || m.breaks_parts) out.outcome.blob = base::blob_ref_of(out.bytes);
+    return out;
+}
+
+/// Work on all of the model. Errors: a part that is none.
+base::result<computed> crew_machine::whole_work(const work_item& item,
+                                                const std::vector<base::byte_view>& inputs) {
+    auto& f = world_.functions_;
+    const auto& m = world_.machines_[index_];
+    computed out;
     switch (item.kind) {
         case work_kind::prepare:
-            base::ensure(world_.machines_[index_].memory == 0 || world_.slices_ == nullptr ||
-                             world_.machines_[index_].memory >= world_.slices_->tensors(),
-                         "a model that there is room for");
+            base::ensure(
+                m.memory == 0 || world_.slices_ == nullptr || m.memory >= world_.slices_->tensors(),
+                "a model that there is room for");
             out.outcome.state_after = f.initial();
-            arrive(out.outcome.state_after);
             break;
         case work_kind::lane:
-        case work_kind::check: {
-            ++world_.logs_[index_].lanes_run;
-            const auto& m = world_.machines_[index_];
-            const bool lies = m.lies.contains({round, item.lane.value}) &&
-                              (item.kind == work_kind::check || !m.lies_in_checks_only);
-            const auto lane = lies ? (item.lane.value + 1) % f.lanes() : item.lane.value;
-            out = f.lane(item.state, round, lane);
-            if (m.diverges.contains({round, item.lane.value})) {
-                out = {};
-                out.outcome.divergence = diverged{1, "transformer.wte.weight"};
-            }
-            break;
-        }
+        case work_kind::check:
+            return lane_work(item);
         case work_kind::validation:
         case work_kind::check_validation:
-            out.outcome.loss = f.validate(item.state, round);
+            out.outcome.loss = f.validate(item.state, item.round.value);
             if (!std::isfinite(out.outcome.loss)) out.outcome.divergence = diverged{0, "loss"};
             break;
         case work_kind::sum:
             ++world_.logs_[index_].whole_sums;
-            out = f.sum(inputs);
-            break;
+            return f.sum(inputs);
         case work_kind::sum_shard:
-            ++world_.logs_[index_].shards_summed;
-            out = f.sum_shard(inputs, item.units);
-            if (world_.machines_[index_].forges_parts) {
-                out.bytes[40] ^= 1;  // of the first mean that is in it
-                out.outcome.blob = base::blob_ref_of(out.bytes);
-            }
-            if (world_.machines_[index_].breaks_parts) {
-                std::fill(out.bytes.begin(), out.bytes.end(), std::uint8_t{0});
-                out.outcome.blob = base::blob_ref_of(out.bytes);
-            }
-            break;
+            return shard_work(item, inputs);
         case work_kind::join: {
             auto joined = f.join(inputs);
-            if (!joined) {
-                feed(work_failed{item, "a part is none"});
-                return;
-            }
-            out = std::move(*joined);
-            break;
+            if (!joined) return base::fail(training::errc::bad_contribution, "a part is none");
+            return std::move(*joined);
         }
         case work_kind::apply:
             out.outcome.state_after = f.apply(item.state, item.round.value, inputs.front());
-            if (world_.machines_[index_].miscalculates) out.outcome.state_after.bytes[0] ^= 1;
-            arrive(out.outcome.state_after);
+            if (m.miscalculates) out.outcome.state_after.bytes[0] ^= 1;
             break;
     }
+    return out;
+}
+
+/// The blob is durable before the work is reported; the effects behind do not wait for it.
+void crew_machine::report_work(const work_item& item, computed out) {
     if (out.bytes.empty()) {
         feed(work_done{item, out.outcome});
         return;
@@ -490,7 +508,6 @@ void crew_machine::finish_work(const work_item& item) {
         feed(work_failed{item, "no space left on the disk"});
         return;
     }
-    // The blob is durable before the work is reported; the effects behind do not wait for it.
     const auto key = blob_key(out.outcome.blob);
     disk_.put(key, std::move(out.bytes));
     later(world_.machines_[index_].disk, [this, item, outcome = out.outcome, number = work_] {

@@ -59,6 +59,12 @@ private:
     void team_done(const training::work_item& item);
     void note_broken();
     computed slice_work(const training::work_item& item, const std::vector<base::byte_view>& in);
+    void give_part(const training::work_item& item);
+    computed lane_work(const training::work_item& item);
+    computed shard_work(const training::work_item& item, const std::vector<base::byte_view>& in);
+    base::result<computed> whole_work(const training::work_item& item,
+                                      const std::vector<base::byte_view>& in);
+    void report_work(const training::work_item& item, computed out);
     void store_then(std::string key, base::byte_vector value, std::function<void()> then);
     void start_fetch(const training::fetch_blob& f);
     /// A blob, or a run of its pieces.
