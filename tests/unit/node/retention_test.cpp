@@ -233,7 +233,8 @@ BOOST_AUTO_TEST_CASE(a_job_that_does_not_fit_is_told_what_was_found_and_what_is_
 }
 
 BOOST_AUTO_TEST_CASE(what_ended_early_needs_less) {
-    const auto& task = *done_job("a").task;
+    const auto job = done_job("a");
+    const auto& task = *job.task;
     const auto cost = training::cost_of(task.work);
     BOOST_TEST(disk_need(task) == disk_need_ended(task, 12) + 6 * 2 * cost.contribution_bytes);
     BOOST_TEST(disk_need_ended(task, 3) < disk_need_ended(task, 12) - 9 * cost.mean_bytes);
