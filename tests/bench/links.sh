@@ -49,7 +49,7 @@ sent_by() { ip netns exec "$link_prefix.node$1" cat /sys/class/net/eth0/statisti
 worker_seconds() { node "$1" status --json | json_number worker_cpu_seconds; }
 seconds_of() { awk '{ print ($14 + $15) / 100 }' "/proc/${swarm_pid[$1]}/stat"; }
 # merged ROUND: waits for it, looking ten times a second; prints when it was seen. One process, which asks the daemon itself:
-# workers yield to everything, and starting the program so often took a sixth of their time.
+# workers yield to everything, so starting the program as often would take their time.
 merged() {
     perl -MIO::Socket::UNIX -MTime::HiRes=time,sleep -e '
         my ($socket, $task, $wanted) = @ARGV;
