@@ -43,32 +43,20 @@ added_squares add_in_order(std::span<const std::vector<double>> parts,
     return out;
 }
 
-sliced_lane::sliced_lane(const trainer_config& config, const state_layout& layout, executor& run)
-    : config_(config),
-      layout_(layout),
-      run_(run),
-      tokens_(config.batch * config.model.context),
-      targets_(config.batch * config.model.context) {}
+sliced_lane::sliced_lane(const trainer_config& config, const state_layout& layout,
+                         std::span<const slice_range> slices)
+    : config_(config), layout_(layout), map_(config.model, layout, slices), step_(config) {}
 
 base::result<std::unique_ptr<sliced_lane>> sliced_lane::create(const trainer_config& config,
                                                                const state_layout& layout,
                                                                std::span<const slice_range> slices,
                                                                executor& run) {
     base::ensure(slices.size() > 1, "a lane of one slice is a trainer's");
-    std::unique_ptr<sliced_lane> out(new sliced_lane(config, layout, run));
+    std::unique_ptr<sliced_lane> out(new sliced_lane(config, layout, slices));
     for (std::size_t i = 0; i < slices.size(); ++i) {
         TEQUIO_TRY(auto made,
                    stage::create({config, i, slices.size(), slices[i].first, slices[i].end}, run));
         out->stages_.push_back(std::move(made));
-    }
-    for (const auto& t : layout.tensors) {
-        const auto it = std::find_if(
-            out->stages_.begin(), out->stages_.end(), [&](const std::unique_ptr<stage>& s) {
-                return std::any_of(s->layout().tensors.begin(), s->layout().tensors.end(),
-                                   [&](const tensor_spec& own) { return own.name == t.name; });
-            });
-        base::ensure(it != out->stages_.end(), "every tensor is in some slice");
-        out->owners_.push_back(static_cast<std::size_t>(it - out->stages_.begin()));
     }
     return out;
 }
@@ -82,26 +70,11 @@ void sliced_lane::begin(std::span<const float> parameters) {
     for (const auto& s : stages_) s->load(layout_, parameters, true);
 }
 
-batch_view sliced_lane::micro_batch(std::uint64_t index) const {
-    const auto most = config_.micro_batch * config_.model.context;
-    const auto at = index * most;
-    const auto size = std::min<std::size_t>(most, tokens_.size() - at);
-    return {std::span(tokens_).subspan(at, size),
-            {},
-            std::span(targets_).subspan(at, size),
-            config_.model.context};
-}
-
 base::result<void> sliced_lane::read_step(const batch_source& source,
                                           const std::function<bool()>& go_on) {
     for (std::uint64_t at = 0; at < config_.batch; at += config_.micro_batch) {
         if (!go_on()) return fail(errc::stopped, "stopped before a step");
-        const auto count =
-            std::min(config_.micro_batch, config_.batch - at) * config_.model.context;
-        const auto first = at * config_.model.context;
-        source(at, {std::span(tokens_).subspan(first, count),
-                    {},
-                    std::span(targets_).subspan(first, count)});
+        step_.read(at, std::min(config_.micro_batch, config_.batch - at), at, source);
     }
     return {};
 }
@@ -130,7 +103,7 @@ base::result<void> sliced_lane::run_pipeline(const std::function<bool()>& go_on)
             if (s != (forward ? 0 : count - 1) && in.empty()) continue;
             if (!go_on()) return fail(errc::stopped, "stopped between two micro-batches");
             const auto message = take_front(in);
-            const auto batch = micro_batch(m);
+            const auto batch = step_.micro_batch(m);
             auto& at = *stages_[s];
             if (forward) {
                 TEQUIO_TRY(auto sent, at.forward(batch, m, message));
@@ -151,7 +124,7 @@ base::result<void> sliced_lane::run_pipeline(const std::function<bool()>& go_on)
 base::result<double> sliced_lane::run_batch(const batch_source& source,
                                             const std::function<bool()>& go_on) {
     TEQUIO_CHECK(read_step(source, go_on));
-    TEQUIO_CHECK(share_rows(tokens_));
+    TEQUIO_CHECK(share_rows(step_.tokens()));
     TEQUIO_CHECK(run_pipeline(go_on));
     const double loss = stages_.back()->loss();
     if (std::isfinite(loss) && stages_.front()->shares_embedding()) {
@@ -163,9 +136,9 @@ base::result<double> sliced_lane::run_batch(const batch_source& source,
 std::optional<std::string> sliced_lane::add_squares(double& squares) const {
     std::vector<std::vector<double>> parts;
     for (const auto& s : stages_) parts.push_back(s->square_sums());
-    const auto added = add_in_order(parts, owners_);
+    const auto added = add_in_order(parts, map_.owners());
     squares = added.total;
-    if (added.tensors == owners_.size()) return std::nullopt;
+    if (added.tensors == map_.owners().size()) return std::nullopt;
     return layout_.tensors[added.tensors].name;
 }
 
@@ -212,16 +185,14 @@ base::result<void> sliced_lane::evaluate(std::span<const float> parameters, std:
     for (const auto& s : stages_) s->load(layout_, parameters, false);
     for (std::uint64_t at = 0; at < sequences; at += config_.micro_batch) {
         if (!go_on()) return fail(errc::stopped, "stopped between two windows");
-        const auto size = std::min(config_.micro_batch, sequences - at) * context;
-        const batch_view batch{
-            std::span(tokens_).first(size), {}, std::span(targets_).first(size), context};
-        source(at, {std::span(tokens_).first(size), {}, std::span(targets_).first(size)});
+        const auto count = std::min(config_.micro_batch, sequences - at);
+        const auto batch = step_.read(at, count, 0, source);
         TEQUIO_CHECK(share_rows(batch.tokens));
         base::byte_vector message;
         for (const auto& s : stages_) {
             TEQUIO_TRY(message, s->forward(batch, 0, message));
         }
-        stages_.back()->evaluate(batch, losses.subspan(at * context, size));
+        stages_.back()->evaluate(batch, losses.subspan(at * context, count * context));
     }
     return {};
 }
@@ -252,13 +223,9 @@ base::result<base::byte_vector> sliced_lane::encode(const recipe& r, double loss
     const auto shape = shape_of(contribution_kind::lane, r, layout_);
     auto out = empty_contribution(contribution_kind::lane, shape);
     contribution_header facts{loss, lane_tokens(r)};
-    for (const auto& s : stages_) {
-        TEQUIO_TRY(const auto part, s->encode(shape.codec, r.train.window));
-        for (const auto& t : s->layout().tensors) {
-            const auto padded = (t.size + block_elements - 1) / block_elements * block_elements;
-            place_blocks(shape, {layout_.tensor(t.name).offset, padded},
-                         blocks_at(shape.codec, {part.scales, part.codes}, t.offset, padded), out);
-        }
+    for (std::size_t s = 0; s < stages_.size(); ++s) {
+        TEQUIO_TRY(const auto part, stages_[s]->encode(shape.codec, r.train.window));
+        map_.place(s, shape, {0, map_.layout(s).padded_size}, {part.scales, part.codes}, out);
         facts.saturated += part.counts.saturated;
         facts.flushed += part.counts.flushed;
     }

@@ -11,7 +11,9 @@
 #include <vector>
 
 #include "training/model/lane_work.hpp"
+#include "training/model/slice_map.hpp"
 #include "training/model/stage.hpp"
+#include "training/model/step_tokens.hpp"
 #include "training/slices.hpp"
 
 namespace tequio::training {
@@ -52,9 +54,9 @@ public:
     std::string refused(contribution_codec codec) const override;
 
 private:
-    sliced_lane(const trainer_config& config, const state_layout& layout, executor& run);
+    sliced_lane(const trainer_config& config, const state_layout& layout,
+                std::span<const slice_range> slices);
     base::result<void> read_step(const batch_source& source, const std::function<bool()>& go_on);
-    batch_view micro_batch(std::uint64_t index) const;
     base::result<void> share_rows(std::span<const std::uint32_t> tokens);
     base::result<void> run_pipeline(const std::function<bool()>& go_on);
     base::result<double> run_batch(const batch_source& source, const std::function<bool()>& go_on);
@@ -63,10 +65,9 @@ private:
 
     trainer_config config_;
     const state_layout& layout_;
-    executor& run_;
+    slice_map map_;
     std::vector<std::unique_ptr<stage>> stages_;
-    std::vector<std::size_t> owners_;              // of each tensor of the layout: its stage
-    std::vector<std::uint32_t> tokens_, targets_;  // (batch, context): of a step
+    step_tokens step_;
 };
 
 }  // namespace tequio::training

@@ -79,8 +79,7 @@ team_lane::team_lane(const trainer_config& config, const state_layout& whole,
       map_(config.model, whole, slices),
       index_(index),
       count_(slices.size()),
-      tokens_(config.batch * config.model.context),
-      targets_(config.batch * config.model.context) {}
+      tokens_(config) {}
 
 base::result<std::unique_ptr<team_lane>> team_lane::create(const trainer_config& config,
                                                            const state_layout& whole,
@@ -124,28 +123,6 @@ void team_lane::begin(std::span<const float> parameters) {
     stage_->load(layout(), parameters, true);
 }
 
-void team_lane::read_tokens(std::uint64_t first, std::uint64_t sequences,
-                            const batch_source& source) {
-    const auto context = config_.model.context;
-    for (std::uint64_t at = 0; at < sequences; at += config_.micro_batch) {
-        const auto place = at * context;
-        const auto count = std::min(config_.micro_batch, sequences - at) * context;
-        source(first + at, {std::span(tokens_).subspan(place, count),
-                            {},
-                            std::span(targets_).subspan(place, count)});
-    }
-}
-
-batch_view team_lane::micro_batch(std::uint64_t index) const {
-    const auto most = config_.micro_batch * config_.model.context;
-    const auto at = index * most;
-    const auto size = std::min<std::size_t>(most, tokens_.size() - at);
-    return {std::span(tokens_).subspan(at, size),
-            {},
-            std::span(targets_).subspan(at, size),
-            config_.model.context};
-}
-
 base::result<void> team_lane::send_rows(std::span<const std::uint32_t> tokens) {
     stage_->begin_step(tokens);
     if (!last() || !stage_->shares_embedding()) return {};
@@ -186,7 +163,7 @@ base::result<void> team_lane::run_pipeline(const std::function<bool()>& go_on) {
     const auto micro_batches = (config_.batch + config_.micro_batch - 1) / config_.micro_batch;
     for (const auto& [forward, m] : one_forward_one_backward(index_, count_, micro_batches)) {
         if (!go_on()) return fail(errc::stopped, "stopped between two micro-batches");
-        const auto batch = micro_batch(m);
+        const auto batch = tokens_.micro_batch(m);
         TEQUIO_CHECK(forward ? go_forward(batch, m) : go_backward(batch, m));
     }
     return {};
@@ -239,8 +216,10 @@ base::result<step_result> team_lane::run_batch(const batch_source& source,
                                                const std::function<bool()>& go_on,
                                                double& squares) {
     step_result result;
-    read_tokens(0, config_.batch, source);
-    TEQUIO_CHECK(share_rows(tokens_));
+    for (std::uint64_t at = 0; at < config_.batch; at += config_.micro_batch) {
+        tokens_.read(at, std::min(config_.micro_batch, config_.batch - at), at, source);
+    }
+    TEQUIO_CHECK(share_rows(tokens_.tokens()));
     TEQUIO_CHECK(run_pipeline(go_on));
     if (last()) result.loss = stage_->loss();
     TEQUIO_CHECK(share_row_gradients(result.loss));
@@ -299,13 +278,7 @@ base::result<step_result> team_lane::gradient(std::span<const float> parameters,
 
 batch_view team_lane::windows(const evaluation& e, std::uint64_t batch) {
     const auto first = batch * config_.micro_batch;
-    const auto count = std::min(config_.micro_batch, e.sequences - first);
-    read_tokens(first, count, e.source);
-    const auto tokens = count * config_.model.context;
-    return {std::span(tokens_).first(tokens),
-            {},
-            std::span(targets_).first(tokens),
-            config_.model.context};
+    return tokens_.read(first, std::min(config_.micro_batch, e.sequences - first), 0, e.source);
 }
 
 /// Of the last member: rows of a later batch than the one in hand, so that the first can go ahead.
@@ -354,9 +327,9 @@ base::result<void> team_lane::evaluate(std::span<const float> parameters, std::u
     for (std::uint64_t k = 0; k < batches; ++k) {
         if (!go_on()) return fail(errc::stopped, "stopped between two windows");
         TEQUIO_CHECK(evaluate_batch(e, k));
-        if (leads() && k >= lag) TEQUIO_CHECK(take_losses_of(e, k - lag));
+        if (first() && k >= lag) TEQUIO_CHECK(take_losses_of(e, k - lag));
     }
-    for (auto k = batches - std::min(batches, lag); leads() && k < batches; ++k) {
+    for (auto k = batches - std::min(batches, lag); first() && k < batches; ++k) {
         TEQUIO_CHECK(take_losses_of(e, k));
     }
     return {};
@@ -454,7 +427,7 @@ base::result<base::digest> team_lane::gather_trace(lane_array which) {
 }
 
 base::result<base::digest> team_lane::root_of(lane_array which) {
-    if (leads()) return gather_trace(which);
+    if (first()) return gather_trace(which);
     TEQUIO_CHECK(send_trace(which));
     return base::digest{};
 }
@@ -503,9 +476,7 @@ base::result<void> team_lane::gather_blocks(const recipe& r, std::size_t member,
         if (!refused_ || whole_.tensors[bad].name < *refused_) refused_ = name_of(bad);
         return {};
     }
-    const auto& own = map_.layout(member);
-    const auto blocks = own.padded_size / block_elements;
-    auto t = own.tensors.begin();
+    const auto blocks = map_.layout(member).padded_size / block_elements;
     for (std::uint64_t first = 0; first < blocks; first += blocks_at_a_time) {
         const auto count = std::min(blocks_at_a_time, blocks - first);
         const auto what = tag(team_word::blocks, first);
@@ -513,18 +484,7 @@ base::result<void> team_lane::gather_blocks(const recipe& r, std::size_t member,
         const coded_blocks run{message.bytes.first(count * sizes.scale_bytes),
                                message.bytes.subspan(count * sizes.scale_bytes)};
         if (!canonical(shape.codec, run)) return senseless(member, what);
-        // Tensors are whole blocks here and there, so a run is placed stretch by stretch.
-        auto at = first * block_elements;
-        const auto end = at + count * block_elements;
-        while (at < end) {
-            const auto padded = (t->size + block_elements - 1) / block_elements * block_elements;
-            const auto stop = std::min(end, t->offset + padded);
-            place_blocks(shape, {whole_.tensor(t->name).offset + (at - t->offset), stop - at},
-                         blocks_at(shape.codec, run, at - first * block_elements, stop - at),
-                         container);
-            at = stop;
-            if (at == t->offset + padded) ++t;
-        }
+        map_.place(member, shape, {first * block_elements, count * block_elements}, run, container);
     }
     return {};
 }
@@ -532,7 +492,7 @@ base::result<void> team_lane::gather_blocks(const recipe& r, std::size_t member,
 base::result<base::byte_vector> team_lane::encode(const recipe& r, double loss) {
     if (!std::isfinite(loss)) return fail(errc::not_finite, "contribution: the loss is not finite");
     refused_.reset();
-    if (!leads()) {
+    if (!first()) {
         TEQUIO_CHECK(send_blocks(r));
         return base::byte_vector();
     }
@@ -540,12 +500,7 @@ base::result<base::byte_vector> team_lane::encode(const recipe& r, double loss) 
     auto out = empty_contribution(contribution_kind::lane, shape);
     contribution_header facts{loss, lane_tokens(r)};
     if (const auto part = stage_->encode(shape.codec, r.train.window)) {
-        for (const auto& t : layout().tensors) {
-            const auto padded = (t.size + block_elements - 1) / block_elements * block_elements;
-            place_blocks(shape, {whole_.tensor(t.name).offset, padded},
-                         blocks_at(shape.codec, {part->scales, part->codes}, t.offset, padded),
-                         out);
-        }
+        map_.place(index_, shape, {0, layout().padded_size}, {part->scales, part->codes}, out);
         facts.saturated += part->counts.saturated;
         facts.flushed += part->counts.flushed;
     } else {

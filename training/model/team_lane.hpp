@@ -9,9 +9,10 @@
 #include <vector>
 
 #include "training/model/lane_work.hpp"
+#include "training/model/slice_map.hpp"
 #include "training/model/sliced_lane.hpp"
 #include "training/model/stage.hpp"
-#include "training/model/team_map.hpp"
+#include "training/model/step_tokens.hpp"
 #include "training/team.hpp"
 
 namespace tequio::training {
@@ -56,8 +57,7 @@ private:
     team_lane(const trainer_config& config, const state_layout& whole,
               std::span<const slice_range> slices, std::size_t index);
 
-    bool leads() const { return index_ == 0; }
-    bool first() const { return index_ == 0; }
+    bool first() const { return index_ == 0; }  ///< and so the one that leads
     bool last() const { return index_ + 1 == count_; }
     team_tag tag(team_word word, std::uint64_t part = 0) const { return {step_, word, part}; }
     base::result<void> send(std::size_t to, const team_tag& what, base::byte_vector bytes);
@@ -77,8 +77,6 @@ private:
     base::result<void> send_rows_of(const evaluation& e, std::uint64_t batch);
     base::result<void> take_losses_of(const evaluation& e, std::uint64_t batch);
     base::result<void> evaluate_batch(const evaluation& e, std::uint64_t number);
-    void read_tokens(std::uint64_t first, std::uint64_t sequences, const batch_source& source);
-    batch_view micro_batch(std::uint64_t index) const;
     base::result<void> share_rows(std::span<const std::uint32_t> tokens);
     base::result<void> send_rows(std::span<const std::uint32_t> tokens);
     base::result<void> run_pipeline(const std::function<bool()>& go_on);
@@ -101,13 +99,13 @@ private:
 
     trainer_config config_;
     const state_layout& whole_;
-    team_map map_;
+    slice_map map_;
     std::size_t index_, count_;
     std::unique_ptr<stage> stage_;
     team_link* others_ = nullptr;
     std::uint64_t step_ = 0;
     std::optional<std::string> refused_;
-    std::vector<std::uint32_t> tokens_, targets_;  // (batch, context): of a step
+    step_tokens tokens_;
 };
 
 }  // namespace tequio::training

@@ -40,6 +40,14 @@ struct sliced_job {
         work.train.inner_steps = 1;
         work.train.window = -46;
     }
+    /// Six steps that do not stay finite when `lr` is large enough.
+    void make_unstable(double lr) {
+        work.train.inner_steps = 6;
+        work.train.inner.lr = lr;
+        work.train.inner.weight_decay = 0.9;
+        work.train.schedule.decay = "none";
+        work.train.codec = "f32";
+    }
 };
 
 inline trainer_config fixed(const char* family, bool tied, const char* activations) {

@@ -7,16 +7,17 @@
 
 #include "training/contribution.hpp"
 #include "training/model/network_part.hpp"
+#include "training/round/codec.hpp"
 #include "training/slices.hpp"
 #include "training/state.hpp"
 
 namespace tequio::training {
 
-class team_map {
+class slice_map {
 public:
     /// `whole`: `layout_of(model)`; outlives the map.
-    team_map(const model_config& model, const state_layout& whole,
-             std::span<const slice_range> slices);
+    slice_map(const model_config& model, const state_layout& whole,
+              std::span<const slice_range> slices);
 
     /// Of each tensor of the whole, in order of name: its slice.
     std::span<const std::size_t> owners() const { return owners_; }
@@ -29,6 +30,10 @@ public:
     };
     /// What a slice has of a run of the whole, without padding, in order.
     std::vector<stretch> stretches(std::size_t slice, contribution_run run) const;
+    /// Writes blocks of a slice, of its elements `run` (multiples of 32), where they belong in a
+    /// container of the whole.
+    void place(std::size_t slice, const contribution_shape& shape, contribution_run run,
+               const coded_blocks& blocks, std::span<std::uint8_t> container) const;
 
     /// Pieces of 256 KiB that the whole array's bytes are hashed in.
     std::uint64_t pieces() const { return holders_.size(); }

@@ -1,10 +1,11 @@
-#include "training/model/team_map.hpp"
+#include "training/model/slice_map.hpp"
 
 #include <algorithm>
 
 #include "base/blob.hpp"
 #include "base/ensure.hpp"
 #include "training/model/family.hpp"
+#include "training/round/units.hpp"
 
 namespace tequio::training {
 namespace {
@@ -18,8 +19,8 @@ void add_once(std::vector<std::size_t>& sorted, std::size_t value) {
 
 }  // namespace
 
-team_map::team_map(const model_config& model, const state_layout& whole,
-                   std::span<const slice_range> slices)
+slice_map::slice_map(const model_config& model, const state_layout& whole,
+                     std::span<const slice_range> slices)
     : whole_(whole),
       owners_(whole.tensors.size(), slices.size()),
       holders_((whole.padded_size + piece_floats - 1) / piece_floats) {
@@ -39,7 +40,8 @@ team_map::team_map(const model_config& model, const state_layout& whole,
     }
 }
 
-std::vector<team_map::stretch> team_map::stretches(std::size_t slice, contribution_run run) const {
+std::vector<slice_map::stretch> slice_map::stretches(std::size_t slice,
+                                                     contribution_run run) const {
     std::vector<stretch> out;
     const auto& own = layouts_[slice];
     auto at = std::upper_bound(whole_.tensors.begin(), whole_.tensors.end(), run.first,
@@ -55,7 +57,24 @@ std::vector<team_map::stretch> team_map::stretches(std::size_t slice, contributi
     return out;
 }
 
-contribution_run team_map::elements_of(std::uint64_t piece) const {
+void slice_map::place(std::size_t slice, const contribution_shape& shape, contribution_run run,
+                      const coded_blocks& blocks, std::span<std::uint8_t> container) const {
+    const auto& tensors = layouts_[slice].tensors;
+    auto t = std::upper_bound(tensors.begin(), tensors.end(), run.first,
+                              [](std::uint64_t first, const auto& x) { return first < x.offset; });
+    base::ensure(t != tensors.begin(), "a slice's first tensor starts at 0");
+    --t;
+    // Tensors are whole blocks here and there, so a run is placed stretch by stretch.
+    for (auto at = run.first; at < run.end(); ++t) {
+        const auto padded = (t->size + block_elements - 1) / block_elements * block_elements;
+        const auto stop = std::min(run.end(), t->offset + padded);
+        place_blocks(shape, {whole_.tensor(t->name).offset + (at - t->offset), stop - at},
+                     blocks_at(shape.codec, blocks, at - run.first, stop - at), container);
+        at = stop;
+    }
+}
+
+contribution_run slice_map::elements_of(std::uint64_t piece) const {
     const auto first = piece * piece_floats;
     return {first, std::min(piece_floats, whole_.padded_size - first)};
 }
