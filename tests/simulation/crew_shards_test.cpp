@@ -25,6 +25,18 @@ std::uint64_t rounds_here(const crew_world& world, std::size_t index) {
     return world.alive(index) ? world.view(index).round : 0;
 }
 
+/// At some moment one node, or two at once, die for good. `label`: of the chance of it.
+void owners_die(const world_options& options, const char* label, int victims) {
+    crew_world world(eight_units(), options);
+    world.start_all();
+    auto chance = world.rng(label);
+    world.run_for(std::chrono::milliseconds(1500 + chance.below(12'000)));
+    const auto first = chance.below(options.nodes);
+    world.crash(first);
+    if (victims == 2) world.crash((first + 1 + chance.below(options.nodes - 1)) % options.nodes);
+    finish_as_alone(world, eight_alone(), 240s);
+}
+
 }  // namespace
 
 BOOST_AUTO_TEST_CASE(every_node_sums_its_shard) {
@@ -59,13 +71,7 @@ BOOST_AUTO_TEST_CASE(real_sums_whose_units_share_no_borders) {
 
 BOOST_AUTO_TEST_CASE(an_owner_killed_at_any_moment_loses_its_shard_to_another) {
     for (std::uint64_t seed = 0; seed < 24; ++seed) {
-        crew_world world(eight_units(), {.nodes = 4, .seed = 110 + seed});
-        world.start_all();
-        auto chance = world.rng("victim");
-        const auto when = std::chrono::milliseconds(1500 + chance.below(12'000));
-        world.run_for(when);
-        world.crash(chance.below(4));
-        finish_as_alone(world, eight_alone(), 240s);
+        owners_die({.nodes = 4, .seed = 110 + seed}, "victim", 1);
     }
 }
 
@@ -163,14 +169,7 @@ BOOST_AUTO_TEST_CASE(a_lane_that_goes_with_its_node_is_computed_again) {
 
 BOOST_AUTO_TEST_CASE(two_owners_killed_at_once_lose_their_shards_to_others) {
     for (std::uint64_t seed = 0; seed < 16; ++seed) {
-        crew_world world(eight_units(), {.nodes = 5, .seed = 330 + seed});
-        world.start_all();
-        auto chance = world.rng("victims");
-        world.run_for(std::chrono::milliseconds(1500 + chance.below(12'000)));
-        const auto first = chance.below(5);
-        world.crash(first);
-        world.crash((first + 1 + chance.below(4)) % 5);
-        finish_as_alone(world, eight_alone(), 240s);
+        owners_die({.nodes = 5, .seed = 330 + seed}, "victims", 2);
     }
 }
 

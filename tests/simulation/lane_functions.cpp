@@ -42,8 +42,8 @@ public:
 
     computed lane(const base::digest& state, std::uint64_t round, std::uint64_t lane) override {
         computed out;
-        const auto seed = hash("lane", state.view(), round, lane);
-        out.outcome.trace = hash("trace", state.view(), round, lane);
+        const auto seed = hash_of("lane", state.view(), round, lane);
+        out.outcome.trace = hash_of("trace", state.view(), round, lane);
         if (job_.diverges == std::pair(round, lane)) {
             out.outcome.divergence = diverged{1, "transformer.wte.weight"};
             return out;
@@ -53,7 +53,7 @@ public:
         return out;
     }
     double validate(const base::digest& state, std::uint64_t round) override {
-        return loss_of(hash("validation", state.view(), round, 0));
+        return loss_of(hash_of("validation", state.view(), round, 0));
     }
     computed sum(const std::vector<base::byte_view>& contributions) override {
         const auto part = sum_shard(contributions, {0, job_.units});
@@ -72,7 +72,7 @@ public:
             }
             const auto unit = all.finish();
             out.bytes.insert(out.bytes.end(), unit.bytes.begin(), unit.bytes.end());
-            const auto mean = expand(hash("mean", unit.view(), u, 0), unit_bytes(u));
+            const auto mean = expand(hash_of("mean", unit.view(), u, 0), unit_bytes(u));
             out.bytes.insert(out.bytes.end(), mean.begin(), mean.end());
         }
         base::ensure(out.bytes.size() <= shard(units).part_bytes, "a part has room for its units");
@@ -110,16 +110,6 @@ public:
     }
 
 private:
-    static base::digest hash(std::string_view what, base::byte_view bytes, std::uint64_t a,
-                             std::uint64_t b) {
-        base::byte_vector in;
-        base::byte_writer w(in);
-        w.raw(base::as_bytes(what));
-        w.raw(bytes);
-        w.u64(a);
-        w.u64(b);
-        return base::sha256(in);
-    }
     std::uint64_t unit_bytes(std::uint64_t unit) const {
         return unit + 1 < job_.units ? base::piece_size_bytes : job_.mean_bytes;
     }
@@ -162,7 +152,7 @@ private:
             next = units.end();
         }
         if (next != job_.units) return std::nullopt;
-        make_blob(out, hash("mean", out.outcome.sum.view(), 0, 0), job_.mean_bytes);
+        make_blob(out, hash_of("mean", out.outcome.sum.view(), 0, 0), job_.mean_bytes);
         out.outcome.loss = loss_of(out.outcome.sum);
         return out;
     }
@@ -341,6 +331,17 @@ private:
 };
 
 }  // namespace
+
+base::digest hash_of(std::string_view what, base::byte_view bytes, std::uint64_t a,
+                     std::uint64_t b) {
+    base::byte_vector in;
+    base::byte_writer w(in);
+    w.raw(base::as_bytes(what));
+    w.raw(bytes);
+    w.u64(a);
+    w.u64(b);
+    return base::sha256(in);
+}
 
 std::unique_ptr<lane_functions> make_hash_functions(const hash_job& job) {
     return std::make_unique<hash_functions>(job);

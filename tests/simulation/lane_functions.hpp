@@ -7,6 +7,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <string_view>
 #include <vector>
 
 #include "base/bytes.hpp"
@@ -47,6 +48,10 @@ public:
     /// What `sum` gives; nothing when a part is none.
     virtual std::optional<computed> join(const std::vector<base::byte_view>& parts) = 0;
 };
+
+/// The hash that toy models are made of: SHA-256 over all of it.
+base::digest hash_of(std::string_view what, base::byte_view bytes, std::uint64_t a,
+                     std::uint64_t b);
 
 /// Hashes in place of training: fast, and as deterministic.
 struct hash_job {

@@ -13,17 +13,6 @@ using namespace training;
 
 namespace {
 
-base::digest hash_of(std::string_view what, base::byte_view bytes, std::uint64_t a,
-                     std::uint64_t b) {
-    base::byte_vector in;
-    base::byte_writer w(in);
-    w.raw(base::as_bytes(what));
-    w.raw(bytes);
-    w.u64(a);
-    w.u64(b);
-    return base::sha256(in);
-}
-
 base::digest hash_all(const slice_functions::tensor_list& list) {
     base::sha256_stream all;
     for (const auto& t : list) all.add(t.view());

@@ -107,6 +107,7 @@ private:
     bool window_open() const;
     bool round_resolved() const;
     bool should_own() const;
+    bool steward_rests_for(base::duration time) const;
     bool stuck() const;
     void drive_exchanges(effects& out);
     bool accept_closing(effects& out);
@@ -150,6 +151,7 @@ private:
     base::piece_run lane_pieces(contribution_run units) const;
     void drive_shards(effects& out);
     std::size_t standbys_wanted() const;
+    std::vector<base::node_id> standbys_of(std::size_t index) const;
     std::vector<base::node_id> gatherers(std::size_t index) const;
     void drive_standbys(effects& out);
     bool orphaned(item_key key) const;
@@ -227,6 +229,7 @@ private:
     bool far_behind() const;
     bool ahead_is_due();
     std::optional<base::blob_ref> mean_ahead();
+    std::optional<base::blob_ref> mean_to_apply();
     bool begin_ahead(effects& out);
     void slice_applied(const work_item& item, const work_outcome& outcome, effects& out);
     void applied_ahead(const work_item& item, const work_outcome& outcome, effects& out);
@@ -248,7 +251,7 @@ private:
         base::digest session;
         base::time_point heard;
     };
-    static std::vector<std::uint32_t> fits_of(const crew_slicing& slices);
+    static crew_protocol::slice_fits fits_of(const crew_slicing& slices);
     crew_protocol::slice_status own_slices() const;
     std::vector<crew_protocol::seat_candidate> seat_candidates() const;
     void plan_teams(effects& out);
@@ -257,6 +260,7 @@ private:
     bool leads(const base::node_id& node) const;
     bool is_ready(const base::node_id& node, model_slice seat) const;
     bool leads_team() const;
+    bool are_ready(const std::vector<base::node_id>& team, std::uint32_t first = 0) const;
     std::size_t teams_here() const;
     bool can_work(const base::node_id& node) const;
     bool has_company() const;
@@ -381,7 +385,7 @@ private:
     bool paused_ = false, suspended_ = false, draining_ = false, left_ = false;
 
     // Where the model can be divided.
-    std::vector<std::uint32_t> fits_;     ///< as `slice_status::fits`; empty where it cannot
+    crew_protocol::slice_fits fits_;      ///< empty where it cannot
     std::optional<model_slice> seat_;     ///< of which the worker holds, or makes, the state
     crew_protocol::team_plan teams_;      ///< as the steward said last
     crew_protocol::team_desk team_desk_;  ///< as the steward

@@ -79,10 +79,10 @@ crew::core::core(crew_config config, crew_memory memory, base::rng rng)
       planner_(shape_),
       chain_(shape_),
       desk_(config_.timings),
-      own_(shape_, config_.self),
-      audit_(shape_, config_.self),
+      own_(shape_),
+      audit_(shape_),
       shards_(shape_, config_.self),
-      mine_(shape_, config_.self),
+      mine_(shape_),
       checks_(shape_, config_.self, config_.timings),
       lottery_(shape_, config_.self, config_.check, lottery_root(shape_.task, config_.keys)),
       fits_(fits_of(config_.slices)) {

@@ -48,12 +48,17 @@ bool crew::core::round_resolved() const {
 bool crew::core::should_own() const {
     if (!able()) return false;
     if (leadership_->leading() || distrusted_ == chain_.length()) return true;
+    return steward_rests_for(config_.timings.owner_patience);
+}
+
+/// Every item of the open round is known, and since then its steward has got nowhere for so long.
+bool crew::core::steward_rests_for(base::duration time) const {
     if (!resolved_since_) return false;
     auto since = *resolved_since_;
     if (const auto& steward = leadership_->current()) {
         if (const auto* m = roster_.find(steward->node)) since = std::max(since, m->active);
     }
-    return now_ - since > config_.timings.owner_patience;
+    return now_ - since > time;
 }
 
 /// The steward of a round in shards shows no sign of life for so long that the parts are given up.
@@ -61,12 +66,8 @@ bool crew::core::should_own() const {
 /// together, and on slow links the parts would then be later still. Who has every part closes the
 /// round with them, steward or not.
 bool crew::core::stuck() const {
-    if (leadership_->leading() || !resolved_since_) return false;
-    auto since = *resolved_since_;
-    if (const auto& steward = leadership_->current()) {
-        if (const auto* m = roster_.find(steward->node)) since = std::max(since, m->active);
-    }
-    return now_ - since > config_.timings.owner_patience * stuck_patience;
+    return !leadership_->leading() &&
+           steward_rests_for(config_.timings.owner_patience * stuck_patience);
 }
 
 void crew::core::drive_exchanges(effects& out) {

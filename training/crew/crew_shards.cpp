@@ -102,6 +102,13 @@ std::size_t crew::core::standbys_wanted() const {
     return vanished_.empty() ? 0 : 1;
 }
 
+/// Who gathers for shard `index` beside its owner: perhaps this node.
+std::vector<base::node_id> crew::core::standbys_of(std::size_t index) const {
+    return shards_.standbys(index, standbys_wanted(), [&](const base::node_id& node) {
+        return node == config_.self || roster_.present(now_, node);
+    });
+}
+
 /// Other members that gather what shard `index` is summed of.
 std::vector<base::node_id> crew::core::gatherers(std::size_t index) const {
     const auto fits = [&](const base::node_id& node) { return roster_.present(now_, node); };
@@ -121,12 +128,9 @@ void crew::core::drive_standbys(effects& out) {
     const auto& plan = shards_.plan();
     for (std::size_t i = 0; i < plan.size(); ++i) {
         const bool own = plan[i].owner == config_.self;
-        const auto here = [&](const base::node_id& node) {
-            return node == config_.self || roster_.present(now_, node);
-        };
         bool gathers = own && plan[i].units != mine_units_;
         if (!own && early && wanted > 0) {
-            const auto nodes = shards_.standbys(i, wanted, here);
+            const auto nodes = standbys_of(i);
             gathers = std::find(nodes.begin(), nodes.end(), config_.self) != nodes.end();
         }
         const auto first = plan[i].units.first;
@@ -134,7 +138,7 @@ void crew::core::drive_standbys(effects& out) {
             standbys_.erase(first);
             continue;
         }
-        auto& x = standbys_.try_emplace(first, shape_, config_.self).first->second;
+        auto& x = standbys_.try_emplace(first, shape_).first->second;
         const auto pieces = lane_pieces(plan[i].units);
         if (!x.works_on(round) || x.pieces() != pieces) x.begin(round, {}, book(round), pieces);
         x.lean_on(gatherers(i), !own);
@@ -400,11 +404,7 @@ void crew::core::reassign_shards(const std::vector<base::node_id>& fit) {
         if (!lost) continue;
         // Early in a round to whoever has little to do, late to one that has the pieces.
         std::vector<base::node_id> preferred;
-        if (resolved_since_) {
-            preferred = shards_.standbys(i, standbys_wanted(), [&](const auto& node) {
-                return node == config_.self || roster_.present(now_, node);
-            });
-        }
+        if (resolved_since_) preferred = standbys_of(i);
         shards_.reassign(now_, i, fit, preferred);
     }
 }

@@ -126,14 +126,20 @@ std::optional<base::blob_ref> crew::core::mean_ahead() {
 /// The others wait to hear what the open round's mean comes to in this slice. Checks go on as long
 /// as they are what everybody waits for.
 bool crew::core::ahead_is_due() {
-    if (!sliced() || !prepared_ || applied_ != chain_.length() || !window_open()) return false;
+    return sliced() && prepared_ && applied_ == chain_.length() && window_open() &&
+           mean_to_apply().has_value();
+}
+
+/// `mean_ahead`, unless that was applied.
+std::optional<base::blob_ref> crew::core::mean_to_apply() {
     const auto mean = mean_ahead();
-    return mean && !(ahead_ && ahead_->round == applied_ && ahead_->mean == *mean);
+    const bool done = mean && ahead_ && ahead_->round == applied_ && ahead_->mean == *mean;
+    return done ? std::nullopt : mean;
 }
 
 bool crew::core::begin_ahead(effects& out) {
-    const auto mean = mean_ahead();
-    if (!mean || (ahead_ && ahead_->round == applied_ && ahead_->mean == *mean)) return false;
+    const auto mean = mean_to_apply();
+    if (!mean) return false;
     begin(purpose::apply_ahead, apply_item(applied_, *mean), {applied_, shape_.merge_item()}, out);
     return true;
 }

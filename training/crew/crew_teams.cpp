@@ -21,8 +21,8 @@ constexpr unsigned team_failures_max = 3;
 }  // namespace
 
 /// What this node has room for, for 1, 2, ... slices.
-std::vector<std::uint32_t> crew::core::fits_of(const crew_slicing& slices) {
-    std::vector<std::uint32_t> out;
+slice_fits crew::core::fits_of(const crew_slicing& slices) {
+    slice_fits out;
     for (std::uint32_t count = 1; slices.max > 1 && count <= slices.max; ++count) {
         std::uint32_t bits = 0;
         for (std::uint32_t i = 0; i < count; ++i) {
@@ -52,10 +52,7 @@ std::vector<seat_candidate> crew::core::seat_candidates() const {
     std::vector<seat_candidate> out;
     const auto& plan = team_desk_.plan();
     const auto add = [&](const base::node_id& node, const status& said) {
-        if (!said.slices || std::all_of(said.slices->fits.begin(), said.slices->fits.end(),
-                                        [](auto bits) { return bits == 0; })) {
-            return;
-        }
+        if (!said.slices || !fit_any(said.slices->fits)) return;
         seat_candidate c;
         c.node = node;
         c.fits = said.slices->fits;
@@ -94,9 +91,8 @@ void crew::core::take_plan(team_plan plan, effects& out) {
     teams_ = std::move(plan);
     const auto* own = teams_.find(config_.self);
     if (own == nullptr) return;
-    if (((fits_[teams_.count - 1] >> own->slice) & 1u) != 0) {
-        take_seat({own->slice, teams_.count}, out);
-    }
+    const model_slice seat{own->slice, teams_.count};
+    if (fit(fits_, seat)) take_seat(seat, out);
 }
 
 /// This node's team, by slice; empty when it is in none.
@@ -126,8 +122,12 @@ bool crew::core::is_ready(const base::node_id& node, model_slice seat) const {
 /// This node is the first of a team that can begin on something.
 bool crew::core::leads_team() const {
     const auto team = own_team();
-    if (team.empty() || team.front() != config_.self) return false;
-    for (std::uint32_t i = 1; i < team.size(); ++i) {
+    return !team.empty() && team.front() == config_.self && are_ready(team, 1);
+}
+
+/// The members of a team from slice `first` on are.
+bool crew::core::are_ready(const std::vector<base::node_id>& team, std::uint32_t first) const {
+    for (auto i = first; i < team.size(); ++i) {
         if (!is_ready(team[i], {i, teams_.count})) return false;
     }
     return true;
@@ -164,7 +164,7 @@ bool crew::core::has_company() const {
 bool crew::core::may_lead() const {
     if (!slicing() || available()) return available();
     const auto present = roster_.present(now_);
-    return able() && std::any_of(fits_.begin(), fits_.end(), [](auto bits) { return bits != 0; }) &&
+    return able() && fit_any(fits_) &&
            std::none_of(present.begin(), present.end(), [&](const auto& node) {
                const auto* m = roster_.find(node);
                return m->said.available && !m->apart;
@@ -196,13 +196,12 @@ std::vector<worker_slot> crew::core::team_slots() const {
         const auto team = teams_.team(number);
         worker_slot slot;
         slot.node = team.front();
-        slot.fit = true;
+        slot.fit = are_ready(team);
         bool here = true;
-        for (std::uint32_t i = 0; i < team.size(); ++i) {
-            const auto* said = said_by(team[i]);
+        for (const auto& node : team) {
+            const auto* said = said_by(node);
             here = here && said != nullptr;
             slot.able = slot.able && said != nullptr && said->able;
-            slot.fit = slot.fit && is_ready(team[i], {i, teams_.count});
             slot.busy = slot.busy || (said != nullptr && said->doing == doing_kind::own);
         }
         const auto* lead = said_by(team.front());
@@ -346,19 +345,15 @@ void crew::core::order_again() {
     for (const auto& key : lost) {
         for (const auto number : teams_.teams()) {
             const auto team = teams_.team(number);
-            bool ready = teams_.count > 1 && !told_again_.contains(team.front());
-            for (std::uint32_t i = 0; i < team.size() && ready; ++i) {
-                ready = is_ready(team[i], {i, teams_.count});
+            if (teams_.count <= 1 || told_again_.contains(team.front()) || !are_ready(team)) {
+                continue;
             }
-            if (!ready) continue;
             told_again_.emplace(team.front(), key);
             break;
         }
     }
-    if (leadership_->leading()) {
-        const auto mine = told_again_.find(config_.self);
-        again_ = mine == told_again_.end() ? std::nullopt : std::optional(mine->second);
-    }
+    const auto mine = told_again_.find(config_.self);
+    again_ = mine == told_again_.end() ? std::nullopt : std::optional(mine->second);
 }
 
 /// Its contribution is here and this node says so, or nobody asks for it any more.

@@ -17,7 +17,7 @@ namespace tequio::training::crew_protocol {
 
 class exchange {
 public:
-    exchange(const job_shape& shape, base::node_id self) : shape_(shape), self_(self) {}
+    explicit exchange(const job_shape& shape) : shape_(shape) {}
 
     /// Begins on a round. `expected`: the contributions by lane when the chronicle has them; empty
     /// to take what the book resolves to. `pieces`: of each contribution; none: all.
@@ -60,7 +60,6 @@ private:
     std::uint64_t run_bytes() const;
 
     job_shape shape_;
-    base::node_id self_;
     bool active_ = false;
     std::uint64_t round_ = 0;
     base::piece_run pieces_;

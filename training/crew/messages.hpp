@@ -129,14 +129,17 @@ struct slice_list {
     bool operator==(const slice_list&) const = default;
 };
 
+/// What a node has room for: for 1, 2, ... slices a bit for each of them.
+using slice_fits = std::vector<std::uint32_t>;
+
 /// What a member can hold, and holds, of a model that is divided.
 struct slice_status {
     std::optional<model_slice> seat;  ///< of which it holds, or makes, the state
-    std::vector<std::uint32_t> fits;  ///< for 1, 2, ... slices: a bit each that it has room for
-    std::uint64_t memory = 0;         ///< bytes offered
-    std::uint64_t speed = 0;          ///< operations a second; 0: not measured
-    std::vector<slice_list> lists;    ///< of its slice
-    std::optional<item_key> lost;     ///< a lane whose contribution nobody can give it
+    slice_fits fits;
+    std::uint64_t memory = 0;       ///< bytes offered
+    std::uint64_t speed = 0;        ///< operations a second; 0: not measured
+    std::vector<slice_list> lists;  ///< of its slice
+    std::optional<item_key> lost;   ///< a lane whose contribution nobody can give it
     bool operator==(const slice_status&) const = default;
 };
 

@@ -81,6 +81,17 @@ std::vector<double> speeds_of(const std::vector<seat_candidate>& candidates) {
     return out;
 }
 
+double load_of(const slice_work& work, model_slice slice) {
+    return work ? static_cast<double>(std::max<std::uint64_t>(1, work(slice))) : 1.0;
+}
+
+/// Teams that can be made of so many for each slice.
+std::size_t whole_teams(const std::vector<std::vector<std::size_t>>& pools) {
+    std::size_t out = pools.empty() ? 0 : pools.front().size();
+    for (const auto& pool : pools) out = std::min(out, pool.size());
+    return out;
+}
+
 /// Seats while they are dealt out. Candidates by index.
 class table {
 public:
@@ -91,11 +102,7 @@ public:
           speeds_(speeds_of(candidates)),
           slices_(candidates.size(), no_seat),
           kept_(candidates.size(), 0) {
-        for (std::uint32_t i = 0; i < count; ++i) {
-            work_.push_back(
-                work ? static_cast<double>(std::max<std::uint64_t>(1, work(model_slice{i, count})))
-                     : 1.0);
-        }
+        for (std::uint32_t i = 0; i < count; ++i) work_.push_back(load_of(work, {i, count}));
     }
 
     void keep_teams(const team_plan& before);
@@ -235,8 +242,7 @@ std::vector<std::vector<std::size_t>> table::pools() const {
 
 double table::pace() const {
     const auto free = pools();
-    std::size_t teams = free.empty() ? 0 : free.front().size();
-    for (const auto& pool : free) teams = std::min(teams, pool.size());
+    const auto teams = whole_teams(free);
     double sum = 0;
     for (std::size_t k = 0; k < teams; ++k) {
         double slowest = 0;
@@ -284,8 +290,7 @@ team_plan table::compose() const {
     std::vector<std::uint32_t> teams = kept_;
     std::set<std::uint32_t> numbers(kept_.begin(), kept_.end());
     const auto free = pools();
-    std::size_t more = free.empty() ? 0 : free.front().size();
-    for (const auto& pool : free) more = std::min(more, pool.size());
+    const auto more = whole_teams(free);
     std::uint32_t number = 1;
     for (std::size_t k = 0; k < more; ++k) {
         while (numbers.contains(number)) ++number;
@@ -303,9 +308,13 @@ team_plan table::compose() const {
 
 }  // namespace
 
-bool seat_candidate::fits_slice(model_slice slice) const {
+bool fit(const slice_fits& fits, model_slice slice) {
     return slice.count >= 1 && slice.count <= fits.size() &&
            ((fits[slice.count - 1] >> slice.index) & 1u) != 0;
+}
+
+bool fit_any(const slice_fits& fits) {
+    return std::any_of(fits.begin(), fits.end(), [](auto bits) { return bits != 0; });
 }
 
 const seat* team_plan::find(const base::node_id& node) const {
@@ -398,9 +407,7 @@ double pace_of(const team_plan& plan, const std::vector<seat_candidate>& candida
         std::optional<double> slowest;
         for (std::uint32_t slice = 0; slice < nodes.size(); ++slice) {
             const auto it = by_node.find(nodes[slice]);
-            const auto load =
-                work ? static_cast<double>(std::max<std::uint64_t>(1, work({slice, plan.count})))
-                     : 1.0;
+            const auto load = load_of(work, {slice, plan.count});
             const auto rate = it == by_node.end() ? 0.0 : it->second / load;
             slowest = slowest ? std::min(*slowest, rate) : rate;
         }

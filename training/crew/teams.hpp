@@ -22,16 +22,20 @@
 
 namespace tequio::training::crew_protocol {
 
+/// There is room for this slice, for any slice at all.
+bool fit(const slice_fits& fits, model_slice slice);
+bool fit_any(const slice_fits& fits);
+
 /// A member as the planner of teams sees it.
 struct seat_candidate {
     base::node_id node;
-    std::vector<std::uint32_t> fits;   ///< as `slice_status::fits`
+    slice_fits fits;
     std::optional<model_slice> holds;  ///< of which it has, or makes, the state
     bool ready = false;                ///< that state is of the open round, or nearly
     std::uint64_t speed = 0;           ///< operations a second; 0: not known, taken for the median
     std::uint64_t memory = 0;          ///< bytes offered, for people
 
-    bool fits_slice(model_slice slice) const;
+    bool fits_slice(model_slice slice) const { return fit(fits, slice); }
 };
 
 /// Work of a slice, up to a common factor.

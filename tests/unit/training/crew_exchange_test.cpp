@@ -35,7 +35,7 @@ struct gathering {
     roster members{node(0), 64, timings};
     round_book book = book_at(0);
     blob_desk desk{timings};
-    exchange x{small_shape(), node(0)};
+    exchange x{small_shape()};
 };
 
 }  // namespace
@@ -154,7 +154,7 @@ BOOST_AUTO_TEST_CASE(large_lanes_of_one_node_come_one_after_the_other) {
     put(1, 0, "a");
     put(1, 1, "b");
     put(2, 2, "c");
-    exchange x(shape, node(0));
+    exchange x(shape);
     x.begin(2, {}, &g.book);
     const auto asked = [&] {
         std::vector<crew_effect> out;
