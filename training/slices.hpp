@@ -63,6 +63,9 @@ struct slice_cost {
     std::uint64_t message_bytes = 0;  ///< of a micro-batch across the slice's end; 0 for the last
 };
 
+/// `slice_cost::memory_bytes` of slice `index` alone.
+std::uint64_t slice_memory_bytes(const recipe& r, std::uint64_t index, std::uint64_t count,
+                                 unsigned threads, std::uint64_t micro_batch = 0);
 /// Of each of `count` slices, chosen by `choose_slices`, with this many threads a node.
 /// micro_batch: as in `engine_options`.
 std::vector<slice_cost> slice_costs(const recipe& r, std::uint64_t count, unsigned threads,

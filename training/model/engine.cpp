@@ -55,8 +55,8 @@ std::uint64_t memory_of(const recipe& r, const state_layout& layout, unsigned th
     const auto config = trainer_config_of(r, options);
     std::uint64_t bytes = 0;
     if (options.slice_count > 1) {
-        bytes = slice_costs(r, options.slice_count, threads, config.micro_batch)[options.slice]
-                    .memory_bytes;
+        bytes =
+            slice_memory_bytes(r, options.slice, options.slice_count, threads, config.micro_batch);
         auto beside = bytes_beside_arena(r, layout, config);
         // The container is put together at the first.
         if (options.slice != 0) {

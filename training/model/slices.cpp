@@ -28,6 +28,36 @@ std::vector<slice_range> all_slices(const recipe& r) {
     return out;
 }
 
+/// `slice_token_flops` of a part that has so many parameters.
+std::uint64_t flops_of(const recipe& r, slice_range slice, std::uint64_t parameters) {
+    const auto& m = r.model;
+    const auto part = part_of(r, slice);
+    auto multiplied = parameters;
+    // Looked up, not multiplied by; a tied table is the head's.
+    if (part.has_embedding() && m.family == "gpt2") multiplied -= m.context * m.width;
+    if (part.has_embedding() && m.family == "llama" && !m.tied)
+        multiplied -= m.vocabulary * m.width;
+    return 6 * multiplied + 12 * part.layers() * m.context * m.width;
+}
+
+/// The same of each of several slices that make up the model. Cost: one list of its tensors.
+std::vector<std::uint64_t> flops_of_all(const recipe& r, const std::vector<slice_range>& slices) {
+    const auto layout = layout_of(r.model);
+    if (slices.size() == 1) return {flops_of(r, slices.front(), layout.parameters)};
+    std::vector<std::uint64_t> parameters(slices.size());
+    for (const auto& t : layout.tensors) {
+        const auto layer = family_of(r.model).layer_of(r.model, t.name);
+        const auto it = std::upper_bound(slices.begin(), slices.end(), layer,
+                                         [](auto l, const auto& s) { return l < s.end; });
+        parameters[static_cast<std::size_t>(it - slices.begin())] += t.size;
+    }
+    std::vector<std::uint64_t> out;
+    for (std::size_t i = 0; i < slices.size(); ++i) {
+        out.push_back(flops_of(r, slices[i], parameters[i]));
+    }
+    return out;
+}
+
 /// Joins neighbours as long as none gets more than `most`, into `count` slices if that is possible.
 std::vector<slice_range> joined(const std::vector<slice_range>& finest,
                                 const std::vector<std::uint64_t>& flops, std::uint64_t count,
@@ -49,6 +79,14 @@ std::vector<slice_range> joined(const std::vector<slice_range>& finest,
     return out;
 }
 
+stage_config stage_config_of(const recipe& r, const std::vector<slice_range>& ranges,
+                             std::uint64_t index, std::uint64_t micro_batch) {
+    const trainer_config lane{
+        r.model,       r.train.batch,          micro_batch == 0 ? r.train.micro_batch : micro_batch,
+        r.train.inner, !r.train.synchronous(), r.slices};
+    return {lane, index, ranges.size(), ranges[index].first, ranges[index].end};
+}
+
 /// Digests that the slice's part of a state has.
 base::result<void> check_count(const recipe& r, std::uint64_t index, const state_layout& layout,
                                std::size_t found) {
@@ -66,21 +104,13 @@ std::uint64_t slices_max(const recipe& r) {
 }
 
 std::uint64_t slice_token_flops(const recipe& r, slice_range slice) {
-    const auto& m = r.model;
-    const auto part = part_of(r, slice);
-    auto multiplied = layout_of_part(m, part).parameters;
-    // Looked up, not multiplied by; a tied table is the head's.
-    if (part.has_embedding() && m.family == "gpt2") multiplied -= m.context * m.width;
-    if (part.has_embedding() && m.family == "llama" && !m.tied)
-        multiplied -= m.vocabulary * m.width;
-    return 6 * multiplied + 12 * part.layers() * m.context * m.width;
+    return flops_of(r, slice, layout_of_part(r.model, part_of(r, slice)).parameters);
 }
 
 std::vector<slice_range> choose_slices(const recipe& r, std::uint64_t count) {
     base::ensure(count >= 1 && count <= slices_max(r), "no more slices than cuts allow");
     const auto finest = all_slices(r);
-    std::vector<std::uint64_t> flops;
-    for (const auto& slice : finest) flops.push_back(slice_token_flops(r, slice));
+    const auto flops = flops_of_all(r, finest);
     std::uint64_t low = *std::max_element(flops.begin(), flops.end());
     std::uint64_t high = 0;
     for (const auto f : flops) high += f;
@@ -133,23 +163,28 @@ base::result<base::digest> slice_state_digest(const recipe& r, std::uint64_t ind
     return state_digest_from(layout, tensors);
 }
 
+std::uint64_t slice_memory_bytes(const recipe& r, std::uint64_t index, std::uint64_t count,
+                                 unsigned threads, std::uint64_t micro_batch) {
+    base::ensure(index < count, "a slice is one of the slices");
+    return stage::memory_bytes_for(stage_config_of(r, choose_slices(r, count), index, micro_batch),
+                                   codec_of(contribution_kind::lane, r), threads);
+}
+
 std::vector<slice_cost> slice_costs(const recipe& r, std::uint64_t count, unsigned threads,
                                     std::uint64_t micro_batch) {
-    const trainer_config lane{
-        r.model,       r.train.batch,          micro_batch == 0 ? r.train.micro_batch : micro_batch,
-        r.train.inner, !r.train.synchronous(), r.slices};
     const auto ranges = choose_slices(r, count);
+    const auto flops = flops_of_all(r, ranges);
     const auto codec = codec_of(contribution_kind::lane, r);
     std::vector<slice_cost> out;
     for (std::size_t i = 0; i < ranges.size(); ++i) {
-        const stage_config config{lane, i, count, ranges[i].first, ranges[i].end};
+        const auto config = stage_config_of(r, ranges, i, micro_batch);
         slice_cost cost{ranges[i]};
         cost.parameters = layout_of_part(r.model, config.part()).parameters;
-        cost.token_flops = slice_token_flops(r, ranges[i]);
+        cost.token_flops = flops[i];
         cost.memory_bytes = stage::memory_bytes_for(config, codec, threads);
         if (i + 1 < count) {
             cost.message_bytes = numerics::cut_message_bytes(
-                config.part().format(), lane.micro_batch * r.model.context, r.model.width);
+                config.part().format(), config.lane.micro_batch * r.model.context, r.model.width);
         }
         out.push_back(cost);
     }
