@@ -20,7 +20,7 @@ using std::chrono::milliseconds;
 constexpr milliseconds pause_min{250}, pause_max{5000};
 constexpr std::chrono::seconds exchange_limit{3};
 /// So often the sockets before the one in use are tried again.
-constexpr std::chrono::seconds earlier_pause{30};
+constexpr std::chrono::seconds earlier_pause{5};
 constexpr std::uint64_t answer_max_bytes = 16 * 1024;
 
 }  // namespace

@@ -5,7 +5,7 @@
 /// report that failed is dropped, for a newer one says more.
 ///
 /// Of several sockets the first that lets itself be opened counts. While a later one does, the
-/// earlier ones are tried again every 30 s: a user's own daemon may be started at any time.
+/// earlier ones are tried again every 5 s: a user's own daemon may be started at any time.
 
 #include <boost/asio/io_context.hpp>
 #include <filesystem>

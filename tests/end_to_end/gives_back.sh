@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# gives_back.sh PROGRAM: input takes the machine back from a node at once, and what it was doing goes on afterwards: by the
+# gives_back.sh PROGRAM [TRIALS]: input takes the machine back from a node at once, and what it was doing goes on afterwards: by the
 # test source of input, by the owner's commands; a configuration is read again while it works; the bits do not notice.
 . "$(dirname "$0")/../support/scenario.sh"
 
@@ -27,17 +27,21 @@ stands() {
     (($(perl "$helper" cpu "$process") - before < 10000000))
 }
 
-make_job "$folder/job" rounds=3 lanes=2 layers=4 heads=4 width=128 context=64 batch=8 micro_batch=8 inner_steps=100
+trials=${1:-3}
+# Two jobs: one that outlasts whatever is done to the node, and one that is over soon after its lane was handed on.
+shape=(lanes=2 layers=4 heads=4 width=128 context=64 batch=8 micro_batch=8)
+make_job "$folder/endless" "${shape[@]}" rounds=1000 inner_steps=400
+make_job "$folder/job" "${shape[@]}" rounds=2 inner_steps=50
 node_start one
-task=$(submit one "$folder/job")
+endless=$(submit one "$folder/endless")
 wait_for 30 "the job to be computed" computes one
 wait_for 10 "the node to say so" is one state working
 is one idle_source test || die "idle source: $(field one idle_source)"
 node one doctor --json | grep -q '"idle_source": *"test"' || die "doctor does not name the source of input"
 
-# Ten times: the worker uses no processor time soon after; then it goes on where it stood.
+# Each time the worker uses no processor time soon after; then it goes on where it stood.
 process=$(worker_of one)
-for ((i = 0; i < 10; ++i)); do
+for ((i = 0; i < trials; ++i)); do
     ms=$(perl "$helper" trigger "$folder/one/api.sock" "$process")
     printf 'given back after %s ms\n' "$ms"
     ((${ms%.*} <= 250)) || die "given back after $ms ms"
@@ -77,6 +81,8 @@ wait_for 10 "one thread" counts one threads_limit 1
 # A longer pause hands the lane to another node, which ends the job; the first then takes up the chronicle.
 node_start two --peer "$(node_address one)"
 wait_for 20 "the nodes to know one another" swarm_has_peers 1 one two
+node one job cancel "$endless" >/dev/null
+task=$(submit one "$folder/job")
 wait_for 30 "data on the other node" safe_to_leave one "$task"
 input one 0
 wait_for 5 "the crew to be told" is one release suspended

@@ -17,7 +17,7 @@ does_not() { ! does "$1"; }
 below() { awk -v a="$1" -v b="$2" -v c="$3" -v f="$4" 'BEGIN { exit !(a < b + c * f) }'; }
 used() { ! below "$(cpu)" "$@"; }
 
-make_job "$folder/job" rounds=3 lanes=2 layers=4 heads=4 width=128 context=64 batch=8 micro_batch=8 inner_steps=150
+make_job "$folder/job" rounds=2 lanes=2 layers=4 heads=4 width=128 context=64 batch=8 micro_batch=8 inner_steps=100
 node_start one
 task=$(submit one "$folder/job")
 wait_for 60 "the first lane" does "round 0 lane 0"
@@ -33,8 +33,8 @@ process=$(worker)
 node one pause >/dev/null
 wait_for 30 "memory to be handed back" is release handed_back
 paused=$(cpu)
-sleep "${1:-8}"  # memory was handed back at 10 s, and judged a second later
-is release handed_back || die "after ${1:-8} s more: $(field release)"
+sleep "${1:-4}"  # memory was handed back at 10 s, and judged a second later
+is release handed_back || die "after ${1:-4} s more: $(field release)"
 [[ $(worker) == "$process" ]] || die "the worker did not outlast the pause"
 [[ $(states) == 1 ]] || die "the states did not outlast the pause"
 below "$(cpu)" "$paused" 1 0.1 || die "a paused worker computed: $paused s, then $(cpu) s"
