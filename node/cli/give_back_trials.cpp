@@ -191,7 +191,11 @@ base::result<harvest_result> measure_harvest(const trial_node& node, double seco
     // gives way to them, sees them a moment late, and takes some seconds to come back. That is no
     // part of what lies idle for hours, so it is told on its own. A machine that is busy anyway is
     // measured as it is: the policy leaves it to others.
-    constexpr auto steady = std::chrono::seconds(3), growth_patience = std::chrono::seconds(30);
+    // As long as the measurement is worth: 3 s and 30 s for the usual 7.5 s.
+    const auto share = [&](double part) {
+        return std::chrono::milliseconds(std::llround(1e3 * part * std::min(seconds, 7.5)));
+    };
+    const auto steady = share(0.4), growth_patience = share(4);
     harvest_result out;
     const double waited_from = now_seconds();
     if (node.wait_for_all_threads(steady, growth_patience)) {

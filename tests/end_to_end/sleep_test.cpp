@@ -40,22 +40,24 @@ bool is_lane(const std::string& doing) {
            !doing.ends_with("parked");
 }
 
-}  // namespace
+/// A node behind a logind, and another beside it, with a job.
+struct two_nodes {
+    two_nodes(const std::filesystem::path& folder, int rounds, int inner_steps)
+        : bus(folder),
+          logind(bus.address(), {"org.freedesktop.login1"}),
+          sleeper(folder, {.name = "sleeper",
+                           .system_bus = bus.address(),
+                           .rounds = rounds,
+                           .inner_steps = inner_steps}),
+          other(folder, {.name = "other", .peer = sleeper.says("listen")}) {
+        BOOST_TEST(becomes(5s, [&] { return held() == 1; }));
+    }
 
-BOOST_FIXTURE_TEST_SUITE(sleeping_machine, with_bus)
+    int held() { return logind.state().locks_held; }
 
-BOOST_AUTO_TEST_CASE(gives_its_lane_away_before_it_sleeps_and_goes_on_when_it_wakes) {
-    const tests::private_bus bus(folder.path());
-    tests::fake_services logind(bus.address(), {"org.freedesktop.login1"});
-    const auto held = [&] { return logind.state().locks_held; };
-    const working_node sleeper(
-        folder.path(),
-        {.name = "sleeper", .system_bus = bus.address(), .rounds = 3, .inner_steps = 60});
-    const working_node other(folder.path(), {.name = "other", .peer = sleeper.says("listen")});
-    const auto self = sleeper.says("node");
-    BOOST_TEST(becomes(5s, [&] { return held() == 1; }));
-
-    for (const auto asleep : {1s, 12s}) {
+    /// Once both compute a lane: the machine of the first sleeps, wakes, and its worker goes on.
+    void sleeps_for(std::chrono::seconds asleep) {
+        const auto self = sleeper.says("node");
         BOOST_REQUIRE_MESSAGE(becomes(patience,
                                       [&] {
                                           return is_lane(other.sees(self)) &&
@@ -78,7 +80,6 @@ BOOST_AUTO_TEST_CASE(gives_its_lane_away_before_it_sleeps_and_goes_on_when_it_wa
         // The word was out before: nothing more can come from a machine that sleeps.
         BOOST_TEST(becomes(1s, [&] { return other.sees(self) == lane + ", parked"; }),
                    other.sees(self));
-        // As long as it would take the others to notice by themselves, or longer: nothing moves.
         BOOST_TEST(!becomes(asleep, [&] { return state_of(worker) != 'T'; }));
         ::kill(sleeper.daemon(), SIGCONT);
         logind.prepare_for_sleep(false);
@@ -86,13 +87,33 @@ BOOST_AUTO_TEST_CASE(gives_its_lane_away_before_it_sleeps_and_goes_on_when_it_wa
         BOOST_TEST(becomes(patience, [&] { return sleeper.computes(); }), sleeper.log());
         BOOST_TEST(sleeper.worker() == worker, "another process: the lane in hand was lost");
     }
-    BOOST_TEST(logind.state().locks_taken == 3);
 
+    tests::private_bus bus;
+    tests::fake_services logind;
+    working_node sleeper, other;
+};
+
+}  // namespace
+
+BOOST_FIXTURE_TEST_SUITE(sleeping_machine, with_bus)
+
+BOOST_AUTO_TEST_CASE(gives_its_lane_away_before_it_sleeps_and_goes_on_when_it_wakes) {
+    two_nodes nodes(folder.path(), 1000, 100);
+    // As long as it would take the others to notice by themselves, or longer.
+    nodes.sleeps_for(12s);
+    nodes.sleeps_for(1s);
+    BOOST_TEST(nodes.logind.state().locks_taken == 3);
+}
+
+BOOST_AUTO_TEST_CASE(the_bits_do_not_notice_a_sleep) {
+    two_nodes nodes(folder.path(), 2, 40);
+    nodes.sleeps_for(1s);
     const auto done = [](const working_node& node) {
         const auto job = node.job();
         return job.contains("state") && job.at("state").as_string() == "done";
     };
-    BOOST_REQUIRE_MESSAGE(becomes(120s, [&] { return done(sleeper) && done(other); }),
+    const auto &sleeper = nodes.sleeper, &other = nodes.other;
+    BOOST_REQUIRE_MESSAGE(becomes(100s, [&] { return done(sleeper) && done(other); }),
                           sleeper.log() << other.log());
     const auto digest = sleeper.job().at("state_digest");
     BOOST_TEST(digest == other.job().at("state_digest"));
