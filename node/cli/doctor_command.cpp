@@ -70,7 +70,7 @@ json::value status_field(api_client& daemon, const char* name, json::value other
 base::result<void> doctor(cli_context& context) {
     std::vector<std::string> problems;
     training::serial_executor run;
-    const auto tested = training::exactness_self_test(run);
+    const auto tested = training::exactness_self_test(run, training::self_test_scope::everything);
     if (!tested) problems.push_back(tested.error().message());
     const auto worker = start_a_worker();
     if (!worker) problems.push_back(worker.error().message());

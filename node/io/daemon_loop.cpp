@@ -169,7 +169,8 @@ base::result<void> daemon_loop::run() {
 
     TEQUIO_CHECK(open_data());
     training::serial_executor alone;
-    if (const auto tested = training::exactness_self_test(alone); !tested) {
+    constexpr auto dispatched = training::self_test_scope::dispatched;
+    if (const auto tested = training::exactness_self_test(alone, dispatched); !tested) {
         exact_ = false;
         spdlog::error("{}; this node takes no exact work", tested.error().message());
     }
