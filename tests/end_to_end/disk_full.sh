@@ -23,7 +23,8 @@ code() { node one status --json | json_text reason_code; }
 full() { [[ $(code) == disk_full ]]; }
 not_full() { [[ $(code) != disk_full ]]; }
 
-make_job "$folder/job" rounds=12 inner_steps=40
+# Long enough not to end before the disk is full, whatever the machine.
+make_job "$folder/job" rounds=12 inner_steps=80
 swarm_of one two
 task=$(submit one "$folder/job")
 wait_for 60 "some rounds" job_reached one "$task" 2
@@ -46,8 +47,8 @@ same "digests of both nodes" "$(job_digest one "$task")" "$(job_digest two "$tas
 ledgers_verify one two
 
 # Killed while it is full; then `prune` makes the room that is missing.
-again=$(sed -i 's/^seed = .*/seed = 2/; s/^rounds = .*/rounds = 8/' "$folder/job/job.toml"; submit one "$folder/job")
-wait_for 60 "some rounds" job_reached one "$again" 2
+again=$(sed -i 's/^seed = .*/seed = 2/; s/^rounds = .*/rounds = 8/; s/^inner_steps = .*/inner_steps = 200/' "$folder/job/job.toml"; submit one "$folder/job")
+wait_for 60 "a round" job_reached one "$again" 1
 mkdir -p "$small/blobs/88"
 stray=$small/blobs/88/$(printf '8%.0s' {1..64})-16777216
 head -c 16777216 /dev/zero >"$stray"
