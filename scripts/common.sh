@@ -52,6 +52,6 @@ wait_for() {
             printf 'waited %s s in vain for: %s\n' "$limit" "$what" >&2
             return 1
         fi
-        sleep 0.2
+        sleep 0.1
     done
 }

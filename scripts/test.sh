@@ -17,7 +17,7 @@ usage: scripts/test.sh [--long] [--desktop] [--no-packages] [--no-aarch64] [--jo
   --desktop       also the compositor that one test of the session agent wants (20 MB more; used when it is there anyway)
   --no-packages   install nothing; build with what is here
   --no-aarch64    without the conformance programs for 64-bit Arm (a cross compiler and an emulator less)
-  --jobs N        compile N files at a time (default: as many as there are processors)
+  --jobs N        compile N files and run N tests at a time (default: as many as there are processors)
   --build DIR     build there (default: build/test)
 
 What follows -- goes to ctest: scripts/test.sh -- -R ledger
@@ -99,6 +99,6 @@ fi
 
 phase "Tests"
 [[ $long == yes ]] || ctest_arguments=(-LE '^long$' "${ctest_arguments[@]}")
-# One at a time: the tests of whole swarms measure time-outs and use every core themselves.
+# As many at a time as there are processors, but for those of whole nodes (RUN_SERIAL): they measure time-outs and use every core.
 cd "$build"
-exec ctest --output-on-failure --no-tests=error "${ctest_arguments[@]}"
+exec ctest -j "$jobs" --output-on-failure --no-tests=error "${ctest_arguments[@]}"

@@ -163,7 +163,7 @@ inside() {
     done
     wait_for 60 "the job to go on" computes
     [[ $(sed -n 's/^Seccomp:\t//p' "/proc/$process/status") == 2 ]] || die "the worker is not confined"
-    node_stop one
+    node_kill one
     ledgers_verify one
 }
 

@@ -60,7 +60,7 @@ freed=$(json_number freed_bytes <<<"$output")
 ends 4 node one job show "$task"
 [[ $(job_state one "$long") =~ ^(waiting|running)$ ]] || die "the job at work is $(job_state one "$long")"
 ledgers_verify one
-node_stop one
+node_kill one  # with a lane in hand
 node_start one
 wait_for 20 "the nodes to know one another" swarm_has_peers 1 one
 ends 4 node one job show "$task"
