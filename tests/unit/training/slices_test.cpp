@@ -80,8 +80,11 @@ void run_stage(const recipe& r, std::uint64_t index, std::uint64_t count,
 
 void check_prediction(const recipe& r, std::uint64_t count, unsigned threads) {
     const auto costs = slice_costs(r, count, threads);
+    // On a busy machine one thread may do everything, and the others take nothing.
+    const auto costs_of_one = slice_costs(r, count, 1);
     for (std::uint64_t i = 0; i < count; ++i) {
         const auto planned = static_cast<double>(costs[i].memory_bytes);
+        const auto least = static_cast<double>(costs_of_one[i].memory_bytes);
         const auto found = static_cast<double>(peak_bytes_alone([&] {
             // The state is the caller's.
             const std::vector<float> start(layout_of(r.model).padded_size, 0.01F);
@@ -91,7 +94,7 @@ void check_prediction(const recipe& r, std::uint64_t count, unsigned threads) {
             return status_bytes("VmHWM") - before;
         }));
         BOOST_TEST(found < 1.1 * planned, "slice " << i << ": " << found << " of " << planned);
-        BOOST_TEST(found > 0.9 * planned, "slice " << i << ": " << found << " of " << planned);
+        BOOST_TEST(found > 0.9 * least, "slice " << i << ": " << found << " of " << least);
     }
 }
 
