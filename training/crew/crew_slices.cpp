@@ -18,6 +18,8 @@ void crew::core::take_seat(model_slice seat, effects& out) {
         lists_.clear();
         first_tensors_.assign(seat.count, {});
     }
+    // What was said of the seat before would be taken for this one's.
+    lists_.forget_own();
     seat_ = seat;
     call_.reset();
     forget_state();

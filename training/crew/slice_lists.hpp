@@ -53,6 +53,8 @@ public:
     /// Every slice's list is here.
     bool complete(std::uint64_t round, const base::digest& mean, model_slice self) const;
     void forget_before(std::uint64_t round);
+    /// This node holds another slice from now on, and has said nothing of that.
+    void forget_own() { own_.clear(); }
     /// The slices are others now.
     void clear();
     void check() const;
