@@ -71,6 +71,20 @@ folder_files write_model_files(const model_config& model, std::span<const float>
 folder_files write_model_folder(const model_config& model, std::span<const float> parameters,
                                 const run_card& card, const folder_options& options = {});
 
+/// `write_model_folder` without the weights, which are in one file of float32.
+folder_files write_model_texts(const model_config& model, const run_card& card,
+                               bool tokenizer_file);
+
+/// model.safetensors of float32 before its tensors are known: whoever has them part by part writes
+/// each to its place, and comes to the bytes that `write_model_folder` makes of all at once.
+struct weights_plan {
+    state_layout layout;                ///< of the whole model
+    base::byte_vector header;           ///< what the file begins with
+    std::vector<std::uint64_t> places;  ///< of the layout's tensors, in bytes of the file
+    std::uint64_t size = 0;             ///< of the file, bytes
+};
+weights_plan plan_weights(const model_config& model);
+
 /// A folder's files as the shell has mapped them.
 struct folder_view {
     base::byte_view config;

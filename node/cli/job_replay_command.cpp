@@ -254,7 +254,9 @@ base::result<void> write_model(const replay_command_options& o, const replay_job
     for (const auto& [name, bytes] : files) {
         TEQUIO_CHECK(write_file(std::filesystem::path(o.out) / name, bytes));
     }
-    remove_other_weights(o.out, files);
+    std::set<std::string> kept;
+    for (const auto& [name, bytes] : files) kept.insert(name);
+    remove_other_weights(o.out, kept);
     return {};
 }
 

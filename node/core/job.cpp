@@ -180,6 +180,13 @@ void count_pieces(const held_job& j, const p2p::network& network, job_view& v) {
     }
 }
 
+/// The members elsewhere could go on without this node: where the model is divided, or can be, that
+/// takes a holder of every slice.
+bool goes_on_with(const held_job& j, const job_view& v, const std::set<std::uint32_t>& slices) {
+    if (v.crew.state == training::job_state::done || slices_max(j.task->work) == 1) return true;
+    return v.crew.slices == 1 || (v.crew.slices > 1 && slices.size() == v.crew.slices);
+}
+
 }  // namespace
 
 job_view view_of(const held_job& j, const p2p::network& network) {
@@ -205,11 +212,14 @@ job_view view_of(const held_job& j, const p2p::network& network) {
     // on.
     v.data_copies = v.data_here ? 1 : 0;
     std::uint64_t elsewhere = 0;
+    std::set<std::uint32_t> slices;
     for (const auto& m : v.crew.members) {
-        if (m.present && m.doing != "" && network.linked(m.node)) ++elsewhere;
+        if (!m.present || m.doing == "" || !network.linked(m.node)) continue;
+        ++elsewhere;
+        if (m.slice && m.slice->count == v.crew.slices) slices.insert(m.slice->index);
     }
     v.data_copies += elsewhere;
-    v.safe_to_leave = elsewhere > 0;
+    v.safe_to_leave = elsewhere > 0 && goes_on_with(j, v, slices);
     v.refusals = j.refusals;
     v.files = j.files;
     v.traffic = j.traffic;

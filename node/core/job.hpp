@@ -14,6 +14,19 @@ namespace tequio::node {
 /// Where a job stands before, during and after its crew.
 enum class job_phase { fetching, crewed, ended };
 
+/// The final state on its way from S(0) over the stored means, slice by slice, so that no machine
+/// has to hold more of it at a time than one that trains.
+struct model_rebuild {
+    training::model_slice slice;         ///< in hand
+    bool prepared = false;               ///< S(0) of it
+    std::uint64_t applied = 0;           ///< rounds, since then
+    base::digest state;                  ///< of the slice, by now
+    std::vector<base::digest> tensors;   ///< likewise
+    bool writing = false;                ///< the shell does, the slice being where it should
+    std::optional<base::blob_ref> mean;  ///< waited for
+    std::vector<std::vector<base::digest>> done;  ///< tensors of the slices before
+};
+
 struct held_job {
     base::task_id id;
     std::shared_ptr<const training::task> task;
@@ -46,16 +59,12 @@ struct held_job {
     std::set<base::blob_ref> dropped_by_twin;
     std::optional<training::work_item> waiting_work;  ///< asked for by the crew, not begun
 
-    // The final model: made once the crew is done. After a restart the worker holds no state, so it
-    // is rebuilt from S(0) and the stored means.
+    // The final model: made once the crew is done. After a restart the worker holds no state, and
+    // of a divided model never all of it: then it is rebuilt.
     bool exporting = false;
     base::time_point export_retry =
         base::time_point::max();  ///< after a failure: when to try again
-    bool rebuilding = false;
-    bool rebuild_started = false;
-    bool rebuild_done = false;
-    std::optional<std::uint64_t>
-        rebuild_round;  ///< the mean in hand; nothing while S(0) is prepared
+    std::optional<model_rebuild> rebuild;
     std::map<std::string, base::blob_ref> files;
     std::vector<refusal> refusals;
 

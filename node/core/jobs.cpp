@@ -10,7 +10,6 @@ namespace tequio::node {
 namespace {
 
 constexpr auto data_retry_after = std::chrono::seconds(2);
-constexpr auto export_retry_after = std::chrono::seconds(30);
 
 std::string round_key(std::uint64_t round) {
     base::byte_vector big_endian;
@@ -322,6 +321,7 @@ void node_logic::state::blob_is_gone(const base::blob_ref& ref, const std::strin
         for (const auto& pieces : runs) {
             tell_crew(j, training::blob_failed{ref, reason, pieces});
         }
+        mean_is_gone(j, ref, reason);
     }
 }
 
@@ -348,62 +348,6 @@ void node_logic::state::stop_fetching_data(held_job& j) {
         });
         if (!wanted) (void)tell_network(p2p::cancel_fetch{ref});
     }
-}
-
-void node_logic::state::crew_finished(held_job& j, const training::job_finished& finished) {
-    say(log_level::info,
-        "job " + j.id.brief() +
-            (finished.state == training::job_state::done ? " is done" : " failed") +
-            (finished.reason.empty() ? "" : ": " + finished.reason));
-    note_end(j);
-    if (finished.state != training::job_state::done || !j.files.empty() || j.exporting) {
-        out_->push_back(close_compute{j.id});
-        return;
-    }
-    j.exporting = true;
-    j.export_retry = base::time_point::max();
-    out_->push_back(export_model{j.id, j.crew->view(true)});
-}
-
-void node_logic::state::export_failed(held_job& j, const std::string& what) {
-    say(log_level::warn, "job " + j.id.brief() + ": " + what + "; trying again in " +
-                             std::to_string(export_retry_after.count()) + " s");
-    j.exporting = j.rebuilding = false;
-    j.export_retry = at_.now + export_retry_after;
-}
-
-void node_logic::state::export_again(held_job& j) {
-    j.exporting = true;
-    j.export_retry = base::time_point::max();
-    // What ended the first attempt may have ended the worker too.
-    out_->push_back(open_compute{j.id, j.task});
-    out_->push_back(export_model{j.id, j.crew->view(true)});
-}
-
-void node_logic::state::begin_rebuilding(held_job& j) {
-    j.rebuilding = true;
-    j.rebuild_started = j.rebuild_done = false;
-    j.rebuild_round.reset();
-    rebuild_next(j);
-}
-
-void node_logic::state::rebuild_next(held_job& j) {
-    const auto view = j.crew->view(true);
-    const auto rounds = j.task->work.train.rounds;
-    const std::uint64_t next = j.rebuild_round ? *j.rebuild_round + 1 : 0;
-    training::work_item item;
-    if (!j.rebuild_started) {
-        j.rebuild_started = true;
-    } else if (next < rounds) {
-        j.rebuild_round = next;
-        const auto& entry = view.chronicle.at(next);
-        item = {training::work_kind::apply, {next}, {}, entry.state_before, {entry.mean}};
-    } else {
-        j.rebuild_done = true;
-        out_->push_back(export_model{j.id, view});
-        return;
-    }
-    j.waiting_work = std::move(item);
 }
 
 /// With these lines of all nodes, and their governors', `tests/support/idle_time.pl` tells where a

@@ -278,6 +278,7 @@ void node_logic::state::on(blob_confirmed& e) {
             tell_crew(j,
                       training::blob_ready{e.ref, bytes ? e.bytes : base::byte_vector{}, pieces});
         }
+        if (e.pieces.whole()) mean_came(j, e.ref);
     }
 }
 
@@ -294,13 +295,9 @@ void node_logic::state::on(compute_answer& e) {
     end_team(e.outcome, stopped);
     auto* j = job_of(e.task);
     if (!j) return;
-    if (j->exporting && j->phase == job_phase::crewed && !j->rebuild_done && j->rebuilding) {
+    if (j->exporting && j->phase == job_phase::crewed && j->rebuild && !j->rebuild->writing) {
         if (stopped) return;  // of the crew's last item; the rebuilding has not begun
-        if (!e.outcome) {
-            return export_failed(
-                *j, "the final model cannot be rebuilt here: " + e.outcome.error().message());
-        }
-        return rebuild_next(*j);
+        return rebuilt(*j, e.outcome);
     }
     if (!j->crew || stopped) return;
     if (e.outcome) {
@@ -317,7 +314,7 @@ void node_logic::state::on(compute_states_lost& e) {
     tell_crew(*j, training::states_lost{});
     // The final model was on its way to the same end; a step in hand fails and is tried again.
     const bool in_hand = computing_ && computing_->task == e.task;
-    if (j->rebuilding && !j->rebuild_done && !in_hand) begin_rebuilding(*j);
+    if (j->rebuild && !j->rebuild->writing && !in_hand) begin_rebuilding(*j);
 }
 
 void node_logic::state::on(compute_progress& e) {
@@ -328,22 +325,6 @@ void node_logic::state::on(compute_progress& e) {
 
 void node_logic::state::on(ledger_written& e) {
     tell_desk(ledger::written{e.request, std::move(e.outcome)});
-}
-
-void node_logic::state::on(model_exported& e) {
-    auto* j = job_of(e.task);
-    if (!j) return;
-    if (e.files.empty()) {
-        // The worker holds another state, as after a restart: walk from S(0) over the stored means.
-        if (!j->rebuilding) return begin_rebuilding(*j);
-        return export_failed(*j, "the final model cannot be written: " + e.failure);
-    }
-    j->exporting = j->rebuilding = false;
-    j->files = e.files;
-    for (const auto& [name, ref] : e.files)
-        remember("job/" + e.task.hex(), "file:" + name, ref.text());
-    out_->push_back(close_compute{e.task});
-    say(log_level::info, "job " + e.task.brief() + ": the model can be fetched");
 }
 
 void node_logic::state::on(machine_released& e) {

@@ -102,7 +102,7 @@ struct ledger_written {
     ledger::write_outcome outcome;
 };
 /// Answer to `export_model`: the folder's files as blobs, durable; nothing when it could not be
-/// made.
+/// made. Before the last slice: nothing, without a failure.
 struct model_exported {
     base::task_id task;
     std::map<std::string, base::blob_ref> files;
@@ -182,10 +182,13 @@ struct open_compute {
 struct close_compute {
     base::task_id task;
 };
-/// Make the final model's folder from the worker's state and store its files as blobs.
+/// Write the worker's slice of the final state into the file of the model's weights; with the last
+/// slice (or the whole) make the rest of the folder, and store its files as blobs.
 struct export_model {
     base::task_id task;
     training::crew_view facts;
+    training::model_slice slice;
+    base::digest state;  ///< of that slice
 };
 enum class log_level { error, warn, info, debug };
 struct log_line {

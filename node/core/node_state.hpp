@@ -2,11 +2,8 @@
 
 /// The inside of `node_logic`. One file a concern: node_logic.cpp (events, commands), notes.cpp
 /// (tasks and cancellations as they arrive), jobs.cpp (crews, blobs, compute), keeping.cpp (what
-/// is kept, how long), receipts.cpp (the ledger's desk), traffic.cpp (bytes of jobs, and their
-/// limit). Private to node/core.
-/// (tasks and cancellations as they arrive), jobs.cpp (crews, blobs, compute), teams.cpp (lanes by
-/// teams), keeping.cpp (what is kept, how long), receipts.cpp (the ledger's desk). Private to
-/// node/core.
+/// is kept, how long), final_model.cpp, teams.cpp (lanes by teams), receipts.cpp (the ledger's
+/// desk), traffic.cpp (bytes of jobs, and their limit). Private to node/core.
 
 #include <algorithm>
 #include "node/core/errc.hpp"
@@ -124,11 +121,6 @@ public:
     /// A job that may still need blobs of j's recipe; null when there is none.
     held_job* twin_of(const held_job& j);
     void end_job(held_job& j, training::job_state as, std::string code, std::string reason);
-    void crew_finished(held_job& j, const training::job_finished& finished);
-    void export_failed(held_job& j, const std::string& what);
-    void export_again(held_job& j);
-    void begin_rebuilding(held_job& j);
-    void rebuild_next(held_job& j);
     void begin_waiting_work();
     /// Begins what is in hand, with its team if it has one. Errors: as `team_desk::begin`.
     base::result<void> begin_in_hand();
@@ -144,6 +136,21 @@ public:
     /// The item in hand ended: its team, if it had one, is let go. An outcome that failed because
     /// this node gave the others up says so.
     void end_team(base::result<training::work_outcome>& outcome, bool stopped);
+
+    // final_model.cpp
+    void crew_finished(held_job& j, const training::job_finished& finished);
+    void export_whole(held_job& j);
+    void export_failed(held_job& j, const std::string& what);
+    void export_again(held_job& j);
+    /// In as few slices as this node has room for.
+    void begin_rebuilding(held_job& j);
+    /// The next step of it: an item, a mean to fetch, or a slice to write.
+    void rebuild_next(held_job& j);
+    void rebuilt(held_job& j, base::result<training::work_outcome>& outcome);
+    void write_slice(held_job& j);
+    /// A mean that it waits for is here, or is not to be had.
+    void mean_came(held_job& j, const base::blob_ref& ref);
+    void mean_is_gone(held_job& j, const base::blob_ref& ref, const std::string& reason);
 
     // keeping.cpp
     /// Notes ends, lets go of what nobody needs, forgets jobs whose time is over. Every

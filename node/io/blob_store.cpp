@@ -16,6 +16,7 @@ namespace {
 
 constexpr std::size_t leaf_lists_max = 256;  // guess: a crew's open contributions, twice over
 constexpr std::uint64_t leaf_bytes = sizeof(base::digest);
+constexpr const char* making_name = "making";
 
 /// Where a `.part` file keeps what belongs to its pieces.
 struct part_layout {
@@ -46,18 +47,6 @@ std::vector<base::digest> digests_at(base::byte_view bytes, std::uint64_t offset
     return out;
 }
 
-base::result<void> write_at(int fd, base::byte_view bytes, std::uint64_t offset,
-                            const std::filesystem::path& path) {
-    while (!bytes.empty()) {
-        const auto n = ::pwrite(fd, bytes.data(), bytes.size(), static_cast<off_t>(offset));
-        if (n < 0 && errno == EINTR) continue;
-        if (n < 0) return io_error(path, "write", errno);
-        bytes = bytes.subspan(static_cast<std::size_t>(n));
-        offset += static_cast<std::uint64_t>(n);
-    }
-    return {};
-}
-
 }  // namespace
 
 base::result<base::blob_ref> blob_ref_of_file(std::string name) {
@@ -72,6 +61,11 @@ base::result<std::unique_ptr<blob_store>> blob_store::open(std::filesystem::path
     TEQUIO_CHECK(make_private_folder(folder));
     std::unique_ptr<blob_store> store(new blob_store(std::move(folder), bounds));
     std::error_code ec;
+    std::filesystem::remove_all(store->folder_ / making_name, ec);
+    if (ec) {
+        return base::fail(base::errc::io_failure,
+                          (store->folder_ / making_name).string() + ": " + ec.message());
+    }
     for (const auto& group : std::filesystem::directory_iterator(store->folder_, ec)) {
         for (const auto& file : std::filesystem::directory_iterator(group.path(), ec)) {
             const auto name = file.path().filename().string();
@@ -134,6 +128,34 @@ base::result<base::blob_ref> blob_store::put(base::byte_view bytes) {
     const auto path = path_of(ref);
     TEQUIO_CHECK(make_private_folder(path.parent_path()));
     TEQUIO_CHECK(write_file(path, bytes, 0600));
+    whole_.insert(ref);
+    used_ += ref.size;
+    return ref;
+}
+
+base::result<std::filesystem::path> blob_store::making(const std::string& name,
+                                                       std::uint64_t bytes) const {
+    const auto folder = folder_ / making_name;
+    TEQUIO_CHECK(make_private_folder(folder));
+    std::error_code ec;
+    if (!std::filesystem::exists(folder / name, ec)) TEQUIO_CHECK(room_for(bytes));
+    return folder / name;
+}
+
+base::result<base::blob_ref> blob_store::put_file(const std::filesystem::path& file) {
+    TEQUIO_TRY(const auto bytes, mapped_file::open(file));
+    const auto ref = base::blob_ref_of(bytes.bytes());
+    std::error_code ec;
+    if (has(ref)) {
+        std::filesystem::remove(file, ec);
+        return ref;
+    }
+    if (arriving_.contains(ref)) TEQUIO_CHECK(remove(ref));
+    TEQUIO_CHECK(room_for(ref.size));
+    const auto path = path_of(ref);
+    TEQUIO_CHECK(make_private_folder(path.parent_path()));
+    if (::rename(file.c_str(), path.c_str()) != 0) return io_error(path, "rename to", errno);
+    TEQUIO_CHECK(sync_folder(path.parent_path()));
     whole_.insert(ref);
     used_ += ref.size;
     return ref;

@@ -49,6 +49,12 @@ public:
     base::result<void> room_for(std::uint64_t bytes) const;
     /// Stores whole bytes, durably; nothing happens when they are there.
     base::result<base::blob_ref> put(base::byte_view bytes);
+    /// Where a file of so many bytes is made that `put_file` will store: of that name, in a folder
+    /// that is emptied when a store is opened. Errors: as `room_for`, before the file is begun.
+    base::result<std::filesystem::path> making(const std::string& name, std::uint64_t bytes) const;
+    /// Stores a file that was made there and has been synced; it has another place then. Cost: one
+    /// pass over it, mapped.
+    base::result<base::blob_ref> put_file(const std::filesystem::path& file);
     /// Stores one verified piece; true when the blob is whole now. A piece that does not verify is
     /// an error.
     base::result<bool> put_piece(const base::blob_ref& ref, const base::blob_piece& piece);

@@ -111,6 +111,18 @@ base::result<void> write_file(const std::filesystem::path& path, base::byte_view
     return sync_folder(path.parent_path());
 }
 
+base::result<void> write_at(int fd, base::byte_view bytes, std::uint64_t offset,
+                            const std::filesystem::path& path) {
+    while (!bytes.empty()) {
+        const auto n = ::pwrite(fd, bytes.data(), bytes.size(), static_cast<off_t>(offset));
+        if (n < 0 && errno == EINTR) continue;
+        if (n < 0) return io_error(path, "write", errno);
+        bytes = bytes.subspan(static_cast<std::size_t>(n));
+        offset += static_cast<std::uint64_t>(n);
+    }
+    return {};
+}
+
 base::result<void> make_private_folder(const std::filesystem::path& path) {
     std::filesystem::path so_far;
     for (const auto& part : path) {

@@ -55,6 +55,10 @@ std::string read_kernel_line(const std::filesystem::path& path);
 /// content is there, whole.
 base::result<void> write_file(const std::filesystem::path& path, base::byte_view bytes,
                               unsigned mode = 0644);
+/// Writes all of `bytes` into an open file, at `offset` from its beginning; `path` is for the
+/// error.
+base::result<void> write_at(int fd, base::byte_view bytes, std::uint64_t offset,
+                            const std::filesystem::path& path);
 /// Makes the folder and its parents, private to the user (0700) where new.
 base::result<void> make_private_folder(const std::filesystem::path& path);
 /// Syncs a folder, so that names made or renamed in it outlive a crash.

@@ -4,6 +4,7 @@
 #include <boost/asio/post.hpp>
 
 #include "node/core/errc.hpp"
+#include "node/io/model_files.hpp"
 #include "node/io/run_card.hpp"
 #include "node/worker/job_runner.hpp"
 #include "training/model_folder.hpp"
@@ -516,35 +517,44 @@ void job_workers::export_final(const export_model& what) {
         report(model_exported{what.task, {}, std::move(why)});
     };
     if (!j || !j->state) return missing("no state is in memory");
-    if (!j->slice->whole()) return missing("a slice of the state is in memory");
+    if (j->slice != what.slice) return missing("another slice of the state is in memory");
     const auto held = j->state->held();
-    if (!held || held->digest != what.facts.state_digest)
-        return missing("another state is in memory");
+    if (!held || held->digest != what.state) return missing("another state is in memory");
     const auto parameters = j->state->view().parameters;
     auto copy = std::make_shared<std::vector<float>>(parameters.begin(), parameters.end());
-    storage_.run([this, task = j->task, id = what.task, facts = what.facts,
-                  copy]() -> storage_thread::continuation {
-        model_exported out{id, {}, {}};
-        training::folder_options form;
-        form.tokenizer_file = task->companion.has_value();
-        if (task->companion) out.files[training::tokenizer_file_name] = *task->companion;
-        auto card = card_of(*task, id, facts);
-        // Weights without them are better than none.
-        if (const auto data = blobs_.open_file(task->work.data.tokens)) {
-            (void)add_input_scales(card, task->work, data->get());
-        }
-        const auto files = training::write_model_folder(task->work.model, *copy, card, form);
-        for (const auto& [name, bytes] : files) {
-            const auto ref = blobs_.put(bytes);
-            if (!ref) {
-                out.files.clear();
-                out.failure = ref.error().message();
-                break;
-            }
-            out.files[name] = *ref;
+    storage_.run([this, task = j->task, what, copy]() -> storage_thread::continuation {
+        model_exported out{what.task, {}, {}};
+        if (const auto written = write_model(*task, what, *copy, out.files); !written) {
+            out.files.clear();
+            out.failure = written.error().message();
         }
         return [this, out = std::move(out)]() mutable { sink_(std::move(out)); };
     });
+}
+
+/// On the storage thread. `files`: the folder's, once the last slice is written.
+base::result<void> job_workers::write_model(const training::task& task, const export_model& what,
+                                            std::span<const float> parameters,
+                                            std::map<std::string, base::blob_ref>& files) {
+    const auto& work = task.work;
+    const auto plan = training::plan_weights(work.model);
+    TEQUIO_TRY(const auto path, blobs_.making(what.task.hex(), plan.size));
+    TEQUIO_CHECK(write_weights(path, plan,
+                               training::layout_of_slice(work, what.slice.index, what.slice.count),
+                               parameters));
+    if (what.slice.index + 1 < what.slice.count) return {};
+    auto card = card_of(task, what.task, what.facts);
+    // Weights without them are better than none.
+    if (const auto data = blobs_.open_file(work.data.tokens)) {
+        (void)add_input_scales(card, work, data->get());
+    }
+    for (const auto& [name, bytes] :
+         training::write_model_texts(work.model, card, task.companion.has_value())) {
+        TEQUIO_TRY(files[name], blobs_.put(bytes));
+    }
+    if (task.companion) files[training::tokenizer_file_name] = *task.companion;
+    TEQUIO_TRY(files[training::weights_file_name], blobs_.put_file(path));
+    return {};
 }
 
 }  // namespace tequio::node

@@ -1,6 +1,12 @@
 #include "node/io/model_files.hpp"
 
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <cerrno>
 #include <vector>
+
+#include "base/ensure.hpp"
 
 namespace tequio::node {
 
@@ -30,7 +36,28 @@ training::folder_view mapped_model::view() const {
     return out;
 }
 
-void remove_other_weights(const std::filesystem::path& folder, const training::folder_files& kept) {
+base::result<void> write_weights(const std::filesystem::path& path,
+                                 const training::weights_plan& plan,
+                                 const training::state_layout& slice,
+                                 std::span<const float> parameters) {
+    base::ensure(parameters.size() == slice.padded_size, "parameters of this slice");
+    const unique_fd file(::open(path.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0600));
+    if (!file) return io_error(path, "create", errno);
+    if (::ftruncate(file.get(), static_cast<off_t>(plan.size)) != 0) {
+        return io_error(path, "reserve space for", errno);
+    }
+    TEQUIO_CHECK(write_at(file.get(), plan.header, 0, path));
+    const auto& all = plan.layout;
+    for (const auto& t : slice.tensors) {
+        const auto at = static_cast<std::size_t>(&all.tensor(t.name) - all.tensors.data());
+        const auto values = parameters.subspan(t.offset, t.size);
+        TEQUIO_CHECK(write_at(file.get(), training::float_bytes(values), plan.places[at], path));
+    }
+    if (::fsync(file.get()) != 0) return io_error(path, "sync", errno);
+    return {};
+}
+
+void remove_other_weights(const std::filesystem::path& folder, const std::set<std::string>& kept) {
     std::error_code ignored;
     std::vector<std::filesystem::path> old;
     for (const auto& item : std::filesystem::directory_iterator(folder, ignored)) {

@@ -40,6 +40,14 @@ done
 digest=$(job_digest one "$task")
 for name in "${left[@]}"; do same "digests of one and $name" "$digest" "$(job_digest "$name" "$task")"; done
 # The replay has the machine to itself: it holds the model in one piece.
-whole=$("$tequio" job replay "$folder/job/job.toml" --quiet --json | json_text state_digest)
+whole=$("$tequio" job replay "$folder/job/job.toml" --out "$folder/whole" --quiet --json | json_text state_digest)
 same "digests of the teams and of the replay in one piece" "$digest" "$whole"
+# Nobody holds the whole state: each comes to it slice by slice, and all to the same file.
+for name in "${left[@]}"; do
+    wait_for 60 "the model on node $name" job_fetchable "$name" "$task"
+    ends 0 node "$name" job fetch "$task" --out "$folder/model-$name"
+    cmp "$folder/whole/model.safetensors" "$folder/model-$name/model.safetensors" || die "node $name has another model"
+done
+ends 2 node one job fetch "$task" --out "$folder/model-one"
+says "--force overwrites it"
 ledgers_verify "${left[@]}"

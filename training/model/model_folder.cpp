@@ -82,15 +82,27 @@ std::string tokenizer_config_text(const model_config& model) {
            ",\n  \"tokenizer_class\": \"PreTrainedTokenizerFast\"\n}\n";
 }
 
+void add_config(const model_config& model, const folder_options& options, folder_files& out) {
+    out[config_file_name] = bytes_of(config_text(model, options));
+    if (options.tokenizer_file) {
+        out["tokenizer_config.json"] = bytes_of(tokenizer_config_text(model));
+    }
+}
+
+void add_card(const model_config& model, const run_card& card, const folder_options& options,
+              folder_files& out) {
+    out["README.md"] = bytes_of(card_text(model, card, options));
+    if (!card.shifts.empty()) {
+        out["inputs.safetensors"] = mlp_input_scales(card.shifts, card.factors);
+    }
+}
+
 }  // namespace
 
 folder_files write_model_files(const model_config& model, std::span<const float> parameters,
                                const folder_options& options) {
     folder_files out;
-    out[config_file_name] = bytes_of(config_text(model, options));
-    if (options.tokenizer_file) {
-        out["tokenizer_config.json"] = bytes_of(tokenizer_config_text(model));
-    }
+    add_config(model, options, out);
     add_weights(model, parameters, options, out);
     return out;
 }
@@ -98,9 +110,27 @@ folder_files write_model_files(const model_config& model, std::span<const float>
 folder_files write_model_folder(const model_config& model, std::span<const float> parameters,
                                 const run_card& card, const folder_options& options) {
     auto out = write_model_files(model, parameters, options);
-    out["README.md"] = bytes_of(card_text(model, card, options));
-    if (!card.shifts.empty()) {
-        out["inputs.safetensors"] = mlp_input_scales(card.shifts, card.factors);
+    add_card(model, card, options, out);
+    return out;
+}
+
+folder_files write_model_texts(const model_config& model, const run_card& card,
+                               bool tokenizer_file) {
+    const folder_options options{.tokenizer_file = tokenizer_file};
+    folder_files out;
+    add_config(model, options, out);
+    add_card(model, card, options, out);
+    return out;
+}
+
+weights_plan plan_weights(const model_config& model) {
+    weights_plan out;
+    out.layout = layout_of(model);
+    out.header = safetensors_header(out.layout.tensors, weight_type::f32);
+    out.size = out.header.size();
+    for (const auto& t : out.layout.tensors) {
+        out.places.push_back(out.size);
+        out.size += t.size * size_of(weight_type::f32);
     }
     return out;
 }

@@ -191,8 +191,7 @@ std::uint64_t size_of(weight_type type) {
     return type == weight_type::f32 ? 4 : 2;
 }
 
-base::byte_vector write_safetensors(std::span<const tensor_spec> tensors,
-                                    std::span<const float> parameters, weight_type type) {
+base::byte_vector safetensors_header(std::span<const tensor_spec> tensors, weight_type type) {
     std::string header = R"({"__metadata__":{"format":"pt"})";
     std::uint64_t offset = 0;
     for (const auto& t : tensors) {
@@ -205,11 +204,20 @@ base::byte_vector write_safetensors(std::span<const tensor_spec> tensors,
     }
     header += "}";
     header.resize((header.size() + 7) / 8 * 8, ' ');
-    base::byte_vector file;
-    file.reserve(8 + header.size() + offset);
-    base::byte_writer out(file);
+    base::byte_vector bytes;
+    base::byte_writer out(bytes);
     out.u64(header.size());
     out.raw(base::as_bytes(header));
+    return bytes;
+}
+
+base::byte_vector write_safetensors(std::span<const tensor_spec> tensors,
+                                    std::span<const float> parameters, weight_type type) {
+    auto file = safetensors_header(tensors, type);
+    auto size = file.size();
+    for (const auto& t : tensors) size += t.size * size_of(type);
+    file.reserve(size);
+    base::byte_writer out(file);
     for (const auto& t : tensors) append_values(parameters.subspan(t.offset, t.size), type, out);
     return file;
 }

@@ -27,6 +27,10 @@ std::string_view safetensors_name(weight_type type);
 /// Bytes an element.
 std::uint64_t size_of(weight_type type);
 
+/// What stands before the tensors' bytes in the file that `write_safetensors` makes: each tensor's
+/// bytes follow those of the one before, in the order given.
+base::byte_vector safetensors_header(std::span<const tensor_spec> tensors, weight_type type);
+
 /// These tensors, whose values stand in `parameters` at their offsets, in the order given, each of
 /// whose bytes follow those of the one before; the header is filled up with spaces to a multiple of
 /// 8 bytes. Values are finite; bf16 rounds to nearest, ties to even. Deterministic.

@@ -53,6 +53,30 @@ BOOST_AUTO_TEST_CASE(blobs_come_back_after_a_restart) {
     BOOST_TEST(base::piece_verifies(ref, piece));
 }
 
+BOOST_AUTO_TEST_CASE(a_file_made_in_the_store_becomes_a_blob) {
+    const scratch s;
+    const auto bytes = some_bytes(600'000);
+    const auto ref = base::blob_ref_of(bytes);
+    auto store = open_store(s, 1'000'000);
+    const auto path = store->making("model", bytes.size()).value();
+    BOOST_TEST(write_file(path, bytes).has_value());
+    BOOST_TEST((store->put_file(path).value() == ref));
+    BOOST_TEST(!std::filesystem::exists(path));
+    BOOST_TEST(store->used_bytes() == bytes.size());
+    // Once more: it is here. And what would be too much is not begun.
+    BOOST_TEST(write_file(path, bytes).has_value());
+    BOOST_TEST((store->put_file(path).value() == ref));
+    BOOST_TEST(store->used_bytes() == bytes.size());
+    BOOST_TEST(!store->making("larger", 500'000).has_value());
+    // What an earlier run did not finish is gone.
+    BOOST_TEST(write_file(path, bytes).has_value());
+    store = open_store(s);
+    BOOST_TEST(!std::filesystem::exists(path));
+    BOOST_TEST(store->has(ref));
+    const auto file = store->map(ref).value();
+    BOOST_TEST(std::equal(bytes.begin(), bytes.end(), file.bytes().begin(), file.bytes().end()));
+}
+
 BOOST_AUTO_TEST_CASE(a_transfer_resumes_after_a_restart) {
     const scratch s;
     const auto bytes = some_bytes(3 * base::piece_size_bytes + 17);

@@ -100,6 +100,23 @@ BOOST_AUTO_TEST_CASE(weights_are_cut_into_files_that_read_back) {
                write_model_files(small, parameters));
 }
 
+BOOST_AUTO_TEST_CASE(tensors_written_to_their_places_make_the_same_file) {
+    const auto plan = plan_weights(small);
+    base::byte_vector file(plan.size);
+    std::copy(plan.header.begin(), plan.header.end(), file.begin());
+    BOOST_TEST_REQUIRE(plan.places.size() == plan.layout.tensors.size());
+    for (std::size_t i = plan.places.size(); i-- > 0;) {
+        const auto& t = plan.layout.tensors[i];
+        const auto bytes = float_bytes(std::span(parameters).subspan(t.offset, t.size));
+        std::copy(bytes.begin(), bytes.end(),
+                  file.begin() + static_cast<std::ptrdiff_t>(plan.places[i]));
+    }
+    BOOST_TEST(file == files.at("model.safetensors"));
+    auto rest = files;
+    rest.erase("model.safetensors");
+    BOOST_TEST(write_model_texts(small, card, false) == rest);
+}
+
 BOOST_AUTO_TEST_CASE(bf16_halves_the_file_and_reads_back_rounded) {
     const auto files_of = [&] {
         return write_model_files(small, parameters, {.type = weight_type::bf16});
