@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Jobs in slices whose members are killed at random: team_kills.sh PROGRAM [RUNS] [SEED]. By run the family, the format at the
+# Jobs in slices whose members are killed at random: team_kills.sh PROGRAM [RUNS] [SEED] [FIRST]. By run the family, the format at the
 # cuts, slices (2 to 4), lanes and members differ; each time the digest and the fetched model are those of the replay in one piece.
 . "$(dirname "$0")/../support/scenario.sh"
 
-runs=${1:-20} seed=${2:-1} rounds=4
+runs=${1:-20} seed=${2:-1} first=${3:-0} rounds=4
 families=(gpt2 llama) formats=(f32 bf16 mxint8)
 
 # memory_for SLICES: that share of what the plan says of the whole lets a member hold one of so many slices, and none of fewer.
@@ -57,7 +57,8 @@ memory = \"$(memory_for "$slices")\""
         wait_for 300 "the job to end on node $name" job_ended "$name" "$task"
         job_done "$name" "$task" || die "the job ended as: $(node "$name" job show "$task" --json)"
     done
-    name=$(alive | head -n 1)
+    mapfile -t some < <(alive)
+    name=${some[0]}
     ends 0 node "$name" job show "$task"
     says "slice 1 of $slices"
     whole=$("$tequio" job replay "$folder/$run/job.toml" --out "$folder/$run/whole" --quiet --json | json_text state_digest)
@@ -65,11 +66,11 @@ memory = \"$(memory_for "$slices")\""
     wait_for 90 "the model on node $name" job_fetchable "$name" "$task"
     ends 0 node "$name" job fetch "$task" --out "$folder/$run/model"
     cmp "$folder/$run/whole/model.safetensors" "$folder/$run/model/model.safetensors" || die "node $name has another model"
-    ledgers_verify $(alive)
+    ledgers_verify "${some[@]}"
     swarm_stop
     rm -rf "$swarm"
 }
 
 declare -A dead
 members=()
-for ((run = 0; run < runs; run++)); do one_run; done
+for ((run = first; run < runs; run++)); do one_run; done

@@ -420,12 +420,20 @@ void crew_machine::finish_work(const work_item& item) {
     report_work(item, std::move(*out));
 }
 
+/// The lane whose result it hands in, which an honest machine asks nobody.
+std::uint64_t crew_machine::lane_given(const work_item& item) const {
+    const auto& m = world_.machines_[index_];
+    const bool lies = m.lies.contains({item.round.value, item.lane.value}) &&
+                      (item.kind == work_kind::check || !m.lies_in_checks_only);
+    return lies ? (item.lane.value + 1) % world_.functions_.lanes() : item.lane.value;
+}
+
 /// Of a lane in a team: this member's part is there for the others.
 void crew_machine::give_part(const work_item& item) {
     const bool trains = item.kind == work_kind::lane || item.kind == work_kind::check;
     parts_[item.session] =
         world_.slices_->part(tensors_.at(item.state), item.round.value,
-                             trains ? item.lane.value : world_.functions_.lanes());
+                             trains ? lane_given(item) : world_.functions_.lanes());
     phase_ = team_phase::gives;
     phase_since_ = world_.time_.now();
     poll_team();
@@ -437,10 +445,7 @@ computed crew_machine::lane_work(const work_item& item) {
     const auto& m = world_.machines_[index_];
     const std::pair<std::uint64_t, std::uint64_t> which{item.round.value, item.lane.value};
     ++world_.logs_[index_].lanes_run;
-    const bool lies =
-        m.lies.contains(which) && (item.kind == work_kind::check || !m.lies_in_checks_only);
-    const auto lane = lies ? (item.lane.value + 1) % f.lanes() : item.lane.value;
-    auto out = f.lane(item.state, item.round.value, lane);
+    auto out = f.lane(item.state, item.round.value, lane_given(item));
     if (m.diverges.contains(which)) {
         out = {};
         out.outcome.divergence = diverged{1, "transformer.wte.weight"};

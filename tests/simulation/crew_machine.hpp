@@ -56,6 +56,7 @@ private:
     void run_timer();
     void poll_team();
     bool team_is_at(team_phase phase) const;
+    std::uint64_t lane_given(const training::work_item& item) const;
     void team_done(const training::work_item& item);
     void note_broken();
     computed slice_work(const training::work_item& item, const std::vector<base::byte_view>& in);

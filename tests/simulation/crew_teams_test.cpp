@@ -134,6 +134,40 @@ BOOST_AUTO_TEST_CASE(a_member_that_mistells_its_slice_is_outvoted_or_found) {
     }
 }
 
+BOOST_AUTO_TEST_CASE(a_forged_slice_is_found_by_the_check_of_another_team) {
+    for (std::size_t victim = 0; victim < 6; ++victim) {
+        BOOST_TEST_CONTEXT("victim " << victim) {
+            auto functions = divided(4, 4);
+            crew_world world(functions, {.nodes = 6, .seed = 370 + victim, .honest = false});
+            give_room(world, 6, 2);
+            for (std::uint64_t lane = 0; lane < 4; ++lane) {
+                world.machine_of(victim).lies.insert({1, lane});
+            }
+            world.start_all();
+            const auto others_done = [&] {
+                std::size_t done = 0;
+                for (std::size_t i = 0; i < 6; ++i) {
+                    done += i != victim && world.view(i).state == job_state::done;
+                }
+                return done == 5;
+            };
+            run_until(world, 600s, others_done);
+            const auto alone = replay(functions);
+            bool refuted = false;
+            for (std::size_t i = 0; i < 6; ++i) {
+                const auto v = world.view(i, true);
+                const bool right = v.chronicle == alone.entries;
+                BOOST_TEST((i == victim || right || (v.tainted && v.tainted_from == 1u)),
+                           "node " << i << ": " << world.describe());
+                for (const auto& c : world.log(i).checks) {
+                    refuted = refuted || c.verdict == training::check_verdict::refuted;
+                }
+            }
+            BOOST_TEST(refuted, world.describe());
+        }
+    }
+}
+
 BOOST_AUTO_TEST_CASE(a_newcomer_walks_to_the_tip_and_helps) {
     auto functions = divided(4, 12);
     crew_world world(functions, {.nodes = 5, .seed = 360});

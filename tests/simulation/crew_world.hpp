@@ -21,7 +21,7 @@ namespace tequio::simulation {
 /// How fast a virtual machine is.
 struct machine {
     double slowness = 1;  ///< times the durations below
-    /// Lanes for which it hands in another lane's result.
+    /// Lanes for which it hands in another lane's result; in a team, of its slice.
     std::set<std::pair<std::uint64_t, std::uint64_t>> lies;  ///< round, lane
     bool lies_in_checks_only = false;                        ///< then those are false accusations
     /// Lanes that it says diverge.

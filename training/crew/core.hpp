@@ -262,6 +262,8 @@ private:
     bool leads_team() const;
     bool are_ready(const std::vector<base::node_id>& team, std::uint32_t first = 0) const;
     std::size_t teams_here() const;
+    /// What this node claims a team computed, and there are others that can settle a dispute.
+    bool others_can_judge() const { return sliced() && teams_here() > 2; }
     bool can_work(const base::node_id& node) const;
     bool has_company() const;
     bool may_lead() const;

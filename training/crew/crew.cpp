@@ -174,6 +174,7 @@ void crew::core::open_books() {
                 weigh(it->second, own->first.item);
             }
         }
+        it->second.own_counts(!others_can_judge());
         if (round < length && !it->second.closed()) {
             const auto& entry = chain_.entries()[round];
             auto results = entry.contributions;

@@ -79,6 +79,14 @@ std::uint64_t round_book::fold_of(std::uint32_t item) const {
     return record.claims.size() < claims_per_item_max ? record.fold : mix(item + 1);
 }
 
+void round_book::own_counts(bool counts) {
+    if (own_counts_ == counts) return;
+    own_counts_ = counts;
+    for (std::uint32_t item = 0; item < shape_.items(); ++item) {
+        if (shape_.has({round_, item})) judge_again(item);
+    }
+}
+
 void round_book::close(std::vector<base::digest> results) {
     base::ensure(!closed_ && results.size() == shape_.items(), "a round closes once");
     results_ = std::move(results);
@@ -127,13 +135,13 @@ const known_claim* round_book::resolved(std::uint32_t item) const {
         }
         return nullptr;
     }
-    if (const auto* own = claim_of(item, self_)) return own;
+    if (const auto* own = own_claim(item)) return own;
     return leading(record);
 }
 
 item_standing round_book::judge(std::uint32_t item) const {
     const auto& record = items_[item];
-    const auto* own = claim_of(item, self_);
+    const auto* own = own_claim(item);
     const auto* lead = leading(record);
     if (closed_) {
         const auto& stands = results_[item];

@@ -53,7 +53,14 @@ public:
 
     const std::vector<known_claim>& claims(std::uint32_t item) const { return items_[item].claims; }
     const known_claim* claim_of(std::uint32_t item, const base::node_id& node) const;
-    const known_claim* own_claim(std::uint32_t item) const { return claim_of(item, self_); }
+    /// This node's own claim, where that is more than another's word (`own_counts`).
+    const known_claim* own_claim(std::uint32_t item) const {
+        return own_counts_ || item == shape_.merge_item() ? claim_of(item, self_) : nullptr;
+    }
+    /// Whether what this node claims outweighs what any number of others say: not where a team
+    /// computed it, of whom one may have forged its slice, and a third team can tell. Sums are
+    /// each node's own.
+    void own_counts(bool counts);
     /// One more claim on this item would be kept, should it be this node's.
     bool has_room(std::uint32_t item, const base::node_id& node) const;
     /// The result to build on: in a closed round the chronicle's; else this node's own, or the one
@@ -113,6 +120,7 @@ private:
     base::digest state_;
     base::node_id self_;
     bool closed_ = false;
+    bool own_counts_ = true;
     std::vector<base::digest> results_;
     std::vector<item_record> items_;
     std::set<std::uint32_t> unclaimed_;

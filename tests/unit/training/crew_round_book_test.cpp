@@ -74,6 +74,30 @@ BOOST_AUTO_TEST_CASE(own_computation_outweighs_any_number) {
     b.check();
 }
 
+BOOST_AUTO_TEST_CASE(what_a_team_computed_is_one_word_among_others_where_a_third_can_tell) {
+    auto b = book_at(0);
+    b.own_counts(false);
+    put(b, 0, 0, "wrong");
+    put(b, 1, 0, "right");
+    BOOST_TEST((b.standing(0) == item_standing::disputed));
+    BOOST_TEST(b.resolved(0) == nullptr);
+    put(b, 2, 0, "right");
+    BOOST_TEST((b.standing(0) == item_standing::defended));
+    BOOST_TEST((b.resolved(0)->said.result == result_of("right")));
+    b.check();
+    // As soon as there is nobody to tell, its own word is all that there is.
+    b.own_counts(true);
+    BOOST_TEST((b.resolved(0)->said.result == result_of("wrong")));
+    b.check();
+    // A sum is computed here, by whomever the lanes were.
+    const auto merge = small_shape().merge_item();
+    b.own_counts(false);
+    put(b, 0, merge, "right");
+    put(b, 1, merge, "wrong");
+    put(b, 2, merge, "wrong");
+    BOOST_TEST((b.resolved(merge)->said.result == result_of("right")));
+}
+
 BOOST_AUTO_TEST_CASE(a_closed_round_is_measured_by_its_entry) {
     auto b = book_at(0);
     put(b, 1, 0, "wrong");
