@@ -66,6 +66,10 @@ json::object json_of(const probe_turns& turns, std::uint64_t seed) {
         if (samples.empty()) continue;
         json::object one{{"condition", std::string(1, condition)}, {"samples", samples.size()}};
         for (const auto& figure : turns.probe.figures) one[figure.name] = figure.of(samples);
+        // The first figure of each block, so that runs can be put together.
+        json::array by_block;
+        for (const auto& block : blocks) by_block.emplace_back(turns.probe.figures[0].of(block));
+        one["by_block"] = std::move(by_block);
         conditions.push_back(std::move(one));
     }
     json::array compared;

@@ -13,7 +13,7 @@ ends 0 "$tequio" bench interference --quick --json
 says '"schema":"tequio/bench-interference/1"' '"cpu_protection":"' '"steal_share":' '"seed":1' '"warnings":['
 for probe in wake-up keystroke frames request share triad chase build; do says "{\"name\":\"$probe\""; done
 for condition in A B C D; do says "{\"condition\":\"$condition\",\"samples\":"; done
-says '"figure":"p99","as":"difference"' '"figure":"median","as":"ratio"' '"verdict":"' '"low":' '"high":'
+says '"by_block":[' '"figure":"p99","as":"difference"' '"figure":"median","as":"ratio"' '"verdict":"' '"low":' '"high":'
 says '{"trigger":"input","trials":1' '{"trigger":"contention","trials":1' '"p99_ms":' '"within_250ms":'
 says '"harvest":{"seconds":' '"available_cpu_seconds":' '"daemon_proportional_bytes":' '"memory_released_seconds":'
 grep -q '"p99_ms":.*"within_120ms":' "$folder/data/interference.json" || die "the data dir does not keep the figures"
