@@ -28,9 +28,9 @@ void add_node_command(cli_command& app, cli_context& context) {
         ->range(1, 1024);
     command->add_flag(
         "--always", o->always,
-        "work whatever happens on this machine: input, load, heat and battery are not "
-        "looked at and nothing is given back by itself; only `pause`, `drain`, "
-        "`schedule` and limits.idle count. For machines of no one, demos and tests");
+        "work whatever happens on this machine: input, heat and battery are not looked at, and "
+        "processors that other programs use take threads, but never the last one; only `pause`, "
+        "`drain`, `schedule` and limits.idle stop it. For machines of no one, demos and tests");
     command->callback([&context, o] {
         context.run([&]() -> base::result<void> {
             if (!o->api.empty()) {

@@ -17,7 +17,6 @@ using base::time_point;
 using std::chrono::seconds;
 
 constexpr unsigned no_cap = std::numeric_limits<unsigned>::max();
-constexpr std::uint64_t worker_memory_least = std::uint64_t{64} << 20;
 
 /// The mean of a value over the newest readings.
 class mean_window {
@@ -360,7 +359,7 @@ void governor::state::find_cpu() {
         of = share;
         place = " of this control group";
     }
-    const unsigned cap = of - used;
+    const unsigned cap = std::max(of - used, tuning.cpu_busy_leaves);
     if (cap < idle_threads()) {
         follow_use();
         mark(cpu, true,

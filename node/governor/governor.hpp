@@ -80,6 +80,9 @@ struct governor_signals {
     std::optional<std::string> listed_program;  ///< the first of `idle.programs` that runs
 };
 
+/// What a worker is allowed while nobody needs the machine, whatever `limits.idle.memory` says.
+inline constexpr std::uint64_t worker_memory_least = std::uint64_t{64} << 20;
+
 /// What may be used from now on.
 struct allowance {
     unsigned threads = 0;            ///< compute threads; 0: release (release_ladder.hpp)
@@ -142,6 +145,7 @@ struct governor_tuning {
     base::duration burst_window = std::chrono::milliseconds(200);
     double burst_slack = 0.5;
     double steady_slack = 0.25;
+    unsigned cpu_busy_leaves = 0;  ///< others' use takes no thread of these
     double memory_stall_high = 0.1;
     double io_stall_high = 0.4;
     base::duration memory_hold =

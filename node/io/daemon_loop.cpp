@@ -2,13 +2,13 @@
 
 #include <spdlog/sinks/stdout_color_sinks.h>
 #include <spdlog/spdlog.h>
-#include <unistd.h>
 
 #include <boost/asio/post.hpp>
 #include <thread>
 
 #include "base/text.hpp"
 #include "node/core/errc.hpp"
+#include "node/governor/probes/memory_probe.hpp"
 #include "node/io/log_format.hpp"
 #include "node/worker/sandbox.hpp"
 #include "training/exactness.hpp"
@@ -48,11 +48,6 @@ base::unix_time wall_now() {
 base::time_point steady_now() {
     return base::time_point(std::chrono::duration_cast<base::duration>(
         std::chrono::steady_clock::now().time_since_epoch()));
-}
-
-std::uint64_t physical_memory() {
-    return static_cast<std::uint64_t>(::sysconf(_SC_PHYS_PAGES)) *
-           static_cast<std::uint64_t>(::sysconf(_SC_PAGE_SIZE));
 }
 
 }  // namespace
@@ -180,7 +175,7 @@ base::result<void> daemon_loop::run() {
     limits.threads = options_.threads != 0
                          ? options_.threads
                          : static_cast<unsigned>(options_.config.threads.of(processors, 1));
-    limits.memory_bytes = options_.config.memory.of(physical_memory(), std::uint64_t{64} << 20);
+    limits.memory_bytes = options_.config.memory.of(physical_memory(), worker_memory_least);
     room_ = {limits.memory_bytes,
              [threads = limits.threads](const training::task& task, training::model_slice slice) {
                  return job_workers::need_bytes(task, slice, threads);

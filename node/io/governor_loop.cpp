@@ -1,7 +1,5 @@
 #include "node/io/governor_loop.hpp"
 
-#include <unistd.h>
-
 #include <algorithm>
 #include <boost/asio/post.hpp>
 #include <ctime>
@@ -15,7 +13,6 @@ namespace {
 
 /// Bytes a second while the machine is given back: enough to stay a peer (guess: 64 kbit/s).
 constexpr std::uint64_t trickle_bytes_per_second = 8'000;
-constexpr std::uint64_t worker_memory_least = std::uint64_t{64} << 20;
 /// While the owner's pause holds and nothing is held any more: readings only keep `status` true.
 constexpr auto paused_look = std::chrono::seconds(10);
 constexpr auto fresh_look = std::chrono::milliseconds(250);
@@ -35,17 +32,22 @@ governor::moment moment_now() {
             static_cast<unsigned>(local.tm_hour * 60 + local.tm_min)};
 }
 
-std::uint64_t physical_memory() {
-    return static_cast<std::uint64_t>(::sysconf(_SC_PHYS_PAGES)) *
-           static_cast<std::uint64_t>(::sysconf(_SC_PAGE_SIZE));
-}
-
-/// What a machine shows on which nothing ever happens.
-governor_signals nothing_happens() {
+/// What `--always` looks at: the processors, and what others use of them.
+governor_signals processors_alone(const governor_signals& seen) {
     governor_signals out;
     out.processors = std::max(1u, std::thread::hardware_concurrency());
+    out.processors_watched = seen.processors_watched;
+    out.foreground_cpu = seen.foreground_cpu;
     out.memory_bytes = physical_memory();
     out.idle_source = "none (--always)";
+    return out;
+}
+
+/// Of a node that always works: a thread that steals a compiler's gaps costs it caches, so others'
+/// use takes all threads but the last one.
+governor_tuning always_tuning() {
+    governor_tuning out;
+    out.cpu_busy_leaves = 1;
     return out;
 }
 
@@ -54,13 +56,13 @@ governor_signals nothing_happens() {
 governor_loop::governor_loop(boost::asio::io_context& io, job_workers& workers, options o, hooks h)
     : io_(io), timer_(io), workers_(workers), options_(std::move(o)), hooks_(std::move(h)) {
     options_.config = effective(std::move(options_.config));
-    if (!options_.always) {
-        machine_probe::options p;
-        p.programs = options_.config.idle_programs;
-        probe_ = std::make_unique<machine_probe>(std::move(p));
-    }
+    machine_probe::options p;
+    if (!options_.always) p.programs = options_.config.idle_programs;
+    probe_.emplace(std::move(p));
     const auto at = moment_now();
-    governor_.emplace(options_.config, protection_, at);
+    protection_ = options_.always;
+    governor_.emplace(options_.config, protection_, at,
+                      options_.always ? always_tuning() : governor_tuning{});
     signals_ = gather(at.now, at.wall);
     workers_.limit(threads_limit(), memory_limit());
     workers_.allow_threads(0);
@@ -83,13 +85,9 @@ std::uint64_t governor_loop::memory_limit() const {
 }
 
 governor_signals governor_loop::gather(base::time_point now, base::unix_time wall) {
-    governor_signals out;
-    if (probe_) {
-        const auto processes = workers_.processes();
-        out = probe_->read(now, wall, outside(now), processes.empty() ? 0 : processes.front());
-    } else {
-        out = nothing_happens();
-    }
+    const auto processes = workers_.processes();
+    auto out = probe_->read(now, wall, outside(now), processes.empty() ? 0 : processes.front());
+    if (options_.always) out = processors_alone(out);
     if (options_.test_input) {
         out.idle_source = "test";
         out.since_input.reset();
@@ -264,13 +262,13 @@ base::result<void> governor_loop::pretend_input(base::duration idle) {
 void governor_loop::configure(const node_config& config) {
     options_.config = effective(config);
     governor_->configure(options_.config);
-    if (probe_) probe_->set_programs(options_.config.idle_programs);
+    if (!options_.always) probe_->set_programs(options_.config.idle_programs);
     workers_.limit(threads_limit(), memory_limit());
     look();
 }
 
 void governor_loop::set_protection(bool holds) {
-    if (std::exchange(protection_, holds) == holds) return;
+    if (options_.always || std::exchange(protection_, holds) == holds) return;
     governor_->set_protection(holds);
     look();
 }

@@ -36,8 +36,9 @@ public:
     struct options {
         node_config config;
         unsigned threads = 0;  ///< beats the configuration; 0: by it
-        /// Nothing that happens on this machine counts: no input, no load, no battery. Commands,
-        /// the schedule and the limits of `limits.idle` do.
+        /// Nothing that happens on this machine stops the work: no input, no heat, no battery.
+        /// Others' use of processors takes threads, but never the last one. Commands, the schedule
+        /// and the limits of `limits.idle` count.
         bool always = false;
         /// `pretend_input` is allowed, and the only source of input.
         bool test_input = false;
@@ -92,13 +93,13 @@ private:
     job_workers& workers_;
     options options_;
     hooks hooks_;
-    std::unique_ptr<machine_probe> probe_;  ///< none when `always`
-    std::optional<governor> governor_;      ///< from the first look on
-    governor_signals signals_;              ///< the last ones
+    std::optional<machine_probe> probe_;
+    std::optional<governor> governor_;  ///< from the first look on
+    governor_signals signals_;          ///< the last ones
     release_ladder ladder_;
     give_back_watch watch_;
     allowance shown_;
-    bool protection_ = false;  ///< until it is measured
+    bool protection_ = false;  ///< until it is measured; `always` does not ask
     session_reports agents_;
     bus_facts bus_said_;
     std::optional<base::time_point> pretended_;

@@ -1,8 +1,15 @@
 #include "node/governor/probes/memory_probe.hpp"
 
+#include <unistd.h>
+
 #include <algorithm>
 
 namespace tequio::node {
+
+std::uint64_t physical_memory() {
+    return static_cast<std::uint64_t>(::sysconf(_SC_PHYS_PAGES)) *
+           static_cast<std::uint64_t>(::sysconf(_SC_PAGE_SIZE));
+}
 
 memory_probe::memory_probe(const std::filesystem::path& root)
     : buffer_(8192, '\0'),

@@ -12,6 +12,9 @@
 
 namespace tequio::node {
 
+/// Bytes of the machine, whatever group this process is in.
+std::uint64_t physical_memory();
+
 class memory_probe {
 public:
     struct reading {

@@ -15,8 +15,9 @@ struct governor_bench {
     governor_signals signals = quiet();
     governor subject{config, protection, at};
 
-    explicit governor_bench(node_config c = {}, bool protected_ = true)
-        : config(std::move(c)), protection(protected_), subject(config, protection, at) {}
+    explicit governor_bench(node_config c = {}, bool protected_ = true,
+                            const governor_tuning& tuning = {})
+        : config(std::move(c)), protection(protected_), subject(config, protection, at, tuning) {}
 
     /// Four processors, 8 GiB of which 6 are free, nobody about for an hour.
     static governor_signals quiet() {

@@ -259,6 +259,23 @@ BOOST_AUTO_TEST_CASE(others_in_a_control_group_with_a_quota_take_its_processors)
     BOOST_TEST(b.run(1s).threads == 0u);
 }
 
+BOOST_AUTO_TEST_CASE(others_use_leaves_the_threads_that_it_may_not_take) {
+    governor_tuning tuning;
+    tuning.cpu_busy_leaves = 1;
+    governor_bench b({}, true, tuning);
+    b.signals.processors = 4;
+    BOOST_TEST(b.run(1s).threads == 4u);
+    b.signals.foreground_cpu = 2;
+    BOOST_TEST(b.run(1s).threads == 2u);
+    for (const double used : {3.0, 4.0, 4000.0}) {
+        b.signals.foreground_cpu = used;
+        BOOST_TEST(b.run(1s).threads == 1u);
+    }
+    BOOST_TEST((b.subject.current().code == reason_code::cpu_busy));
+    b.signals.foreground_cpu = 0;
+    BOOST_TEST(b.run(15s).threads == 4u);
+}
+
 BOOST_AUTO_TEST_CASE(a_full_control_group_gives_back_what_others_could_not_get) {
     governor_bench b;
     b.signals.processors = 1;
