@@ -78,9 +78,11 @@ void release_ladder::climb(base::time_point now, const ladder_facts& facts,
     watch(now, facts, out);
     if (level_ == release_level::parked && (stay >= timings_.tell || at_once)) {
         level_ = release_level::suspended;
+        out.emplace_back(tell_crews{release_level::suspended});
+    }
+    if (!trickle_ && (stay >= timings_.trickle || at_once)) {
         trickle_ = true;
         out.emplace_back(set_trickle{true});
-        out.emplace_back(tell_crews{release_level::suspended});
     }
     const bool runs = facts.running && level_ != release_level::ended;
     if (facts.sleep && runs && !frozen_) freeze(out);
@@ -174,6 +176,7 @@ base::time_point release_ladder::next_deadline() const {
         case release_level::parked:
             return std::min(next, parked_at_ + timings_.tell);
         case release_level::suspended:
+            if (!trickle_) return std::min(next, parked_at_ + timings_.trickle);
             // Past that while it sleeps: the end of sleep is a change that the caller sees.
             return handled_at_ >= parked_at_ + timings_.hand_back
                        ? next
@@ -190,7 +193,8 @@ base::time_point release_ladder::next_deadline() const {
 void release_ladder::check() const {
     base::ensure((level_ == release_level::working) == (gate_ != 0) || gate_ < 0,
                  "the gate is closed while the machine is given back, and only then");
-    base::ensure(trickle_ == (level_ >= release_level::suspended), "crew and network go together");
+    base::ensure(!trickle_ || level_ >= release_level::suspended, "the crew hears of it first");
+    base::ensure(trickle_ || level_ <= release_level::suspended, "the network follows");
     base::ensure(!frozen_ || level_ != release_level::working, "what works is not frozen");
     base::ensure(!frozen_ || level_ != release_level::ended, "what has ended is not frozen");
     base::ensure(!states_released_ || level_ == release_level::ended,

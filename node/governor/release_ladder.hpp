@@ -6,7 +6,8 @@
 ///
 ///     0 s      the gate closes: threads park at the next tile of work
 ///     0.1 s    SIGSTOP, if processor time is used all the same
-///     1 s      network to a trickle; the crew hears that the lane in hand waits
+///     0.25 s   the crew hears that what is in hand waits
+///     1 s      network to a trickle
 ///     10 s     memory goes out (to swap); a worker with nothing in hand ends
 ///     12 s     the worker ends if it holds more than may stay (`keep_bytes`) and that falls no
 ///              longer, and the lane in hand with it; else it stays parked, however long
@@ -34,7 +35,11 @@ namespace tequio::node {
 /// When each step is taken, counted from the moment at which the last thread was taken away.
 struct ladder_timings {
     base::duration freeze = std::chrono::milliseconds(100);
-    base::duration tell = std::chrono::seconds(1);
+    /// Nearly all pauses last longer, and a round that is being closed waits for this: with 1 s,
+    /// two rounds in five of a job whose owners come and go stood still for that second.
+    base::duration tell = std::chrono::milliseconds(250);
+    /// Later, so that others can fetch what was just computed.
+    base::duration trickle = std::chrono::seconds(1);
     base::duration hand_back = std::chrono::seconds(10);
     /// Processor time is looked at this often until the workers stand still.
     base::duration look = std::chrono::milliseconds(50);
@@ -66,7 +71,7 @@ ladder_facts ladder_facts_of(const allowance& allowed, ladder_facts workers,
 /// How much of the machine is still held.
 enum class release_level {
     working,      ///< threads compute, be it fewer
-    parked,       ///< for less than a second: nobody else knows
+    parked,       ///< for a moment: nobody else knows
     suspended,    ///< the crew knows
     handed_back,  ///< memory too
     ended,        ///< no worker process is left
