@@ -199,6 +199,7 @@ base::result<void> bench_slices(cli_context& context, const train_bench_options&
                                             {"of_allowed", ratio.median / found.allowed},
                                             {"balance", balance},
                                             {"waiting", waited},
+                                            {"waiting_by_schedule", 1 - balance * found.allowed},
                                             {"message_bytes", message}});
         return {};
     }
@@ -220,7 +221,8 @@ base::result<void> bench_slices(cli_context& context, const train_bench_options&
     line("allowed by the schedule", number("%.3f", found.allowed));
     line("of that", number("%.3f", ratio.median / found.allowed));
     line("balance of the slices", number("%.3f", balance));
-    line("share of waiting", number("%.3f", waited));
+    line("share of waiting",
+         number("%.3f, by schedule and balance %.3f", waited, 1 - balance * found.allowed));
     line("a message", base::human_size(message));
     return {};
 }
