@@ -3,6 +3,7 @@
 /// What the crew scenarios share: worlds that end as one machine alone would.
 
 #include <boost/test/unit_test.hpp>
+#include <cstdlib>
 
 #include "tests/simulation/crew_world.hpp"
 
@@ -20,6 +21,12 @@ inline lane_functions& quick() {
 inline const replayed& quick_alone() {
     static const auto alone = replay(quick());
     return alone;
+}
+
+/// How many seeds of a kind a test looks at: `few` among the default tests, `many` in the long ones
+/// (TEQUIO_MANY_SEEDS, tests/simulation/CMakeLists.txt).
+inline std::uint64_t seeds(std::uint64_t few, std::uint64_t many) {
+    return std::getenv("TEQUIO_MANY_SEEDS") != nullptr ? many : few;
 }
 
 /// Fails with a picture of the world unless `done` comes true within `limit` of virtual time.

@@ -641,7 +641,7 @@ void crew_machine::give_piece(std::size_t to, base::byte_reader& in) {
     if (in.failed() || index >= ref.pieces()) return;
     std::vector<base::digest> path;
     if (bytes != nullptr) {
-        path = base::merkle_path(base::blob_leaves(*bytes), index);
+        path = base::merkle_path(world_.leaves_of(ref, *bytes), index);
     } else if (const auto kept = pieces_.find({ref, index}); kept != pieces_.end()) {
         path = kept->second.path;
         bytes = blob(ref, kept->second.run);

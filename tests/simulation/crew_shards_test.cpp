@@ -70,13 +70,13 @@ BOOST_AUTO_TEST_CASE(real_sums_whose_units_share_no_borders) {
 }
 
 BOOST_AUTO_TEST_CASE(an_owner_killed_at_any_moment_loses_its_shard_to_another) {
-    for (std::uint64_t seed = 0; seed < 24; ++seed) {
+    for (std::uint64_t seed = 0; seed < seeds(8, 24); ++seed) {
         owners_die({.nodes = 4, .seed = 110 + seed}, "victim", 1);
     }
 }
 
 BOOST_AUTO_TEST_CASE(a_killed_owner_that_comes_back_is_no_trouble) {
-    for (std::uint64_t seed = 0; seed < 8; ++seed) {
+    for (std::uint64_t seed = 0; seed < seeds(4, 8); ++seed) {
         crew_world world(eight_units(), {.nodes = 3, .seed = 150 + seed});
         world.start_all();
         auto chance = world.rng("victim");
@@ -146,7 +146,7 @@ BOOST_AUTO_TEST_CASE(a_forged_part_is_found_by_whoever_draws_it) {
 /// Its node is gone before anybody had the lane's pieces: whoever is handed it computes it again,
 /// and the round closes no later than two lanes and what owners wait for (2 s and 5 s here).
 BOOST_AUTO_TEST_CASE(a_lane_that_goes_with_its_node_is_computed_again) {
-    for (std::uint64_t seed = 0; seed < 8; ++seed) {
+    for (std::uint64_t seed = 0; seed < seeds(4, 8); ++seed) {
         crew_world world(eight_units(), {.nodes = 5, .seed = 300 + seed});
         world.start_all();
         run_until(world, 60s, [&] { return rounds_here(world, 0) >= 1; });
@@ -168,13 +168,13 @@ BOOST_AUTO_TEST_CASE(a_lane_that_goes_with_its_node_is_computed_again) {
 }
 
 BOOST_AUTO_TEST_CASE(two_owners_killed_at_once_lose_their_shards_to_others) {
-    for (std::uint64_t seed = 0; seed < 16; ++seed) {
+    for (std::uint64_t seed = 0; seed < seeds(6, 16); ++seed) {
         owners_die({.nodes = 5, .seed = 330 + seed}, "victims", 2);
     }
 }
 
 BOOST_AUTO_TEST_CASE(a_steward_killed_leaves_its_plan_behind) {
-    for (std::uint64_t seed = 0; seed < 8; ++seed) {
+    for (std::uint64_t seed = 0; seed < seeds(4, 8); ++seed) {
         crew_world world(eight_units(), {.nodes = 4, .seed = 170 + seed});
         world.start_all();
         auto chance = world.rng("moment");
@@ -188,7 +188,7 @@ BOOST_AUTO_TEST_CASE(a_steward_killed_leaves_its_plan_behind) {
 }
 
 BOOST_AUTO_TEST_CASE(shards_over_a_network_that_loses_and_repeats) {
-    for (std::uint64_t seed = 0; seed < 4; ++seed) {
+    for (std::uint64_t seed = 0; seed < seeds(2, 4); ++seed) {
         world_options options{.nodes = 4, .seed = 180 + seed};
         options.network.loss = 0.1;
         options.network.duplication = 0.1;

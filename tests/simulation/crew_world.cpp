@@ -10,6 +10,10 @@ using namespace training;
 
 namespace {
 
+/// Of a longer message, which carries a piece, this much goes into the trace: which piece, and the
+/// path that proves it.
+constexpr std::size_t traced_bytes_max = 4096;
+
 base::signing_key key_of(const base::rng& root, const std::string& name) {
     auto rng = root.split(name);
     std::array<std::uint8_t, 32> seed{};
@@ -40,7 +44,9 @@ crew_world::crew_world(lane_functions& functions, world_options options)
       network_(time_, 0, root_.split("network")) {
     network_.conditions = options_.network;
     network_.on_delivery = [this](std::size_t from, std::size_t to, base::byte_view bytes) {
-        trace_.add(time_.now(), std::to_string(from) + ">" + std::to_string(to), bytes);
+        const bool piece = bytes.size() > crew_message_max_bytes;
+        trace_.add(time_.now(), std::to_string(from) + ">" + std::to_string(to),
+                   piece ? bytes.first(traced_bytes_max) : bytes);
     };
     for (std::size_t i = 0; i < options_.nodes; ++i) add_machine();
 }
@@ -116,6 +122,7 @@ std::size_t crew_world::add_machine() {
     disks_.emplace_back();
     nodes_.emplace_back();
     logs_.emplace_back();
+    states_.emplace_back();
     network_.add_node();
     if (options_.acquainted) {
         disks_.back().put("fact/standing", acquaintance());
@@ -134,6 +141,13 @@ const base::byte_vector& crew_world::acquaintance() {
         acquaintance_ = book.encode();
     }
     return acquaintance_;
+}
+
+const std::vector<base::digest>& crew_world::leaves_of(const base::blob_ref& ref,
+                                                       base::byte_view bytes) {
+    auto& leaves = leaves_[ref];
+    if (leaves.empty()) leaves = base::blob_leaves(bytes);
+    return leaves;
 }
 
 void crew_world::start(std::size_t index) {
@@ -225,7 +239,9 @@ void crew_world::run_for(base::duration time) {
 
 bool crew_world::all(job_state state) const {
     for (std::size_t i = 0; i < nodes_.size(); ++i) {
-        if (nodes_[i] && view(i).state != state) return false;
+        if (!nodes_[i]) continue;
+        if (!states_[i]) states_[i] = view(i).state;
+        if (states_[i] != state) return false;
     }
     return true;
 }
@@ -239,6 +255,7 @@ bool crew_world::all_agree_with(const replayed& alone) const {
 
 void crew_world::observe(std::size_t index) {
     ++node_events_;
+    states_[index].reset();
     if (node_events_ % options_.check_every == 0) nodes_[index]->core().check();
     if (on_event) on_event(index);
 }

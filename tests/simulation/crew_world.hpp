@@ -128,7 +128,7 @@ public:
     /// or nothing is left to happen.
     bool run(base::duration limit, const std::function<bool()>& done);
     void run_for(base::duration time);
-    /// Every living node says that the job is done.
+    /// Every living node says so of the job. Cost: one view after each event of a node.
     bool all(training::job_state state) const;
     /// Living nodes hold exactly the chronicle that one machine alone makes.
     bool all_agree_with(const replayed& alone) const;
@@ -152,6 +152,8 @@ private:
     bool verify(const base::public_key& key, base::byte_view message,
                 const base::signature& signature);
     const base::byte_vector& acquaintance();
+    /// Leaf hashes of a blob, made once: its pieces leave many nodes many times.
+    const std::vector<base::digest>& leaves_of(const base::blob_ref& ref, base::byte_view bytes);
     void observe(std::size_t index);
     void observe_entry(std::size_t index, const training::chronicle_entry& entry);
     void observe_message(std::size_t index, base::byte_view message);
@@ -178,6 +180,9 @@ private:
     std::map<std::string, base::byte_vector> said_;  ///< what each node said about each item
     static constexpr std::size_t verified_max = 4096;
     std::map<std::pair<base::public_key, base::signature>, base::byte_vector> verified_;
+    std::map<base::blob_ref, std::vector<base::digest>> leaves_;
+    /// Of the jobs, by node, as far as they were looked at since the node's last event.
+    mutable std::vector<std::optional<training::job_state>> states_;
     std::uint64_t node_events_ = 0;
     std::map<std::size_t, std::uint64_t> visits_;  ///< of the owners who are there, numbered
     std::uint64_t visit_ = 0;

@@ -41,16 +41,11 @@ public:
     base::digest initial() override { return base::sha256("initial"); }
 
     computed lane(const base::digest& state, std::uint64_t round, std::uint64_t lane) override {
-        computed out;
-        const auto seed = hash_of("lane", state.view(), round, lane);
-        out.outcome.trace = hash_of("trace", state.view(), round, lane);
-        if (job_.diverges == std::pair(round, lane)) {
-            out.outcome.divergence = diverged{1, "transformer.wte.weight"};
-            return out;
-        }
-        make_blob(out, seed, contribution_bytes());
-        out.outcome.loss = loss_of(seed);
-        return out;
+        const auto key = std::tuple(state, round, lane);
+        const auto known = lanes_.find(key);
+        return known != lanes_.end()
+                   ? known->second
+                   : lanes_.emplace(key, fresh_lane(state, round, lane)).first->second;
     }
     double validate(const base::digest& state, std::uint64_t round) override {
         return loss_of(hash_of("validation", state.view(), round, 0));
@@ -104,12 +99,25 @@ public:
         return out;
     }
     base::digest apply(const base::digest& state, std::uint64_t, base::byte_view mean) override {
-        base::byte_vector both(state.bytes.begin(), state.bytes.end());
-        both.insert(both.end(), mean.begin(), mean.end());
-        return base::sha256(both);
+        base::sha256_stream both;
+        both.add(state.view());
+        both.add(mean);
+        return both.finish();
     }
 
 private:
+    computed fresh_lane(const base::digest& state, std::uint64_t round, std::uint64_t lane) const {
+        computed out;
+        const auto seed = hash_of("lane", state.view(), round, lane);
+        out.outcome.trace = hash_of("trace", state.view(), round, lane);
+        if (job_.diverges == std::pair(round, lane)) {
+            out.outcome.divergence = diverged{1, "transformer.wte.weight"};
+            return out;
+        }
+        make_blob(out, seed, contribution_bytes());
+        out.outcome.loss = loss_of(seed);
+        return out;
+    }
     std::uint64_t unit_bytes(std::uint64_t unit) const {
         return unit + 1 < job_.units ? base::piece_size_bytes : job_.mean_bytes;
     }
@@ -158,12 +166,17 @@ private:
     }
     static base::byte_vector expand(const base::digest& seed, std::uint64_t size) {
         base::byte_vector out(size);
-        for (std::size_t i = 0; i < out.size(); ++i) {
-            out[i] = static_cast<std::uint8_t>(seed.bytes[i % 32] + i / 32);
+        for (std::size_t at = 0; at < out.size(); at += 32) {
+            const auto end = std::min<std::size_t>(32, out.size() - at);
+            const auto turn = static_cast<std::uint8_t>(at / 32);
+            for (std::size_t i = 0; i < end; ++i) {
+                out[at + i] = static_cast<std::uint8_t>(seed.bytes[i] + turn);
+            }
         }
         return out;
     }
     hash_job job_;
+    std::map<std::tuple<base::digest, std::uint64_t, std::uint64_t>, computed> lanes_;
 };
 
 bool to_the_end(std::uint64_t) {
