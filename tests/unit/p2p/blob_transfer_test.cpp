@@ -1,6 +1,8 @@
 /// Blobs over virtual links: from several holders, past dead and lying ones, resumed, refused.
 
 #include <boost/test/unit_test.hpp>
+#include <functional>
+#include <map>
 
 #include "tests/unit/p2p/virtual_swarm.hpp"
 
@@ -127,6 +129,74 @@ BOOST_AUTO_TEST_CASE(takes_nothing_false_and_never_asks_the_liar_again) {
         if (p.node == t.first().id()) struck = p.strikes > 0;
     }
     BOOST_TEST(struck);
+}
+
+/// Whatever is wrong with a piece, it is dropped, its sender gets a strike and is asked no more for
+/// this blob, and the other holder gives what is right.
+BOOST_AUTO_TEST_CASE(a_piece_that_is_wrong_in_any_way_is_dropped_and_charged) {
+    using p2p::wire::piece_answer;
+    const base::byte_vector other = bytes_of(77, blob_size);
+    const std::map<std::string, std::function<void(piece_answer&)>> wrongs{
+        {"too short", [](piece_answer& a) { a.bytes.pop_back(); }},
+        {"too long", [](piece_answer& a) { a.bytes.push_back(0); }},
+        {"empty", [](piece_answer& a) { a.bytes.clear(); }},
+        {"wrong path", [](piece_answer& a) { a.path.back().bytes[0] ^= 1; }},
+        {"short path", [](piece_answer& a) { a.path.pop_back(); }},
+        {"long path", [](piece_answer& a) { a.path.push_back(a.path.back()); }},
+        {"the piece beside", [](piece_answer& a) { a.index ^= 1; }},
+        {"of another round's blob",
+         [&](piece_answer& a) {
+             const auto piece = piece_of(other, a.index);
+             a.bytes = piece.bytes;
+             a.path = piece.path;
+         }},
+    };
+    std::uint64_t seed = 40;
+    for (const auto& [name, spoil] : wrongs) {
+        BOOST_TEST_CONTEXT(name) {
+            three_nodes t(++seed);
+            t.give(t.first());
+            t.give(t.second());
+            t.first().tamper = [&spoil = spoil](p2p::wire::message& m) {
+                auto* answer = std::get_if<piece_answer>(&m);
+                if (answer != nullptr && !answer->bytes.empty()) spoil(*answer);
+                return true;
+            };
+            BOOST_REQUIRE(t.fetch());
+            BOOST_REQUIRE(t.swarm.run_until([&] { return t.complete(); }, 60s));
+            BOOST_TEST(t.right());
+            bool struck = !t.fetcher().core->linked(t.first().id());
+            for (const auto& p : t.fetcher().core->peers()) {
+                if (p.node == t.first().id()) struck = struck || p.strikes > 0;
+            }
+            BOOST_TEST(struck);
+        }
+    }
+}
+
+/// It may have crossed a question to another holder, so it is no offence; it counts once.
+BOOST_AUTO_TEST_CASE(a_piece_that_comes_again_is_dropped) {
+    three_nodes t(50);
+    t.give(t.first());
+    std::optional<p2p::wire::piece_answer> last;
+    t.first().tamper = [&](p2p::wire::message& m) {
+        auto* answer = std::get_if<p2p::wire::piece_answer>(&m);
+        if (answer == nullptr || answer->bytes.empty()) return true;
+        // Every second answer is the one before once more.
+        if (last) {
+            *answer = *std::exchange(last, std::nullopt);
+        } else {
+            last = *answer;
+        }
+        return true;
+    };
+    BOOST_REQUIRE(t.fetch());
+    t.swarm.run_until([&] { return t.fetcher().pieces[t.ref].size() >= 6; }, 60s);
+    BOOST_TEST(t.fetcher().pieces[t.ref].size() >= 6u);
+    for (const auto& p : t.fetcher().core->peers()) BOOST_TEST(p.strikes == 0u);
+    for (const auto& [index, bytes] : t.fetcher().pieces[t.ref]) {
+        BOOST_TEST((bytes == piece_of(t.blob, index).bytes));
+    }
 }
 
 BOOST_AUTO_TEST_CASE(fails_by_name_when_every_holder_lies) {
