@@ -1,5 +1,6 @@
 #include "tests/simulation/job_report.hpp"
 
+#include <algorithm>
 #include <cstdio>
 
 #include "base/text.hpp"
@@ -9,8 +10,9 @@ namespace {
 
 namespace json = boost::json;
 
-constexpr std::array<std::string_view, node_uses> use_names{"training", "checking", "merging",
-                                                            "transferring", "waiting"};
+constexpr std::array<std::string_view, node_uses> use_names{
+    "training", "checking",    "again",  "copies",       "stopped", "left",
+    "merging",  "catching_up", "ending", "transferring", "waiting"};
 
 std::string number(const char* format, double value) {
     char text[64];
@@ -73,7 +75,9 @@ std::string report_text(const job_scenario& s, const job_report& r) {
     t.line("goodput to bound", number("%.4f", r.ratio_to_bound));
     std::string use;
     for (std::size_t i = 0; i < node_uses; ++i) {
-        use += (i ? ", " : "") + std::string(use_names[i]) + " " + percent(r.use[i]);
+        auto name = std::string(use_names[i]);
+        std::replace(name.begin(), name.end(), '_', ' ');
+        use += (i ? ", " : "") + name + " " + percent(r.use[i]);
     }
     t.line("nodes' time", use);
     t.line("lanes", std::to_string(r.lanes_merged) + " merged, " + std::to_string(r.lanes_run) +

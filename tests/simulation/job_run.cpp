@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <map>
 
 #include "training/merge.hpp"
 #include "training/state.hpp"
@@ -126,20 +127,17 @@ public:
         account(index);
         auto& m = machines_[index];
         if (item == nullptr) {
-            const bool trains = m.doing == node_use::training || m.doing == node_use::checking;
-            if (!reported && trains && !over_) ++report_.lanes_stopped;
-            if (reported && !over_ && m.lane) {
-                ++(m.doing == node_use::training ? report_.lanes_run : report_.checks_run);
-            }
-            m.doing.reset();
+            if (m.doing) put_down(index, reported ? use_of(index) : use_of_rest(m));
             return;
         }
         m.lane = item->kind == work_kind::lane || item->kind == work_kind::check;
+        m.which = {item->round.value, item->lane.value};
         const bool checks =
             item->kind == work_kind::check || item->kind == work_kind::check_validation;
         m.doing = item->kind == work_kind::lane ? node_use::training
                   : checks                      ? node_use::checking
                                                 : node_use::merging;
+        m.spent = 0;
         const bool ordered = m.lane || checks || item->kind == work_kind::validation;
         if (ordered && m.newcomer && !m.first_work) {
             m.first_work = now() - m.came;
@@ -151,12 +149,15 @@ public:
     shared_links& links() override { return *links_; }
 
 private:
+    using lane_name = std::pair<std::uint64_t, std::uint64_t>;  ///< round, lane
     struct machine_record {
         double speed = 0;
         double came = 0;
         double since = 0;  ///< what its time was last put down
         bool here = true, newcomer = false;
         bool lane = false;  ///< the item in hand is a lane
+        lane_name which{};  ///< then this one
+        double spent = 0;   ///< on the item in hand, seconds
         std::optional<node_use> doing{};
         bool downloading = false;
         std::optional<double> first_work{};
@@ -216,28 +217,85 @@ private:
 
     void leave(std::size_t index) {
         account(index);
-        machines_[index].here = false;
+        auto& m = machines_[index];
+        if (m.doing)
+            put_down(index, *m.doing == node_use::merging ? node_use::merging : node_use::left);
+        m.here = false;
         if (!over_) ++report_.left;
         world_->crash(index);
         if (!over_) ++report_.joined;
         join(draw_speed());
     }
 
-    /// Puts down what the time since the last change went into.
+    /// Puts down what the time since the last change went into; of an item in hand when it ends.
     void account(std::size_t index) {
         auto& m = machines_[index];
         if (over_ || !m.here) return;
         const double passed = now() - std::exchange(m.since, now());
-        const auto use = m.doing         ? *m.doing
-                         : m.downloading ? node_use::transferring
-                                         : node_use::waiting;
-        report_.use[static_cast<std::size_t>(use)] += passed;
+        const auto idle = m.newcomer && !m.first_work ? node_use::catching_up
+                          : ending_                   ? node_use::ending
+                          : m.downloading             ? node_use::transferring
+                                                      : node_use::waiting;
+        if (m.doing) {
+            m.spent += passed;
+        } else {
+            report_.use[static_cast<std::size_t>(idle)] += passed;
+        }
         m.downloading = links_->downloads(index) > 0;
         able_flops_ += passed * m.speed;
     }
 
+    /// The item in hand is over, and its time went into `use`.
+    void put_down(std::size_t index, node_use use) {
+        auto& m = machines_[index];
+        m.doing.reset();
+        if (over_) return;
+        if (m.newcomer && !m.first_work) use = node_use::catching_up;
+        report_.use[static_cast<std::size_t>(use)] += m.spent;
+        if (use == node_use::stopped) ++report_.lanes_stopped;
+        if (!m.lane || use == node_use::stopped || use == node_use::left) return;
+        ++(use == node_use::training || use == node_use::copies ? report_.lanes_run
+                                                                : report_.checks_run);
+        auto& by = computed_[m.which];
+        const bool first = by.empty();
+        by.push_back(index);
+        if (first && m.which.first == closed_.size()) end_soon();
+    }
+
+    /// Of an item that came to its end: what others had of it by then.
+    node_use use_of(std::size_t index) const {
+        const auto& m = machines_[index];
+        if (!m.lane) return *m.doing;
+        const auto it = computed_.find(m.which);
+        if (it == computed_.end()) return node_use::training;
+        const bool open = m.which.first == closed_.size();
+        const bool gone = std::none_of(it->second.begin(), it->second.end(),
+                                       [&](std::size_t i) { return machines_[i].here; });
+        if (open && gone) return node_use::again;
+        return m.doing == node_use::training ? node_use::copies : node_use::checking;
+    }
+
+    /// Of one that was broken off.
+    static node_use use_of_rest(const machine_record& m) {
+        return m.doing == node_use::merging ? node_use::merging : node_use::stopped;
+    }
+
+    /// All lanes of the open round have been computed: idle time is now the round's end.
+    void end_soon() {
+        if (++lanes_here_ < scenario_.lanes) return;
+        for (std::size_t i = 0; i < machines_.size(); ++i) account(i);
+        ending_ = true;
+    }
+
     void close_round() {
+        for (std::size_t i = 0; i < machines_.size(); ++i) account(i);
+        ending_ = false;
+        lanes_here_ = 0;
         closed_.push_back(now());
+        // Checks of closed rounds go on; older ones than the settling window are over.
+        if (closed_.size() > 8) {
+            computed_.erase(computed_.begin(), computed_.lower_bound({closed_.size() - 8, 0}));
+        }
         if (closed_.size() == scenario_.rounds) count_up();
     }
 
@@ -245,6 +303,10 @@ private:
     void count_up() {
         if (over_) return;
         for (std::size_t i = 0; i < machines_.size(); ++i) account(i);
+        // What is in hand would have come to its end.
+        for (const auto& m : machines_) {
+            if (m.here && m.doing) report_.use[static_cast<std::size_t>(*m.doing)] += m.spent;
+        }
         links_->settle();
         over_ = true;
         auto& r = report_;
@@ -318,7 +380,10 @@ private:
     std::deque<machine_record> machines_;
     std::unique_ptr<crew_world> world_;
     std::unique_ptr<shared_links> links_;
-    std::vector<double> closed_;  ///< when each round was
+    std::vector<double> closed_;                              ///< when each round was
+    std::map<lane_name, std::vector<std::size_t>> computed_;  ///< by whom, first first
+    std::uint64_t lanes_here_ = 0;  ///< lanes of the open round that were computed by somebody
+    bool ending_ = false;           ///< all of them
     double able_flops_ = 0;
     bool over_ = false;
 };

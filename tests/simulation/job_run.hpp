@@ -12,15 +12,22 @@
 
 namespace tequio::simulation {
 
-/// What a node's time goes into. Checks count as such even while something is downloaded.
+/// What a node's time goes into. Whatever is computed counts as that even while something is
+/// downloaded; of a lane it is known at its end.
 enum class node_use {
-    training,      ///< a lane that nobody had claimed when it began
-    checking,      ///< a lane or validation that another has claimed
-    merging,       ///< sums, means, first states, validations
-    transferring,  ///< nothing to compute, a download runs
-    waiting,       ///< nothing to compute, nothing comes
+    training,      ///< the first result of a lane
+    checking,      ///< a lane or validation that another has computed
+    again,         ///< a lane of the open round whose contribution went with its nodes
+    copies,        ///< a lane begun as nobody's, of which another's result came first
+    stopped,       ///< a lane or check broken off
+    left,          ///< a lane or check that went with its node
+    merging,       ///< sums, means, validations
+    catching_up,   ///< a newcomer's, until its first item: states, means, waiting for them
+    ending,        ///< nothing to compute since the open round's last lane was computed
+    transferring,  ///< nothing to compute before, a download runs
+    waiting,       ///< nothing to compute before, nothing comes
 };
-inline constexpr std::size_t node_uses = 5;
+inline constexpr std::size_t node_uses = 11;
 
 struct job_report {
     bool finished = false;       ///< every round closed within the limit
