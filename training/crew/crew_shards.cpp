@@ -111,9 +111,9 @@ std::vector<base::node_id> crew::core::standbys_of(std::size_t index) const {
 
 /// Other members that gather what shard `index` is summed of.
 std::vector<base::node_id> crew::core::gatherers(std::size_t index) const {
-    const auto fits = [&](const base::node_id& node) { return roster_.present(now_, node); };
     const auto& owner = shards_.plan()[index].owner;
-    auto out = shards_.standbys(index, standbys_wanted(), fits);
+    auto out = standbys_of(index);
+    std::erase(out, config_.self);
     if (owner != config_.self) out.insert(out.begin(), owner);
     return out;
 }
