@@ -1,29 +1,33 @@
 #!/usr/bin/env bash
-# What slow links cost: links.sh PROGRAM NODES RATE [KEY=VALUE...]; as root. RATE as tc writes it: 20mbit.
+# What slow links cost: links.sh PROGRAM NODES RATE[,RATE...] [KEY=VALUE...]; as root. RATEs as tc writes them: 1gbit,20mbit.
 #
-# NODES nodes of one thread each, in network namespaces behind links of that rate both ways (tc's tbf, no added delay), train
-# small-10m on made-up text: diloco, 2 lanes a node, H = 100, 3 rounds; KEY=VALUE replaces lines of the job file. Printed:
+# NODES nodes of one thread each, in network namespaces behind links that tc's tbf limits both ways (no added delay), train the
+# preset small-10m (tokens of 65 kinds, as `bench train` has them): diloco, mxint8, 2 lanes a node, H = 100; KEY=VALUE replaces
+# lines of the job file. The nodes get to know one another in a small job first, else every lane is computed twice; with
+# STRANGERS=1 they do not. Of the large job FROM rounds (1: nodes join in it) are not measured; then each RATE holds for ROUNDS
+# rounds (1), of which is printed
 #
-#   utilisation   merged tokens a second after round FROM (default 1: nodes join in it), beside what as many processes of
-#                 `bench train`, a thread each, reach side by side just before and after. `merged only` counts a lane once
-#                 however often it was computed; `with checks` counts every lane that workers computed. Of a newcomer every
-#                 lane is computed twice, so the nodes get to know one another in a small job first; with STRANGERS=1 they
-#                 do not.
+#   utilisation   merged tokens a second beside what as many processes of `bench train`, a thread each, reach side by side just
+#                 before and after. `merged only` counts a lane once however often it was computed; `with checks` counts every
+#                 lane that workers computed
 #   computed      processor time of the workers, lanes and checks and sums, in shares of a core each: what waits for the
 #                 network, or for another node, is missing from it; steadier than the above where the machine's speed is not
-#   bytes         sent by each interface in those rounds, beside (lanes run + 1) contributions a node and round
+#   bytes         sent by each interface, beside (lanes run + 1) contributions a node and round
 #   daemons       processor time of the nodes' daemons, without their workers, in shares of a core
 #
-# and, with PYTORCH_DDP=FILE naming a script that takes --rank, --world, --master, --interface and prints tokens_per_second,
-# what that reaches behind the same links. The digest must be the replay's with CHECK=1 (it takes as long as the job).
+# and, with PYTORCH_DDP=FILE naming a script that takes --rank, --world, --master, --interface, --threads, --steps and prints
+# tokens_per_second, what that reaches behind the same links (PYTORCH_STEPS steps, 6). The digest must
+# be the replay's with CHECK=1 (it takes as long as the job).
 . "$(dirname "$0")/../support/scenario.sh"
 . "$tests/support/namespaces.sh"
 
-nodes=${1:-} rate=${2:-}
-[[ $nodes =~ ^[2-9]$ && $rate =~ ^[0-9]+(k|m|g)bit$ ]] || die -2 "usage: links.sh PROGRAM NODES RATE [KEY=VALUE...]"
+nodes=${1:-} from=${FROM:-1} each=${ROUNDS:-1}
+[[ $nodes =~ ^[2-9]$ && ${2:-} =~ ^[0-9]+[kmg]bit(,[0-9]+[kmg]bit)*$ && $from =~ ^[0-9]+$ && $each =~ ^[1-9][0-9]*$ ]] ||
+    die -2 "usage: links.sh PROGRAM NODES RATE[,RATE...] [KEY=VALUE...]"
+IFS=, read -ra rates <<<"$2"
 shift 2
 ((EUID == 0)) || die -5 "namespaces need root"
-names=() rounds=3 from=${FROM:-1}
+names=() rounds=$((from + each * ${#rates[@]}))
 for ((i = 0; i < nodes; i++)); do names+=("node$i"); done
 
 links_end() {
@@ -32,9 +36,9 @@ links_end() {
     scenario_end $status
 }
 trap links_end EXIT
-links_up tqlinks "$rate" "${names[@]}"
+links_up tqlinks "${rates[0]}" "${names[@]}"
 
-# Tokens a second of that many processes side by side, summed; in the workers' scheduling class, which costs a part of it.
+# idle_speed: tokens a second of that many processes side by side, summed; in the workers' scheduling class, which costs a part of it.
 idle_speed() {
     local i
     for ((i = 0; i < nodes; i++)); do
@@ -43,17 +47,12 @@ idle_speed() {
     wait $(jobs -p)
     for ((i = 0; i < nodes; i++)); do json_number tokens_per_second <"$folder/speed$i.json"; done | awk '{ s += $1 } END { print s }'
 }
-# Lanes that the nodes have computed so far, whatever for.
-computed() { for name in "${names[@]}"; do node "$name" job show "$task" --json | json_number results; done | awk '{ s += $1 } END { print s + 0 }'; }
-sent_by() { ip netns exec "$link_prefix.node$1" cat /sys/class/net/eth0/statistics/tx_bytes; }
-worker_seconds() { node "$1" status --json | json_number worker_cpu_seconds; }
-seconds_of() { awk '{ print ($14 + $15) / 100 }' "/proc/${swarm_pid[$1]}/stat"; }
-# merged ROUND: waits for it, looking ten times a second; prints when it was seen. One process, which asks the daemon itself:
+# merged ROUND: waits for it, looking four times a second; prints when it was seen. One process, which asks the daemon itself:
 # workers yield to everything, so starting the program as often would take their time.
 merged() {
     perl -MIO::Socket::UNIX -MTime::HiRes=time,sleep -e '
         my ($socket, $task, $wanted) = @ARGV;
-        for (my $end = time + 3600; time < $end; sleep 0.1) {
+        for (my $end = time + 3600; time < $end; sleep 0.25) {
             my $link = IO::Socket::UNIX->new($socket) or next;
             print $link "GET /api/v1/jobs/$task HTTP/1.1\r\nHost: node\r\nConnection: close\r\n\r\n";
             local $/;
@@ -62,58 +61,70 @@ merged() {
         }
         exit 1' "$folder/node0/api.sock" "$task" "$1" || die "round $1 does not come: $(node node0 job show "$task" --json)"
 }
+# look WHEN: a line for each node: when, lanes computed so far, the worker's and the daemon's seconds, bytes sent.
+look() {
+    local i name
+    for ((i = 0; i < nodes; i++)); do
+        name=node$i
+        printf '%s %s %s %s %s\n' "$1" "$(node $name job show "$task" --json | json_number results)" \
+            "$(node $name status --json | json_number worker_cpu_seconds)" \
+            "$(awk '{ print ($14 + $15) / 100 }' "/proc/${swarm_pid[$name]}/stat")" \
+            "$(ip netns exec "$link_prefix.$name" cat /sys/class/net/eth0/statistics/tx_bytes)"
+    done
+}
 
 swarm_behind_links --threads 1
 
-write_text "$folder/text" 2000000
-make_job "$folder/job" layers=6 heads=6 width=384 context=256 batch=8 micro_batch=8 lanes=$((2 * nodes)) rounds=$rounds \
-    inner_steps=100 validation=0.0005 "$@"
-cp "$folder/text" "$folder/job/text"
+make_job "$folder/job" layers=6 heads=6 width=384 context=256 batch=8 micro_batch=8 lanes=$((2 * nodes)) inner_steps=100 \
+    validation=0.0005 "$@" rounds=$rounds
+perl -e 'srand 1; print pack "v*", map { int rand 65 } 1 .. 1000000' >"$folder/job/tokens.bin"
+sed -i 's/^files = .*/files = ["tokens.bin"]/; s/^tokenizer = .*/vocabulary = 65/' "$folder/job/job.toml"
 lanes=$(sed -n 's/^lanes = //p' "$folder/job/job.toml") steps=$(sed -n 's/^inner_steps = //p' "$folder/job/job.toml")
-rounds=$(sed -n 's/^rounds = //p' "$folder/job/job.toml")
 if [[ -z ${STRANGERS:-} ]]; then
-    # 20 results of each were matched, and nothing of it waits for its check when the clock runs.
+    # More than 20 results of each were matched, and nothing of it waits for its check when the clock runs.
     make_job "$folder/small" lanes=$((4 * nodes)) rounds=8
     finished node0 "$(submit node0 "$folder/small")" 300
 fi
 before=$(idle_speed)
 printf 'side by side, network idle: %s tokens/s\n' "$before"
 task=$(submit node0 "$folder/job")
-((from < rounds)) || die -2 "FROM=$from: the job has $rounds rounds"
-began=$(merged "$from") lanes_before=$(computed)
-for ((i = 0; i < nodes; i++)); do sent[i]=$(sent_by "$i") used[i]=$(seconds_of "node$i") worked[i]=$(worker_seconds "node$i"); done
-ended=$(merged "$rounds") lanes_computed=$(($(computed) - lanes_before))
-for ((i = 0; i < nodes; i++)); do
-    sent[i]=$(($(sent_by "$i") - sent[i]))
-    used[i]=$(awk -v a="$(seconds_of "node$i")" -v b="${used[$i]}" 'BEGIN { print a - b }')
-    worked[i]=$(awk -v a="$(worker_seconds "node$i")" -v b="${worked[$i]}" 'BEGIN { print a - b }')
+look "$(merged "$from")" >"$folder/look.0"
+for i in "${!rates[@]}"; do
+    for name in "${names[@]}"; do link_rate "$name" "${rates[i]}"; done
+    look "$(merged $((from + each * (i + 1))))" >"$folder/look.$((i + 1))"
 done
-finished node0 "$task" 3600
+# Checks of the last rounds go on, and would for a lane's time; the nodes are not asked for more.
+digest=$(job_digest node0 "$task")
+swarm_stop
 after=$(idle_speed)
-contribution=$(node node0 job plan "$folder/job/job.toml" --json | json_number contribution_bytes)
-awk -v a="$before" -v b="$after" -v began="$began" -v ended="$ended" -v lanes="$lanes" -v steps="$steps" -v rounds=$((rounds - from)) \
-    -v computed="$lanes_computed" -v nodes="$nodes" -v rate="$rate" 'BEGIN {
-    idle = (a + b) / 2
-    tokens = lanes * steps * 8 * 256 * rounds
-    speed = tokens / (ended - began)
-    printf "%d nodes behind %s: idle network %.0f tokens/s (%.0f before, %.0f after); %d rounds in %.1f s\n", nodes, rate, idle, a, b, rounds, ended - began
-    printf "utilisation, merged only: %.3f (%.0f tokens/s)\n", speed / idle, speed
-    if (computed > 0) printf "utilisation, with checks: %.3f (%d lanes computed for %d merged)\n", speed / idle * computed / (lanes * rounds), computed, lanes * rounds
-}'
-printf '%s\n' "${worked[@]}" | awk -v took="$(awk -v a="$ended" -v b="$began" 'BEGIN { print a - b }')" '{ s += $1 } END {
-    printf "workers computed %.3f of the time\n", s / NR / took }'
-printf '%s\n' "${sent[@]}" | awk -v contribution="${contribution:-0}" -v lanes="$lanes" -v rounds=$((rounds - from)) -v nodes="$nodes" '{
-    sum += $1
-    printf "node %d sent %.1f MB\n", NR - 1, $1 / 1e6
-} END {
-    if (contribution > 0) printf "a node and round: %.1f MB, formula %.1f MB, ratio %.3f\n", sum / nodes / rounds / 1e6, (lanes / nodes + 1) * contribution / 1e6, sum / rounds / ((lanes + nodes) * contribution)
-}'
-printf '%s\n' "${used[@]}" | awk -v took="$(awk -v a="$ended" -v b="$began" 'BEGIN { print a - b }')" '{ printf "daemon %d: %.4f of a core\n", NR - 1, $1 / took }'
+printf '%d nodes, %d lanes of %d steps; network idle %.0f tokens/s before, %.0f after\n' "$nodes" "$lanes" "$steps" "$before" "$after"
+contribution=$("$tequio" job plan "$folder/job/job.toml" --json | json_number contribution_bytes)
+for i in "${!rates[@]}"; do
+    paste -d ' ' "$folder/look.$i" "$folder/look.$((i + 1))" | awk -v rate="${rates[i]}" -v idle="$before $after" -v lanes="$lanes" \
+        -v steps="$steps" -v rounds="$each" -v contribution="$contribution" '{
+            took = $6 - $1; computed += $7 - $2; worked += $8 - $3; sent += $10 - $5
+            daemons = daemons sprintf(" %.4f", ($9 - $4) / took)
+        } END {
+            split(idle, speeds)
+            merged = lanes * rounds
+            speed = merged * steps * 8 * 256 / took
+            used = speed / ((speeds[1] + speeds[2]) / 2)
+            printf "%s: %d rounds in %.1f s, %.0f tokens/s; utilisation %.3f merged only, %.3f with checks (%d lanes computed for %d)\n",
+                rate, rounds, took, speed, used, used * computed / merged, computed, merged
+            printf "    workers computed %.3f of the time; a node and round sent %.1f MB, formula %.1f MB, ratio %.3f; daemons%s of a core\n",
+                worked / NR / took, sent / NR / rounds / 1e6, (lanes / NR + 1) * contribution / 1e6,
+                sent / rounds / ((lanes + NR) * contribution), daemons
+        }'
+done
+[[ -z ${CHECK:-} ]] || same "digests of swarm and replay" "$digest" "$(replayed node0 "$task")"
 if [[ -n ${PYTORCH_DDP:-} ]]; then
-    swarm_stop
-    for ((i = 0; i < nodes; i++)); do
-        ip netns exec "$link_prefix.node$i" python3 "$PYTORCH_DDP" --rank "$i" --world "$nodes" --master 10.79.0.10:29500 --interface eth0 --threads 1 &
+    for rate in "${rates[@]}"; do
+        for ((i = 0; i < nodes; i++)); do
+            link_rate "node$i" "$rate"
+            ip netns exec "$link_prefix.node$i" python3 "$PYTORCH_DDP" --rank "$i" --world "$nodes" --master 10.79.0.10:29500 \
+                --interface eth0 --threads 1 --steps "${PYTORCH_STEPS:-6}" &
+        done
+        printf '%s, PyTorch DDP:\n' "$rate"
+        wait $(jobs -p)
     done
-    wait $(jobs -p)
 fi
-[[ -z ${CHECK:-} ]] || same "digests of swarm and replay" "$(job_digest node0 "$task")" "$(replayed node0 "$task")"
