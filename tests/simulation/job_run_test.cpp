@@ -198,6 +198,28 @@ BOOST_AUTO_TEST_CASE(home_sends_no_more_than_the_formula) {
     }
 }
 
+/// A check that its round's close would break off is work lost, and so is a validation begun again
+/// for the sum. Two equal nodes with two lanes each have little else to lose.
+BOOST_AUTO_TEST_CASE(checks_and_validations_are_seen_through_when_a_round_is_summed) {
+    std::uint64_t checks = 0, stopped = 0;
+    for (const std::uint64_t seed : {1, 2, 3}) {
+        auto s = small(2);
+        s.seed = seed;
+        s.lanes = 4;
+        s.rounds = 60;
+        s.inner_steps = 100;
+        s.acquainted = true;
+        const auto r = run(s);
+        BOOST_TEST(r.finished);
+        BOOST_TEST(r.utilisation > 0.86, "seed " << seed << ": " << r.utilisation);
+        checks += r.checks_run;
+        stopped += r.lanes_stopped;
+    }
+    // 104 to 42; 151 when both were broken off. A check leaves the other node alone with a lane, of
+    // which it makes a second copy.
+    BOOST_TEST(stopped < 3 * checks, stopped << " stopped, " << checks << " checks");
+}
+
 BOOST_AUTO_TEST_CASE(a_run_of_pieces_weighs_what_its_pieces_weigh) {
     const base::blob_ref ref{{}, 5 * base::piece_size_bytes + 100};
     BOOST_TEST(bytes_of(ref, {}) == ref.size);

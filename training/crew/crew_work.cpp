@@ -187,8 +187,14 @@ void crew::core::choose(effects& out) {
         // else that ends the work ends it now.
         const bool must_stop = over || paused_ || left_ || inexact_ || in_hand_is_moot() ||
                                (!in_hand_->work.team.empty() && (suspended_ || team_fell_apart()));
-        const bool sum_waits =
-            works_on_item() && ((own_.complete() && own_.round() == chain_.length() &&
+        // Others wait for a round that nobody has closed yet. It closes with its validation, so
+        // that is not begun again for the sum unless another has it.
+        const bool closed = chain_.next() != nullptr;
+        const auto* b = book(in_hand_->key.round);
+        const bool closes = in_hand_->work.kind == work_kind::validation && b != nullptr &&
+                            b->claims(in_hand_->key.item).empty();
+        const bool sum_waits = works_on_item() && !closed && !closes &&
+                               ((own_.complete() && own_.round() == chain_.length() &&
                                  round_resolved() && window_open()) ||
                                 shard_work_waits());
         // Another has closed the round that this node is closing.
