@@ -11,6 +11,8 @@
 #   sum        nothing to do: all lanes were there, the round was not closed
 #   mean       nothing to do: the round was closed elsewhere, not here
 #   settling   nothing to do: all rounds were closed, checks were not
+# The last line says how much of that time was of use: spent on work that came to its end, be it broken off and begun again where
+# it stood; of a lane the first two copies count, for the second is what checks the first.
 use strict;
 use warnings;
 use JSON::PP;
@@ -53,16 +55,17 @@ for my $pair (@nodes) {
         $kind = 'validation' if $what =~ /validation/;
         $kind = 'merge' if $kind =~ /^(sum|part|join|apply|the)$/;
         if ($verb eq 'begins') {
-            $begun = [$at, undef, $kind, undef];
+            $begun = [$at, undef, $kind, undef, undef];  # begin, end, kind, broken off, of use
             push @{$work{$name}}, $begun;
         } elsif ($verb eq 'breaks off') {
             $begun->[3] = $at if $begun;
         } elsif ($begun) {
             $begun->[1] = $at;
             if ($verb eq 'ends' && !defined $begun->[3]) {
+                $begun->[4] = 1;
                 if (defined $lane) {
                     earliest(\$lane_done{$round}{$lane}, $at);
-                    ++$copies{"$round $lane"};
+                    push @{$copies{"$round $lane"}}, $begun;
                     $lanes = $lane + 1 if $lane >= $lanes;
                 }
                 earliest(\$applied{$name}{$round}, $at) if $what =~ /^apply/;
@@ -71,6 +74,10 @@ for my $pair (@nodes) {
             $begun = undef;
         }
     }
+}
+for my $made (values %copies) {
+    my @later = sort { $a->[1] <=> $b->[1] } @$made;
+    $_->[4] = 0 for splice(@later, 2);
 }
 my %closed;
 for my $round (0 .. $rounds - 1) {
@@ -98,6 +105,7 @@ sub work_at {
 
 my $step = 0.01;
 my (%spent, %all);
+my $useful = 0;
 for (my $at = $from; $at < $to; $at += $step) {
     my $open = 0;
     ++$open while $open < $rounds && defined $closed{$open} && $closed{$open} <= $at;
@@ -124,6 +132,7 @@ for (my $at = $from; $at < $to; $at += $step) {
         else { $what = 'sum' }
         $spent{$name}{$what} += $step;
         $all{$what} += $step;
+        $useful += $step if $w && $w->[4] && $what eq $w->[2];
     }
 }
 printf "%-10s" . ' %10s' x @kinds . ' %10s' . "\n", 'idle, s', @kinds, 'all';
@@ -134,5 +143,8 @@ for my $name (sort(keys %spent), '') {
     printf "%-10s" . ' %10.2f' x @kinds . ' %10.2f' . "\n", $name eq '' ? 'all' : $name, (map { $row->{$_} // 0 } @kinds), $sum;
 }
 my ($one, $two, $more) = (0, 0, 0);
-for (values %copies) { ++($_ == 1 ? $one : $_ == 2 ? $two : $more) }
+for (map { scalar @$_ } values %copies) { ++($_ == 1 ? $one : $_ == 2 ? $two : $more) }
 print "lanes computed once: $one, twice: $two, more often: $more\n";
+my $idle = 0;
+$idle += $_ for values %all;
+printf "of use: %.3f of %.3f s\n", $useful, $idle;
