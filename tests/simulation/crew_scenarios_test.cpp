@@ -355,6 +355,67 @@ BOOST_AUTO_TEST_CASE(a_crew_waits_for_its_least_number) {
     every_lane_was_checked(world, 2);
 }
 
+BOOST_AUTO_TEST_CASE(who_finds_every_seat_taken_keeps_up_and_gets_the_next_free_one) {
+    const auto functions = make_hash_functions({.lanes = 6, .rounds = 8});
+    const auto alone = replay(*functions);
+    crew_world world(*functions,
+                     {.nodes = 4, .seed = 22, .crew_max = 3, .network = {.death_noticed = 3s}});
+    for (const std::size_t i : {0, 1, 2}) world.start(i);
+    run_until(world, 60s, [&] { return world.view(0).round == 1; });
+    world.start(3);
+    run_until(world, 10s, [&] { return world.view(3).reason_code == "crew_full"; });
+    run_until(world, 60s, [&] { return world.view(0).round == 4; });
+    // It follows the chronicle, one round behind at most, and computes nothing.
+    BOOST_TEST(world.view(3).round >= 3u);
+    BOOST_TEST(world.log(3).lanes_run == 0u);
+    BOOST_TEST((world.steward(3) != 3u));
+    const auto victim = *world.steward(0);
+    // Some see its link end, the others in 3 s.
+    world.crash(victim);
+    const auto seated_by = [&](std::size_t i) {
+        return std::ranges::any_of(world.view(i).members,
+                                   [&](const auto& m) { return m.node == world.id_of(3); });
+    };
+    run_until(world, 10s, [&] {
+        return std::ranges::all_of(std::vector<std::size_t>{0, 1, 2},
+                                   [&](auto i) { return i == victim || seated_by(i); });
+    });
+    run_until(world, 60s, [&] { return world.log(3).lanes_run > 0; });
+    // Its seat is taken when it is back.
+    world.start(victim);
+    run_until(world, 10s, [&] { return world.view(victim).reason_code == "crew_full"; });
+    finish_as_alone(world, alone, 120s);
+}
+
+BOOST_AUTO_TEST_CASE(who_leaves_gives_its_seat_to_one_that_stands_by) {
+    const auto functions = make_hash_functions({.lanes = 6, .rounds = 8});
+    crew_world world(*functions, {.nodes = 4, .seed = 23, .crew_max = 3});
+    for (const std::size_t i : {0, 1, 2}) world.start(i);
+    run_until(world, 60s, [&] { return world.view(0).round == 1; });
+    world.start(3);
+    run_until(world, 10s, [&] { return world.view(3).reason_code == "crew_full"; });
+    world.command(1, crew_command::leave);
+    run_until(world, 60s, [&] { return world.log(3).lanes_run > 0; });
+    run_until(world, 120s, [&] {
+        return world.view(0).state == job_state::done && world.view(3).state == job_state::done;
+    });
+    BOOST_TEST((world.view(0).state_digest == world.view(3).state_digest));
+}
+
+BOOST_AUTO_TEST_CASE(two_crews_that_meet_and_have_too_few_seats_finish_the_job) {
+    const auto functions = make_hash_functions({.lanes = 6, .rounds = 6});
+    const auto alone = replay(*functions);
+    for (const std::uint64_t seed : {24, 25, 26}) {
+        crew_world world(*functions, {.nodes = 6, .seed = seed, .crew_max = 4});
+        world.network().cut({0, 1, 2}, {3, 4, 5});
+        world.network().cut({3, 4, 5}, {0, 1, 2});
+        world.start_all();
+        run_until(world, 60s, [&] { return world.view(0).round == 2; });
+        world.network().heal();
+        finish_as_alone(world, alone, 240s);
+    }
+}
+
 BOOST_AUTO_TEST_CASE(others_close_a_round_that_its_owner_cannot) {
     crew_world world(tiny(), {.nodes = 3, .seed = 18});
     world.start_all();

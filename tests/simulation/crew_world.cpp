@@ -68,6 +68,7 @@ crew_config crew_world::config_of(std::size_t index) {
     c.mean_units = options_.sharded ? functions_.mean_units() : 1;
     c.shard = [this](contribution_run units) { return functions_.shard(units); };
     c.crew_min = options_.crew_min;
+    c.crew_max = options_.crew_max;
     c.timings = options_.timings;
     if (slices_ != nullptr) {
         const auto& m = machines_[index];

@@ -60,6 +60,7 @@ struct world_options {
     double check = 0.05;
     std::uint64_t settle = 3;
     std::uint64_t crew_min = 1;
+    std::uint64_t crew_max = training::crew_members_max;
     network_conditions network{};
     /// With a liar about, the chronicle may hold what one machine alone would not.
     bool honest = true;

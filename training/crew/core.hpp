@@ -309,6 +309,7 @@ private:
     crew_protocol::status own_status() const;
     crew_protocol::status spoken_status() const;  ///< with lottery tickets
     bool apart() const;
+    bool unseated() const;
     void send_status(effects& out);
     void status_on_change(effects& out);
     void lead(effects& out);

@@ -209,7 +209,10 @@ base::result<void> crew::core::on(const crew_message& e, effects& out) {
 base::result<void> crew::core::on(const member_up& e, effects& out) {
     if (e.node == config_.self) return fail(errc::bad_message, "this node is not its own member");
     TEQUIO_CHECK(keys_.learn(e.node, e.certificate));
-    if (roster_.up(e.node)) send(e.node, spoken_status(), out);
+    if (!roster_.up(now_, e.node)) return {};
+    auto said = spoken_status();
+    said.full = roster_.full(now_) && !roster_.find(e.node)->joined;
+    send(e.node, said, out);
     return {};
 }
 

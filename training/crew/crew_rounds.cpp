@@ -48,7 +48,7 @@ bool crew::core::round_resolved() const {
 bool crew::core::should_own() const {
     if (!able()) return false;
     if (leadership_->leading() || distrusted_ == chain_.length()) return true;
-    return steward_rests_for(config_.timings.owner_patience);
+    return !unseated() && steward_rests_for(config_.timings.owner_patience);
 }
 
 /// Every item of the open round is known, and since then its steward has got nowhere for so long.

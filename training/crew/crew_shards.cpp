@@ -411,7 +411,7 @@ void crew::core::reassign_shards(const std::vector<base::node_id>& fit) {
 
 /// The merge of this round is to be checked, and this node could.
 bool crew::core::audit_open(std::uint64_t round) const {
-    return able() && round < std::min(chain_.length(), shape_.rounds) &&
+    return able() && !unseated() && round < std::min(chain_.length(), shape_.rounds) &&
            to_do({round, shape_.merge_item()});
 }
 

@@ -178,7 +178,7 @@ base::result<void> crew::core::heard(const base::node_id& from, status m, effect
     // Whose work was found wrong here is given none, gives none, and is no company.
     const bool excluded = standing_.excluded(from);
     if (excluded) {
-        m.able = m.available = false;
+        m.able = m.available = m.full = false;
         leadership_->disown(now_, from);
     }
     auto* m_from = roster_.heard(now_, from, m);
@@ -267,7 +267,7 @@ base::result<void> crew::core::heard(const base::node_id& from, round_open m, ef
     const auto* who = roster_.find(from);
     if ((who != nullptr && who->apart) || standing_.excluded(from)) return {};
     // A node that found no seat hears nothing from the crew and would lead it, blindly.
-    if ((who == nullptr || !who->joined) && roster_.full()) return {};
+    if ((who == nullptr || !who->joined) && roster_.full(now_)) return {};
     if (!leadership_->heard(now_, {m.round, m.term, from})) return {};
     order_.reset();
     next_order_.reset();
@@ -341,13 +341,36 @@ status crew::core::spoken_status() const {
 
 void crew::core::send_status(effects& out) {
     status_sent_ = spoken_status();
-    std::vector<base::node_id> to;
+    std::vector<base::node_id> members, strangers;
     for (const auto& [node, m] : roster_.all()) {
         // Strangers get a word now and then: they may join later.
-        const bool due = m.joined || (m.up && beats_ % 4 == 1);
-        if (due && (m.up || roster_.present(now_, node))) to.push_back(node);
+        if (m.joined) {
+            if (m.up || roster_.present(now_, node)) members.push_back(node);
+        } else if (m.up && beats_ % 4 == 1) {
+            strangers.push_back(node);
+        }
     }
-    send(to, status_sent_, out);
+    send(members, status_sent_, out);
+    auto said = status_sent_;
+    said.full = roster_.full(now_);
+    send(strangers, said, out);
+}
+
+/// No seat is free for this node: it stands by, keeps up with the chronicle, and is let in when one
+/// is. Members' opinions of who sits may differ; the steward's decides, for it hands out the work,
+/// and where none is heard that of those who hold most seats. Of the seats there are, not of those
+/// who speak: fewer liars depose no steward.
+bool crew::core::unseated() const {
+    const bool leading = leadership_ && leadership_->leading();
+    if (!leading && leadership_ && leadership_->current()) return false;
+    std::uint64_t full = 0;
+    bool steward_says_so = false;
+    roster_.each_present(now_, [&](const base::node_id& node, const member& m) {
+        if (!m.said.full) return;
+        ++full;
+        steward_says_so |= m.said.steward && m.said.steward->node == node;
+    });
+    return (steward_says_so && !leading) || 2 * full > config_.crew_max - 1;
 }
 
 /// Tells at once what others wait for; the rest waits for the beat.

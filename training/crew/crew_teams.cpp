@@ -162,6 +162,8 @@ bool crew::core::has_company() const {
 /// Seats come before any state: where the model is divided whoever takes part may lead until
 /// somebody stands where work can go on.
 bool crew::core::may_lead() const {
+    // Without a seat it would lead nobody, and compute what the crew computes.
+    if (unseated()) return false;
     if (!slicing() || available()) return available();
     const auto present = roster_.present(now_);
     return able() && fit_any(fits_) &&

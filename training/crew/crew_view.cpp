@@ -148,6 +148,9 @@ void crew::core::explain(crew_view& v) const {
         say("draining", "this node takes no more work");
     } else if (resting_until_) {
         say("work_failed", trouble_);
+    } else if (unseated() && !apart()) {
+        say("crew_full", "the crew is full: all of its " + std::to_string(config_.crew_max) +
+                             " seats are taken; this node keeps up and takes the next free one");
     } else if (const auto slices = explain_slices()) {
         say(slices->first.c_str(), slices->second);
     } else if (!prepared_) {

@@ -55,6 +55,8 @@ bool crew::core::to_do(item_key key) const {
 /// The steward's order, or the one to go on with; before it has given any for the open round, and
 /// when it has fallen silent, what this node begins with by its place.
 std::optional<item_key> crew::core::ordered() const {
+    // What it was told last, or would begin with, is another's since it lost its seat.
+    if (unseated()) return std::nullopt;
     const bool leading = leadership_->leading();
     const auto present = leading ? planner_.of(config_.self) : order_;
     if (present && to_do(*present)) return present;
@@ -306,7 +308,8 @@ bool crew::core::may_check(const base::node_id& node, item_key key) const {
 /// A check that this node wants and nobody makes: the steward may be the one that lies. Only when
 /// it had no order for a while, so that lanes come first.
 std::optional<item_key> crew::core::volunteered() const {
-    if (!without_order_since_ || now_ - *without_order_since_ < config_.timings.steward_lost) {
+    if (unseated() || !without_order_since_ ||
+        now_ - *without_order_since_ < config_.timings.steward_lost) {
         return std::nullopt;
     }
     std::set<item_key> doing;

@@ -268,6 +268,7 @@ void write(const status& in, crew_wire::frame& frame) {
     }
     if (in.slices) write(*in.slices, *out.mutable_slices());
     for (const auto lane : in.missing) out.add_missing(lane);
+    out.set_full(in.full);
 }
 
 result<message> read(const job_shape& shape, const crew_wire::status& in) {
@@ -293,6 +294,7 @@ result<message> read(const job_shape& shape, const crew_wire::status& in) {
     out.available = in.available();
     out.able = in.able();
     out.leaving = in.leaving();
+    out.full = in.full();
     if (in.has_steward()) {
         TEQUIO_TRY(out.steward, read_steward(shape, in.steward()));
     }

@@ -162,6 +162,7 @@ struct status {
     std::optional<slice_status> slices = {};  ///< where the model can be divided
     /// Lanes of the open round, ascending, whose contribution the sender needs and nobody gives.
     std::vector<std::uint32_t> missing = {};
+    bool full = false;  ///< whoever hears it has no seat at the sender, and none is free
     bool operator==(const status&) const = default;
 };
 

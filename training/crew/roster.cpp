@@ -42,10 +42,12 @@ base::result<void> key_book::verify(const base::node_id& node, fact_kind kind,
     return {};
 }
 
-bool roster::up(const base::node_id& node) {
+bool roster::up(base::time_point now, const base::node_id& node) {
     if (node == self_) return false;
     const auto it = members_.find(node);
     if (it != members_.end()) {
+        // Its seat may have gone to another; it has to ask for one again.
+        it->second.joined = seated(now, it->second);
         it->second.up = true;
         return true;
     }
@@ -64,8 +66,12 @@ void roster::down(const base::node_id& node) {
 member* roster::heard(base::time_point now, const base::node_id& node, const status& said) {
     if (node == self_) return nullptr;
     auto it = members_.find(node);
-    if (it == members_.end() || !it->second.joined) {
-        if (full()) return nullptr;
+    const bool returns = it != members_.end() && !seated(now, it->second) && !said.leaving;
+    if (it == members_.end() || !it->second.joined || returns) {
+        if (full(now)) {
+            if (returns) it->second.joined = false;
+            return nullptr;
+        }
         if (it == members_.end()) {
             if (members_.size() >= 4 * crew_max_) return nullptr;
             it = members_.emplace(node, member{}).first;
@@ -82,10 +88,10 @@ member* roster::heard(base::time_point now, const base::node_id& node, const sta
     return &m;
 }
 
-bool roster::full() const {
-    const auto joined = std::count_if(members_.begin(), members_.end(),
-                                      [](const auto& m) { return m.second.joined; });
-    return static_cast<std::uint64_t>(joined) + 1 >= crew_max_;
+bool roster::full(base::time_point now) const {
+    const auto taken = std::count_if(members_.begin(), members_.end(),
+                                     [&](const auto& m) { return seated(now, m.second); });
+    return static_cast<std::uint64_t>(taken) + 1 >= crew_max_;
 }
 
 void roster::beat(base::time_point now) {
@@ -107,6 +113,10 @@ member* roster::find(const base::node_id& node) {
 
 bool roster::shows(base::time_point now, const member& m) const {
     return m.joined && m.heard && now - *m.heard <= timings_.silent_after && !m.said.leaving;
+}
+
+bool roster::seated(base::time_point now, const member& m) const {
+    return m.joined && !m.said.leaving && (m.up || shows(now, m));
 }
 
 bool roster::present(base::time_point now, const base::node_id& node) const {

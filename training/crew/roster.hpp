@@ -56,12 +56,13 @@ public:
         : self_(self), crew_max_(crew_max), timings_(timings) {}
 
     /// False when there is no room.
-    bool up(const base::node_id& node);
+    bool up(base::time_point now, const base::node_id& node);
     void down(const base::node_id& node);
     /// Nullptr when the crew is full.
     member* heard(base::time_point now, const base::node_id& node, const status& said);
-    /// As many have joined as the crew admits, this node among them.
-    bool full() const;
+    /// As many have seats as the crew admits, this node among them. Who leaves, or is out of reach
+    /// and silent, gives its up.
+    bool full(base::time_point now) const;
     /// Forgets those that are neither up nor heard of.
     void beat(base::time_point now);
 
@@ -88,6 +89,7 @@ public:
 
 private:
     bool shows(base::time_point now, const member& m) const;
+    bool seated(base::time_point now, const member& m) const;
 
     base::node_id self_;
     std::uint64_t crew_max_;

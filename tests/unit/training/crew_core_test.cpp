@@ -529,6 +529,154 @@ BOOST_AUTO_TEST_CASE(a_node_that_found_no_seat_does_not_lead) {
     }
 }
 
+namespace {
+
+/// A core that hears from nodes 1.., `full` of which say that they have no seat for it.
+struct stranger : driven {
+    static constexpr std::uint8_t others = 3;
+    explicit stranger(std::uint8_t full, std::uint64_t crew_max = others + 1)
+        : driven([&] {
+              auto config = config_of(0);
+              config.crew_max = crew_max;
+              return config;
+          }()) {
+        for (std::uint8_t i = 1; i <= others; ++i) {
+            (void)feed(member_up{node(i), certificate_of(i)});
+        }
+        hear(full);
+        prepare();
+    }
+    void hear(std::uint8_t full, const std::optional<steward_name>& steward = {}) {
+        for (std::uint8_t i = 1; i <= others; ++i) {
+            status said;
+            said.steward = steward;
+            said.full = i <= full;
+            (void)feed(from(i, said));
+        }
+    }
+    /// The others go on saying so, while it would have taken the lead.
+    void wait(std::uint8_t full, const std::optional<steward_name>& steward = {}) {
+        for (int i = 0; i < 8; ++i) {
+            hear(full, steward);
+            beat();
+        }
+    }
+    bool leads() const { return core.view().steward == node(0); }
+};
+
+}  // namespace
+
+BOOST_AUTO_TEST_CASE(a_node_that_hears_that_the_crew_is_full_stands_by_until_a_seat_is_free) {
+    stranger d(2);  // one member may see it otherwise
+    d.wait(2);
+    BOOST_TEST(d.core.view().reason_code == "crew_full");
+    BOOST_TEST(d.core.view().reason.find("all of its 4 seats are taken") != std::string::npos);
+    BOOST_TEST((d.core.view().state == job_state::waiting));
+    BOOST_TEST(!d.leads());
+    BOOST_TEST(d.effects<begin_work>().size() == 1u);  // S(0)
+    d.wait(0);
+    BOOST_TEST(d.core.view().reason_code != "crew_full");
+    BOOST_TEST(d.leads());
+}
+
+BOOST_AUTO_TEST_CASE(a_word_that_is_not_renewed_bars_nobody) {
+    stranger d(3);
+    d.wait(3);
+    BOOST_TEST(!d.leads());
+    d.beat(16);
+    BOOST_TEST(d.leads());
+}
+
+BOOST_AUTO_TEST_CASE(
+    whoever_holds_less_than_most_seats_bars_nobody_by_saying_that_the_crew_is_full) {
+    stranger one(1);
+    one.wait(1);
+    BOOST_TEST(one.leads());
+    // Everybody who is there, but far fewer than there are seats.
+    stranger few(3, 7);
+    few.wait(3);
+    BOOST_TEST(few.leads());
+    stranger most(3, 6);
+    most.wait(3);
+    BOOST_TEST(!most.leads());
+}
+
+BOOST_AUTO_TEST_CASE(a_steward_without_a_seat_for_a_node_keeps_it_from_leading_and_deposes_none) {
+    stranger d(3);
+    const steward_name first{0, 1, node(1)};
+    d.wait(1, first);
+    BOOST_TEST(!d.leads());
+    BOOST_TEST(d.core.view().reason_code == "crew_full");
+    d.wait(1);
+    BOOST_TEST(d.leads());
+    d.wait(1, first);
+    BOOST_TEST(d.leads());
+    d.wait(2);
+    BOOST_TEST(!d.leads());
+}
+
+BOOST_AUTO_TEST_CASE(who_is_given_work_has_a_seat_and_without_one_begins_nothing_by_place) {
+    stranger d(0);
+    round_open order;
+    order.term = 7;
+    order.state = base::sha256("state");
+    order.places = 4;
+    order.place = 3;
+    order.assignments = {{node(0), {0, 0}}};
+    (void)d.feed(from(1, order));
+    BOOST_TEST((d.core.view().steward == node(1)));
+    BOOST_TEST(d.work().has_value());
+    // The members' opinions differ; the steward's, who gives it work, is what counts.
+    d.hear(3, steward_name{0, 7, node(1)});
+    BOOST_TEST(d.core.view().reason_code == "training");
+    d.lane_done("right");
+    // It lost sight of them, and another has its seat when it is back.
+    for (std::uint8_t i = 1; i <= d.others; ++i) (void)d.feed(member_down{node(i)});
+    for (std::uint8_t i = 1; i <= d.others; ++i) {
+        (void)d.feed(member_up{node(i), certificate_of(i)});
+    }
+    d.hear(3);
+    d.lane_done("in hand before");
+    const auto begun = d.effects<begin_work>().size();
+    d.wait(3);
+    BOOST_TEST(d.core.view().reason_code == "crew_full");
+    BOOST_TEST(d.effects<begin_work>().size() == begun);
+    // With a seat it would have gone on by its place, or led.
+    d.wait(0);
+    BOOST_TEST(d.effects<begin_work>().size() > begun);
+}
+
+BOOST_AUTO_TEST_CASE(only_the_strangers_of_a_full_crew_hear_that_it_is) {
+    auto config = config_of(0);
+    config.crew_max = 2;
+    driven d(std::move(config));
+    /// What node `i` is told when it can be reached.
+    const auto told_full = [&](std::uint8_t i) {
+        (void)d.feed(member_up{node(i), certificate_of(i)});
+        std::optional<bool> full;
+        for (const auto& e : d.out) {
+            const auto* sent = std::get_if<send_crew>(&e);
+            if (sent == nullptr || sent->to != node(i)) continue;
+            const auto m = decode(small_shape(), sent->bytes);
+            if (const auto* s = std::get_if<status>(&*m)) full = s->full;
+        }
+        return full;
+    };
+    BOOST_TEST((told_full(1) == false));
+    (void)d.feed(from(1, status{}));
+    BOOST_TEST((told_full(2) == true));
+    BOOST_TEST((told_full(1) == false));
+    // Who leaves gives up its seat, though it is still there, and does not get it back.
+    status leaves;
+    leaves.leaving = true;
+    (void)d.feed(from(1, leaves));
+    BOOST_TEST((told_full(2) == false));
+    (void)d.feed(from(2, status{}));
+    (void)d.feed(from(1, status{}));
+    BOOST_TEST((told_full(1) == true));
+    BOOST_TEST((told_full(2) == false));
+}
+
 BOOST_AUTO_TEST_CASE(only_what_may_be_kept_is_verified) {
     auto config = config_of(100);
     std::uint64_t verified = 0;

@@ -262,9 +262,42 @@ BOOST_AUTO_TEST_SUITE_END()
 
 BOOST_AUTO_TEST_SUITE(crew_roster)
 
+BOOST_AUTO_TEST_CASE(a_seat_is_free_once_its_member_leaves_or_is_out_of_reach_and_silent) {
+    const base::time_point begin{}, later = begin + timings.silent_after + 1ms;
+    status leaves;
+    leaves.leaving = true;
+    roster r(node(0), 2, timings);
+    const auto sits = [&](base::time_point now, std::uint8_t i) {
+        return r.heard(now, node(i), status{}) != nullptr;
+    };
+    (void)r.up(begin, node(1));
+    (void)r.up(begin, node(2));
+    BOOST_TEST(!r.full(begin));
+    BOOST_TEST(sits(begin, 1));
+    BOOST_TEST(r.full(begin));
+    BOOST_TEST(!sits(begin, 2));
+    // Silent, but in reach.
+    BOOST_TEST(r.full(later));
+    // A word on its way when its link went down.
+    r.down(node(1));
+    BOOST_TEST(sits(begin, 1));
+    BOOST_TEST(r.full(begin));
+    BOOST_TEST(!r.full(later));
+    BOOST_TEST(sits(later, 2));
+    (void)r.up(later, node(1));
+    BOOST_TEST(!sits(later, 1));
+    r.heard(later, node(2), leaves);
+    BOOST_TEST(!r.full(later));
+    BOOST_TEST(sits(later, 1));
+    // It does not come back to a seat that has been taken.
+    BOOST_TEST(!sits(later, 2));
+    BOOST_TEST(!r.find(node(2))->joined);
+    BOOST_TEST(r.count_present(later) == 1u);
+}
+
 BOOST_AUTO_TEST_CASE(members_are_present_while_they_are_heard) {
     roster r(node(0), 64, timings);
-    r.up(node(1));
+    r.up({}, node(1));
     BOOST_TEST(r.expecting());
     BOOST_TEST(!r.present({}, node(1)));
     r.heard({}, node(1), status{});

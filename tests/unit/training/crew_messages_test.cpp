@@ -39,6 +39,7 @@ status some_status() {
     s.activity = 1234;
     s.tickets = {{2, result_of("secret"), true}, {3, result_of("hash"), false}};
     s.missing = {0, 3};
+    s.full = true;
     return s;
 }
 

@@ -88,7 +88,7 @@ struct listener {
         slice_status s;
         s.seat = model_slice{slice, 2};
         s.lists = {{3, mean, ref}};
-        (void)members.up(node(i));
+        (void)members.up({}, node(i));
         members.heard(at(1s), node(i), status_with(s));
         std::vector<crew_effect> out;
         lists.step(at(1s), 3, mean, self, members, desk, out);
