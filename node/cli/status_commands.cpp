@@ -92,10 +92,12 @@ base::result<void> status(cli_context& context) {
     }
     for (const auto& item : s.at("jobs").as_array()) {
         const auto& job = item.as_object();
-        std::printf("job %s %s: %s, round %s of %s\n", text_of(job, "task").substr(0, 12).c_str(),
+        const auto reason = text_of(job, "reason");
+        std::printf("job %s %s: %s, round %s of %s%s\n", text_of(job, "task").substr(0, 12).c_str(),
                     text_of(job, "name").c_str(), text_of(job, "state").c_str(),
                     json::serialize(job.at("round")).c_str(),
-                    json::serialize(job.at("rounds")).c_str());
+                    json::serialize(job.at("rounds")).c_str(),
+                    reason.empty() ? "" : (" (" + reason + ")").c_str());
     }
     print_give_back(s);
     return {};

@@ -202,6 +202,8 @@ json::object status_json(daemon_loop& daemon) {
         jobs.push_back(json::object{{"task", v.id.hex()},
                                     {"name", v.task->name},
                                     {"state", job_state_name(v.crew.state)},
+                                    {"reason_code", v.crew.reason_code},
+                                    {"reason", v.crew.reason},
                                     {"round", v.crew.round},
                                     {"rounds", v.crew.rounds}});
     }
