@@ -198,6 +198,29 @@ BOOST_AUTO_TEST_CASE(home_sends_no_more_than_the_formula) {
     }
 }
 
+/// The last lane of a round goes from one uplink to every owner, and takes longer than anybody is
+/// waited for who shows nothing. No shard is given to another for that, which would have to fetch
+/// all of it; and the lane does not share its uplink with the part of the node that computed it.
+/// Fast nodes do not look on while the slowest computes it.
+BOOST_AUTO_TEST_CASE(owners_have_the_time_that_the_last_lanes_take_to_come) {
+    for (const std::uint64_t up : {500'000, 250'000}) {
+        auto s = *job_preset("volunteers");
+        s.model = "small-10m";
+        s.nodes = 16;
+        s.rounds = 1;
+        s.lanes = 64;
+        s.leaving = 0;
+        s.up_bits = up;
+        s.down_bits = 5 * s.up_bits;
+        s.speed_gflops = 1;
+        const auto r = run(s);
+        BOOST_TEST(r.finished);
+        BOOST_TEST(r.bytes_sent < r.bytes_formula, r.bytes_sent << " of " << r.bytes_formula);
+        // 0.75 and 0.50.
+        BOOST_TEST(r.ratio_to_bound > 0.45, r.ratio_to_bound);
+    }
+}
+
 /// A check that its round's close would break off is work lost, and so is a validation begun again
 /// for the sum. Two equal nodes with two lanes each have little else to lose.
 BOOST_AUTO_TEST_CASE(checks_and_validations_are_seen_through_when_a_round_is_summed) {

@@ -149,6 +149,8 @@ private:
     bool sharded() const;
     const summands* summed_lanes();
     base::piece_run lane_pieces(contribution_run units) const;
+    bool part_comes(contribution_run units, const summands& s) const;
+    const crew_protocol::shard* shard_in_turn(const summands* s) const;
     void drive_shards(effects& out);
     std::size_t standbys_wanted() const;
     std::vector<base::node_id> standbys_of(std::size_t index) const;
@@ -339,8 +341,9 @@ private:
     crew_protocol::exchange own_;
     crew_protocol::exchange audit_;
     crew_protocol::shard_book shards_;
-    crew_protocol::exchange mine_;  ///< gathers for an own shard
-    contribution_run mine_units_;   ///< that shard
+    crew_protocol::exchange mine_;                               ///< gathers for an own shard
+    contribution_run mine_units_;                                ///< that shard
+    base::time_point gathering_until_{base::time_point::min()};  ///< lanes for it were on their way
     /// Gathers for further shards, by their first unit: own ones, and others' as long as that may
     /// be of use.
     std::map<std::uint64_t, crew_protocol::exchange> standbys_;

@@ -54,7 +54,7 @@ bool crew::core::should_own() const {
 /// Every item of the open round is known, and since then its steward has got nowhere for so long.
 bool crew::core::steward_rests_for(base::duration time) const {
     if (!resolved_since_) return false;
-    auto since = *resolved_since_;
+    auto since = std::max(*resolved_since_, gathering_until_);
     if (const auto& steward = leadership_->current()) {
         if (const auto* m = roster_.find(steward->node)) since = std::max(since, m->active);
     }

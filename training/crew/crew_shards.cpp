@@ -59,6 +59,34 @@ base::piece_run crew::core::lane_pieces(contribution_run units) const {
     return {lane_units.first, lane_units.count};
 }
 
+/// Somebody who is here has signed what this shard comes to, and it can be had.
+bool crew::core::part_comes(contribution_run units, const summands& s) const {
+    const auto* k = shards_.resolved(units, s.inputs);
+    if (k == nullptr) return false;
+    if (k->said.node == config_.self || desk_.here(k->said.blob)) return true;
+    const auto makers = shards_.makers(k->said);
+    return desk_.failures(k->said.blob) < part_failures_max &&
+           std::any_of(makers.begin(), makers.end(),
+                       [&](const auto& node) { return roster_.present(now_, node); });
+}
+
+/// What this node is to sum next: a shard that it has gathered for and that was given to another
+/// meanwhile, for that one has all of it to fetch yet; else one of its own. `s`: of the open round;
+/// nullptr while lanes are computed.
+const shard* crew::core::shard_in_turn(const summands* s) const {
+    const shard* own = nullptr;
+    for (const auto& shard : shards_.plan()) {
+        const bool begun = s != nullptr && able() && mine_.works_on(s->round) &&
+                           mine_units_ == shard.units && mine_.all_lost().empty();
+        if (begun && shard.owner != config_.self && !part_comes(shard.units, *s)) return &shard;
+        const bool judges =
+            s != nullptr && leadership_->leading() && shards_.disputed(shard.units, s->inputs);
+        if (own != nullptr || (shard.owner != config_.self && !judges)) continue;
+        if (s == nullptr || shards_.own(shard.units, s->inputs) == nullptr) own = &shard;
+    }
+    return own;
+}
+
 /// Gathers for the own shards, one after the other, and the parts of all.
 void crew::core::drive_shards(effects& out) {
     if (!sharded() || !caught_up()) {
@@ -71,17 +99,8 @@ void crew::core::drive_shards(effects& out) {
     if (s != nullptr && joined_ && (joined_->round != round || joined_->inputs != s->inputs)) {
         joined_.reset();
     }
-    const shard* next = nullptr;
-    std::size_t index = 0;
-    for (const auto& shard : shards_.plan()) {
-        const bool judges =
-            s != nullptr && leadership_->leading() && shards_.disputed(shard.units, s->inputs);
-        if (shard.owner != config_.self && !judges) continue;
-        if (s != nullptr && shards_.own(shard.units, s->inputs) != nullptr) continue;
-        next = &shard;
-        index = static_cast<std::size_t>(next - shards_.plan().data());
-        break;
-    }
+    const auto* next = shard_in_turn(s);
+    const auto index = next == nullptr ? 0 : static_cast<std::size_t>(next - shards_.plan().data());
     // Whoever closed the round had every part.
     if (next == nullptr || joined_ || chain_.next() != nullptr) {
         mine_.end();
@@ -91,6 +110,11 @@ void crew::core::drive_shards(effects& out) {
     }
     if (mine_.active()) mine_.lean_on(gatherers(index));
     mine_.step(now_, book(round), roster_, desk_, out);
+    // What comes here slowly the others do not have either: the last lanes go to all at once.
+    if (mine_.active() && !mine_.complete() && mine_.all_lost().empty() &&
+        !shards_.reassigned(mine_units_)) {
+        gathering_until_ = now_;
+    }
     if (s != nullptr && !joined_) fetch_parts(*s, out);
     drive_standbys(out);
 }
@@ -192,6 +216,9 @@ void crew::core::fetch_parts(const summands& s, effects& out) {
         for (const auto& node : shards_.makers(k->said)) {
             if (roster_.present(now_, node)) w.holders.push_back(node);
         }
+        // Every owner waits for the last lanes, and whoever computed one has its part at once: side
+        // by side both would take twice as long.
+        if (w.holders.size() == 1 && mine_.awaits(w.holders.front(), book(s.round))) continue;
         // Others have fetched it too.
         if (desk_.failures(w.ref) > 0 || w.holders.empty()) w.holders = roster_.present(now_);
         const bool alone = w.holders.size() == 1;
@@ -382,6 +409,7 @@ void crew::core::reassign_shards(const std::vector<base::node_id>& fit) {
     for (std::size_t i = 0; i < shards_.plan().size(); ++i) {
         const auto& shard = shards_.plan()[i];
         const auto* k = s == nullptr ? nullptr : shards_.resolved(shard.units, s->inputs);
+        if (k != nullptr && part_comes(shard.units, *s)) shards_.give_back(i, k->said);
         if (shard.owner == config_.self || (k != nullptr && desk_.here(k->said.blob))) continue;
         const bool here = roster_.present(now_, shard.owner);
         bool lost = !here;
@@ -391,14 +419,15 @@ void crew::core::reassign_shards(const std::vector<base::node_id>& fit) {
             const auto* m = roster_.find(shard.owner);
             lost = !m->said.able || m->apart;
             if (s != nullptr && resolved_since_) {
-                const auto given = shards_.reassigned(i).value_or(*resolved_since_);
-                const auto since = std::max({*resolved_since_, m->active, given});
+                const auto given = shards_.reassigned(shard.units).value_or(*resolved_since_);
+                const auto since = std::max({*resolved_since_, m->active, given, gathering_until_});
                 const auto patience = shard_patience(shard.units);
                 // Busy, but not with this: even so it has an end. Later each time, for it may be
                 // that fetching takes so long.
                 const auto times = std::min<std::size_t>(shards_.owners_before(i), 8);
                 lost = lost || now_ - since > patience ||
-                       now_ - std::max(*resolved_since_, given) > patience * (8 << times);
+                       now_ - std::max({*resolved_since_, given, gathering_until_}) >
+                           patience * (8 << times);
             }
         }
         if (!lost) continue;

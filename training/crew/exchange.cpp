@@ -73,6 +73,12 @@ std::optional<base::node_id> exchange::maker_of(const round_book* book, std::uin
     return k->said.node;
 }
 
+bool exchange::awaits(const base::node_id& node, const round_book* book) const {
+    return active_ && std::any_of(wanted_.begin(), wanted_.end(), [&](std::uint32_t lane) {
+               return !lost_.contains(lane) && maker_of(book, lane) == node;
+           });
+}
+
 std::uint64_t exchange::run_bytes() const {
     const base::blob_ref any{{}, shape_.contribution_bytes};
     const auto run = pieces_.within(any);

@@ -50,6 +50,8 @@ public:
     /// All of those.
     const std::set<std::uint32_t>& all_lost() const { return lost_; }
     std::uint64_t gathered() const { return got_; }
+    /// A lane that this node computed is still to come.
+    bool awaits(const base::node_id& node, const round_book* book) const;
 
     /// The sum, once it was made from `inputs()`.
     std::optional<work_outcome> sum;

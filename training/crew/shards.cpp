@@ -136,8 +136,22 @@ std::vector<base::node_id> shard_book::standbys(
     return out;
 }
 
-std::optional<base::time_point> shard_book::reassigned(std::size_t index) const {
-    const auto it = reassigned_.find(key_of(plan_.at(index).units));
+void shard_book::give_back(std::size_t index, const sum_part& made) {
+    auto& s = plan_.at(index);
+    const auto it = tried_.find(key_of(s.units));
+    if (it == tried_.end() || made.units != s.units) return;
+    for (const auto& node : makers(made)) {
+        if (node == s.owner) return;
+    }
+    for (const auto& node : makers(made)) {
+        if (!it->second.contains(node)) continue;
+        s.owner = node;
+        return;
+    }
+}
+
+std::optional<base::time_point> shard_book::reassigned(contribution_run units) const {
+    const auto it = reassigned_.find(key_of(units));
     if (it == reassigned_.end()) return std::nullopt;
     return it->second;
 }

@@ -66,8 +66,10 @@ public:
     std::vector<base::node_id> standbys(
         std::size_t index, std::size_t count,
         const std::function<bool(const base::node_id&)>& fits) const;
-    /// When shard `index` last got an owner here; nothing: with the plan.
-    std::optional<base::time_point> reassigned(std::size_t index) const;
+    /// A former owner of shard `index` has made this part of it after all: it is the owner again.
+    void give_back(std::size_t index, const sum_part& made);
+    /// When the shard of these units last got an owner here; nothing: with the plan.
+    std::optional<base::time_point> reassigned(contribution_run units) const;
     /// How many have had shard `index` before its present owner.
     std::size_t owners_before(std::size_t index) const;
 

@@ -244,6 +244,44 @@ std::optional<item_key> planner::steal(const round_book& open) {
     return key;
 }
 
+/// When the first of those who compute a lane will have it, by their last lanes. Who has computed
+/// none yet is expected to need as long again as it has taken so far.
+base::time_point planner::expected(base::time_point now, item_key key) const {
+    auto soonest = base::time_point::max();
+    for (const auto& [node, given] : assigned_) {
+        if (given.key != key) continue;
+        const auto record = records_.find(node);
+        const auto time = record == records_.end() ? base::duration{} : record->second.lane_time;
+        const auto end =
+            time > base::duration{} ? std::max(now, given.since + time) : now + (now - given.since);
+        soonest = std::min(soonest, end);
+    }
+    return soonest;
+}
+
+/// Of the lanes that others compute, the last that this node would have before any of them: a round
+/// ends with its last lane, and that may be in the hands of the slowest, twice.
+std::optional<item_key> planner::hasten(base::time_point now, const round_book& open,
+                                        const base::node_id& node) const {
+    const auto record = records_.find(node);
+    if (record == records_.end() || record->second.lane_time == base::duration{}) {
+        return std::nullopt;
+    }
+    std::optional<item_key> best;
+    // A quarter more than its last took: a copy that comes second is for nothing (guess).
+    auto latest = now + record->second.lane_time * 5 / 4;
+    for (const auto lane : open.unclaimed()) {
+        const item_key key{open.round(), lane};
+        if (lane >= shape_.lanes || copies(key) == 0) continue;
+        if (out(now, node) && record->second.left == key) continue;
+        if (const auto end = expected(now, key); end > latest) {
+            latest = end;
+            best = key;
+        }
+    }
+    return best;
+}
+
 std::optional<item_key> planner::pick(base::time_point now, const books& b,
                                       const base::node_id& node) {
     const auto record = records_.find(node);
@@ -298,6 +336,7 @@ std::optional<item_key> planner::pick(base::time_point now, const books& b,
     }
     if (b.open != nullptr) {
         if (auto key = check(*b.open)) return key;
+        if (auto key = hasten(now, *b.open, node)) return key;
         if (auto key = first(*b.open, b.open->unclaimed(), doubled)) return key;
     }
     for (const auto* book : b.closed) {

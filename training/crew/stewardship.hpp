@@ -83,7 +83,8 @@ std::optional<std::uint32_t> lane_for(const crew_place& place,
 /// need come in between. Order of preference: diverged and disputed results of the open round; its
 /// lanes whose results were lost; those nobody has; lanes leased to go on with that nobody has
 /// begun, from the slowest node (stolen); its validation; lanes that take too long; checks, oldest
-/// round first; at last a second copy of whatever still runs. Who did not deliver comes last for a
+/// round first; what would be done last and the node would have sooner; at last a second copy of
+/// whatever still runs. Who did not deliver comes last for a
 /// while and gets no lane to go on with; newcomers hold at most half of all leases.
 class planner {
 public:
@@ -132,6 +133,9 @@ private:
     std::optional<item_key> pick_lane(base::time_point now, const round_book& open,
                                       const base::node_id& node) const;
     std::optional<item_key> steal(const round_book& open);
+    base::time_point expected(base::time_point now, item_key key) const;
+    std::optional<item_key> hasten(base::time_point now, const round_book& open,
+                                   const base::node_id& node) const;
     void lease_next(base::time_point now, const round_book& open,
                     const std::vector<worker_slot>& slots);
     void undelivered(base::time_point now, const base::node_id& node);

@@ -178,12 +178,33 @@ BOOST_AUTO_TEST_CASE(a_lost_shard_goes_to_who_has_least_and_at_last_comes_here) 
     const auto first = b.plan()[0].owner;
     b.reassign(base::time_point{} + 3s, 0, {node(1), node(2), node(4)});
     BOOST_TEST((b.plan()[0].owner == node(4)));
-    BOOST_TEST((b.reassigned(0) == base::time_point{} + 3s));
-    BOOST_TEST(!b.reassigned(1).has_value());
+    BOOST_TEST((b.reassigned(b.plan()[0].units) == base::time_point{} + 3s));
+    BOOST_TEST(!b.reassigned(b.plan()[1].units).has_value());
     b.reassign(base::time_point{} + 4s, 0, {first, node(4)});
     BOOST_TEST((b.plan()[0].owner == (first == node(0) ? node(0) : b.plan()[0].owner)));
     b.reassign(base::time_point{} + 5s, 0, {});
     BOOST_TEST((b.plan()[0].owner == node(0)));
+    b.check();
+}
+
+BOOST_AUTO_TEST_CASE(a_lost_shard_goes_back_to_whoever_has_summed_it_after_all) {
+    book_of_round_2 b;
+    const auto units = b.plan()[1].units;
+    b.adopt({{b.plan()[0].units, node(0)}, {{4, 8}, node(1)}});
+    const auto made = part_by(1, {4, 8}, "right");
+    b.add(part_by(1, {4, 8}, "right"));
+    b.give_back(1, made.said);
+    BOOST_TEST((b.plan()[1].owner == node(1)));  // it never lost it
+    b.reassign(base::time_point{} + 3s, 1, {node(2), node(3)});
+    BOOST_TEST((b.plan()[1].owner == node(2)));
+    b.give_back(1, part_by(1, units, "right").said);
+    BOOST_TEST((b.plan()[1].owner == node(2)));  // of other units
+    // One that was never asked for it has no claim to it.
+    b.add(part_by(3, {4, 8}, "other"));
+    b.give_back(1, part_by(3, {4, 8}, "other").said);
+    BOOST_TEST((b.plan()[1].owner == node(2)));
+    b.give_back(1, made.said);
+    BOOST_TEST((b.plan()[1].owner == node(1)));
     b.check();
 }
 

@@ -249,6 +249,39 @@ BOOST_AUTO_TEST_CASE(an_idle_node_takes_what_the_slowest_has_not_begun) {
     BOOST_TEST(next_of(p, 2) == 7u);
 }
 
+BOOST_AUTO_TEST_CASE(a_fast_node_computes_what_slow_ones_would_have_last) {
+    const auto shape = small_shape(5);
+    round_book open(shape, 2, base::sha256("state"), node(0));
+    planner p(shape);
+    auto slots = idle_slots({0, 1});
+    const auto plan = [&](base::duration now) {
+        p.plan(at(now), {&open, {}}, slots);
+        for (std::uint8_t i = 0; i < slots.size(); ++i) slots[i].doing = p.of(node(i));
+    };
+    const auto done = [&](std::uint8_t i, base::duration now) {
+        // Checked at once: there is nothing else to do.
+        const auto key = *p.of(node(i));
+        for (const std::uint8_t by : {i, std::uint8_t{9}}) {
+            open.add({claim_by(by, key, "right"), {}});
+        }
+        slots[i].doing = p.next_of(node(i));
+        plan(now);
+    };
+    for (std::uint8_t i = 0; i < 2; ++i) put(open, i, shape.validation_item());
+    plan(0s);
+    slots.push_back(idle_slots({2}).front());
+    plan(18s);
+    done(0, 20s);
+    done(1, 21s);
+    const auto before = item_of(p, 0), last = item_of(p, 1);
+    // Those two need 20 s for a lane, node 2 needs 4 s.
+    done(2, 22s);
+    BOOST_TEST(open.unclaimed().size() == 3u);  // two lanes and the merge
+    BOOST_TEST(item_of(p, 2) == last);
+    done(2, 26s);
+    BOOST_TEST(item_of(p, 2) == before);
+}
+
 BOOST_AUTO_TEST_CASE(who_does_not_begin_its_lane_or_vanishes_loses_it_and_comes_last) {
     const auto shape = small_shape(3);
     round_book open(shape, 2, base::sha256("state"), node(0));
