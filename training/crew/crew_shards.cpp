@@ -387,7 +387,9 @@ void crew::core::plan_shards() {
     const auto& unclaimed = b->unclaimed();
     const auto others =
         unclaimed.count(shape_.validation_item()) + unclaimed.count(shape_.merge_item());
-    if (unclaimed.size() - others == shape_.lanes) {
+    const bool in_one_piece = own_.works_on(round) && own_.gathered() > 0;
+    // Later when there is none: whoever took over may have come in the middle of the round.
+    if (unclaimed.size() - others == shape_.lanes || (shards_.plan().empty() && !in_one_piece)) {
         std::vector<shard_candidate> candidates{{config_.self, std::nullopt}};
         for (const auto& node : fit) candidates.push_back({node, shards_.rate_of(node)});
         shards_.make(candidates);

@@ -283,7 +283,8 @@ base::result<void> crew::core::heard(const base::node_id& from, round_open m, ef
         if (node == config_.self && key.item != shape_.merge_item()) order_ = key;
     }
     if (shards_.round() != m.round) shards_.open(m.round);
-    if (shape_.mean_units > 1) shards_.adopt(m.shards);
+    // A steward that came in the middle of the round has not heard of its plan.
+    if (shape_.mean_units > 1 && !m.shards.empty()) shards_.adopt(m.shards);
     for (const auto& [node, key] : m.next) {
         if (node == config_.self) next_order_ = key;
     }
