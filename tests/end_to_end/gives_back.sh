@@ -11,7 +11,6 @@ field() { node "$1" status --json | json_text "$2"; }
 number() { node "$1" status --json | json_number "$2"; }
 is() { [[ $(field "$1" "$2") == "$3" ]]; }
 counts() { [[ $(number "$1" "$2") == "$3" ]]; }
-worker_of() { cat "/proc/${swarm_pid[$1]}"/task/*/children 2>/dev/null | tr ' ' '\n' | grep -m 1 .; }
 computes() {
     local process before
     process=$(worker_of "$1") || return 1

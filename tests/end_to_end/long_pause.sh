@@ -7,7 +7,7 @@
 field() { node one status --json | json_text "$1"; }
 is() { [[ $(field "$1") == "$2" ]]; }
 cpu() { node one status --json | json_number worker_cpu_seconds; }
-worker() { cat "/proc/${swarm_pid[one]}"/task/*/children 2>/dev/null | tr ' ' '\n' | grep -m 1 .; }
+worker() { worker_of one; }
 no_worker() { [[ -z $(worker) ]]; }
 states() { readlink "/proc/${swarm_pid[one]}"/fd/* 2>/dev/null | grep -c tequio-state || true; }
 doing() { node one job show "$task" --json | grep -oE '"doing": *"[^"]*"' | head -n 1 | cut -d '"' -f 4; }

@@ -60,7 +60,8 @@ struct two_nodes {
         const auto self = sleeper.says("node");
         BOOST_REQUIRE_MESSAGE(becomes(patience,
                                       [&] {
-                                          return is_lane(other.sees(self)) &&
+                                          return sleeper.worker() != 0 &&
+                                                 is_lane(other.sees(self)) &&
                                                  is_lane(other.sees(other.says("node")));
                                       }),
                               sleeper.log() << other.log());

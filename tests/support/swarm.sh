@@ -74,6 +74,18 @@ node_stop() {
     wait_for 20 "node $1 to stop" node_gone "$1"
 }
 
+# worker_of NAME: the process that computes; not the one that measures at the start what processors its group gets.
+worker_of() {
+    local child words
+    for child in $(cat "/proc/${swarm_pid[$1]}"/task/*/children 2>/dev/null); do
+        words=$(tr '\0' ' ' <"/proc/$child/cmdline" 2>/dev/null) || continue
+        [[ $words == *" worker "* && $words != *--probe-protection* ]] || continue
+        printf '%s\n' "$child"
+        return
+    done
+    return 1
+}
+
 # swarm_stop: ends every node, politely first; nothing of them stays.
 swarm_stop() {
     local name deadline=$((SECONDS + 5))

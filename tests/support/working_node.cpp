@@ -6,6 +6,7 @@
 #include <boost/json/parse.hpp>
 #include <boost/json/serialize.hpp>
 #include <fstream>
+#include <iterator>
 
 #include "node/cli/api_client.hpp"
 #include "node/cli/process_meter.hpp"
@@ -143,8 +144,17 @@ std::string working_node::sees(const std::string& member) const {
 }
 
 pid_t working_node::worker() const {
-    const auto children = node::children_of(daemon_->pid());
-    return children.empty() ? 0 : children.front();
+    for (const auto child : node::children_of(daemon_->pid())) {
+        std::ifstream file("/proc/" + std::to_string(child) + "/cmdline");
+        const std::string words{std::istreambuf_iterator<char>(file), {}};
+        const std::string end(1, '\0');
+        // Not the one that measures at the start what processors its group gets.
+        if (words.find(end + "worker" + end) != std::string::npos &&
+            words.find("--probe-protection") == std::string::npos) {
+            return child;
+        }
+    }
+    return 0;
 }
 
 std::string working_node::says(const std::string& field) const {
