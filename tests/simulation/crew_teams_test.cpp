@@ -27,6 +27,17 @@ std::uint64_t sum_over(const crew_world& world, std::size_t nodes, std::uint64_t
     return sum;
 }
 
+/// Until all of six nodes but the victim have seen the job to its end.
+void finish_without(crew_world& world, std::size_t victim) {
+    run_until(world, 600s, [&] {
+        std::size_t done = 0;
+        for (std::size_t i = 0; i < 6; ++i) {
+            done += i != victim && world.view(i).state == job_state::done;
+        }
+        return done == 5;
+    });
+}
+
 }  // namespace
 
 BOOST_AUTO_TEST_CASE(any_number_of_slices_ends_with_the_digest_of_one_node) {
@@ -118,14 +129,7 @@ BOOST_AUTO_TEST_CASE(a_member_that_mistells_its_slice_is_outvoted_or_found) {
         give_room(world, 6, 2);
         world.machine_of(victim).mistells = true;
         world.start_all();
-        const auto others_done = [&] {
-            std::size_t done = 0;
-            for (std::size_t i = 0; i < 6; ++i) {
-                done += i != victim && world.view(i).state == job_state::done;
-            }
-            return done == 5;
-        };
-        run_until(world, 600s, others_done);
+        finish_without(world, victim);
         const auto alone = replay(functions);
         for (std::size_t i = 0; i < 6; ++i) {
             if (i == victim) continue;
@@ -144,14 +148,7 @@ BOOST_AUTO_TEST_CASE(a_forged_slice_is_found_by_the_check_of_another_team) {
                 world.machine_of(victim).lies.insert({1, lane});
             }
             world.start_all();
-            const auto others_done = [&] {
-                std::size_t done = 0;
-                for (std::size_t i = 0; i < 6; ++i) {
-                    done += i != victim && world.view(i).state == job_state::done;
-                }
-                return done == 5;
-            };
-            run_until(world, 600s, others_done);
+            finish_without(world, victim);
             const auto alone = replay(functions);
             bool refuted = false;
             for (std::size_t i = 0; i < 6; ++i) {
