@@ -15,6 +15,9 @@ constexpr std::size_t false_piece_weight = 5;
 // So long before the last piece has come, at the limit's rate, the next may be asked for: it takes
 // its time to come too.
 constexpr base::duration ask_ahead = std::chrono::milliseconds(200);
+// Nothing more is asked of a peer that left so many requests unanswered.
+constexpr std::size_t owed_max = 256;
+constexpr base::duration link_change = std::chrono::seconds(30);
 
 }  // namespace
 
@@ -22,7 +25,7 @@ blob_transfer::blob_transfer(const network_config& config, const base::node_id& 
     : config_(config), self_(self), rng_(rng) {}
 
 void blob_transfer::peer_up(base::time_point now, const base::node_id& node, part_effects& out) {
-    peers_.emplace(node, peer{});
+    peers_[node].judged_from = now + link_change;
     ask(now, node, out);
 }
 
@@ -122,7 +125,7 @@ void blob_transfer::ask(base::time_point now, const base::node_id& node, part_ef
     for (const auto number : listed->second) {
         auto& t = transfers_.at(number);
         if (t.holders.at(node).not_before > now) continue;
-        while (p->second.asked < config_.pieces_per_peer &&
+        while (p->second.asked < config_.pieces_per_peer && p->second.owed.size() < owed_max &&
                requests_.size() < config_.pieces_total) {
             if (limit_reached(now)) {
                 limited_ = true;
@@ -135,6 +138,7 @@ void blob_transfer::ask(base::time_point now, const base::node_id& node, part_ef
             ++t.asked;
             requests_.insert({node, number, *index});
             if (p->second.asked++ == 0) p->second.silent_since = now;
+            ++p->second.owed[{t.ref, *index}];
             out.send(node, wire::piece_request{t.ref, *index});
         }
     }
@@ -233,8 +237,8 @@ bool blob_transfer::fail_if_hopeless(transfer_number number, part_effects& out) 
 
 void blob_transfer::answered(base::time_point now, const base::node_id& from,
                              wire::piece_answer&& m, part_effects& out) {
-    auto& p = peers_.at(from);
-    p.silent_since = now;
+    peers_.at(from).silent_since = now;
+    if (!take_owed(now, from, m, out)) return;
     const auto at = numbers_.find(m.ref);
     if (at == numbers_.end()) return;  // cancelled or complete
     const auto number = at->second;
@@ -254,6 +258,21 @@ void blob_transfer::answered(base::time_point now, const base::node_id& from,
     } else {
         ask_all(now, out);
     }
+}
+
+// Whether it was asked that; if not, it is dropped.
+bool blob_transfer::take_owed(base::time_point now, const base::node_id& from,
+                              const wire::piece_answer& m, part_effects& out) {
+    auto& p = peers_.at(from);
+    if (const auto owed = p.owed.find({m.ref, m.index}); owed != p.owed.end()) {
+        if (--owed->second == 0) p.owed.erase(owed);
+        return true;
+    }
+    if (now >= p.judged_from) {
+        out.blame(from, 1,
+                  "sent a piece of blob " + m.ref.root.brief() + " that it was not asked for");
+    }
+    return false;
 }
 
 void blob_transfer::take_piece(base::time_point now, transfer_number number,

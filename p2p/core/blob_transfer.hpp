@@ -5,8 +5,9 @@
 /// A piece is stored only after its Merkle path led to the root, so any holder will do and none is
 /// believed. A holder that sends a false piece is never asked for that blob again. One that says
 /// "not found" is asked again after a wait, a few times (it may be fetching the blob itself). One
-/// that falls silent loses its requests to others. Earlier fetches go first. A fetch may be of some
-/// pieces only; another one of the same blob adds its pieces to those.
+/// that falls silent loses its requests to others; its answers are taken all the same when they
+/// come. One that answers what it was not asked, or twice, gets a strike. Earlier fetches go first.
+/// A fetch may be of some pieces only; another one of the same blob adds its pieces to those.
 
 #include <map>
 #include <set>
@@ -72,6 +73,11 @@ private:
         base::time_point silent_since;  ///< later of: first request under way, last answer
         base::time_point not_before;    ///< after a time-out
         std::size_t reads = 0;
+        /// Requests that it has not answered, however long ago and whatever became of the fetch.
+        std::map<std::pair<base::blob_ref, std::uint64_t>, std::size_t> owed;
+        /// From when on it is to blame for an answer that it does not owe: what it was asked over
+        /// an earlier link may come over this one.
+        base::time_point judged_from;
     };
     struct reading {
         base::node_id node;
@@ -87,6 +93,8 @@ private:
     base::duration time_of(std::uint64_t bytes) const;
     void charge(base::time_point now, std::uint64_t bytes);
     void take_back(std::uint64_t bytes);
+    bool take_owed(base::time_point now, const base::node_id& from, const wire::piece_answer& m,
+                   part_effects& out);
     void release(const request_key& key);
     void release_all_of(const base::node_id& node);
     void give_up(transfer& t, const base::node_id& node, part_effects& out);

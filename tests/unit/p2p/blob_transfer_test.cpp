@@ -40,6 +40,13 @@ struct three_nodes {
         for (const auto& [index, bytes] : fetcher().pieces[ref]) out.push_back(index);
         return out;
     }
+    std::uint64_t strikes_of(virtual_node& n) {
+        for (const auto& p : fetcher().core->peers()) {
+            if (p.node == n.id()) return p.strikes;
+        }
+        return 0;
+    }
+    bool charged(virtual_node& n) { return !fetcher().core->linked(n.id()) || strikes_of(n) > 0; }
     bool complete() { return !fetcher().completed.empty(); }
     bool right() { return fetcher().blobs[ref] == blob; }
 
@@ -124,11 +131,7 @@ BOOST_AUTO_TEST_CASE(takes_nothing_false_and_never_asks_the_liar_again) {
     BOOST_TEST(t.right());
     BOOST_TEST(asked_of_liar <= 4u);
     // Naming it again does not bring it back for this blob while the fetch lasts; it has strikes.
-    bool struck = !t.fetcher().core->linked(t.first().id());
-    for (const auto& p : t.fetcher().core->peers()) {
-        if (p.node == t.first().id()) struck = p.strikes > 0;
-    }
-    BOOST_TEST(struck);
+    BOOST_TEST(t.charged(t.first()));
 }
 
 /// Whatever is wrong with a piece, it is dropped, its sender gets a strike and is asked no more for
@@ -165,18 +168,14 @@ BOOST_AUTO_TEST_CASE(a_piece_that_is_wrong_in_any_way_is_dropped_and_charged) {
             BOOST_REQUIRE(t.fetch());
             BOOST_REQUIRE(t.swarm.run_until([&] { return t.complete(); }, 60s));
             BOOST_TEST(t.right());
-            bool struck = !t.fetcher().core->linked(t.first().id());
-            for (const auto& p : t.fetcher().core->peers()) {
-                if (p.node == t.first().id()) struck = struck || p.strikes > 0;
-            }
-            BOOST_TEST(struck);
+            BOOST_TEST(t.charged(t.first()));
         }
     }
 }
 
-/// It may have crossed a question to another holder, so it is no offence; it counts once.
-BOOST_AUTO_TEST_CASE(a_piece_that_comes_again_is_dropped) {
+BOOST_AUTO_TEST_CASE(a_piece_that_comes_again_is_dropped_and_charged) {
     three_nodes t(50);
+    t.swarm.run_for(60s);
     t.give(t.first());
     std::optional<p2p::wire::piece_answer> last;
     t.first().tamper = [&](p2p::wire::message& m) {
@@ -193,10 +192,30 @@ BOOST_AUTO_TEST_CASE(a_piece_that_comes_again_is_dropped) {
     BOOST_REQUIRE(t.fetch());
     t.swarm.run_until([&] { return t.fetcher().pieces[t.ref].size() >= 6; }, 60s);
     BOOST_TEST(t.fetcher().pieces[t.ref].size() >= 6u);
-    for (const auto& p : t.fetcher().core->peers()) BOOST_TEST(p.strikes == 0u);
+    BOOST_TEST(t.strikes_of(t.first()) >= 3u);
     for (const auto& [index, bytes] : t.fetcher().pieces[t.ref]) {
         BOOST_TEST((bytes == piece_of(t.blob, index).bytes));
     }
+}
+
+/// The pieces were asked of another holder meanwhile, and are here: that is no offence.
+BOOST_AUTO_TEST_CASE(answers_that_come_late_are_dropped_and_not_charged) {
+    three_nodes t(51);
+    t.swarm.run_for(60s);
+    t.give(t.first());
+    t.give(t.second());
+    t.first().late = 25s;
+    std::size_t answers = 0;
+    t.first().tamper = [&](p2p::wire::message& m) {
+        answers += std::holds_alternative<p2p::wire::piece_answer>(m);
+        return true;
+    };
+    BOOST_REQUIRE(t.fetch());
+    BOOST_REQUIRE(t.swarm.run_until([&] { return t.complete(); }, 120s));
+    t.swarm.run_for(60s);
+    BOOST_TEST(answers >= 4u);
+    BOOST_TEST(t.strikes_of(t.first()) == 0u);
+    BOOST_TEST(t.right());
 }
 
 BOOST_AUTO_TEST_CASE(fails_by_name_when_every_holder_lies) {

@@ -69,6 +69,7 @@ struct virtual_node {
     std::function<p2p::note_verdict(const p2p::note_received&)> judge;
     /// Changes a message on its way out: how a node is made to lie. Returns false to drop it.
     std::function<bool(p2p::wire::message&)> tamper;
+    base::duration late{};  ///< what it sends comes so much later
 
     const base::node_id& id() const { return self->node(); }
 };
@@ -252,7 +253,7 @@ private:
         // 100 MB/s, in order.
         l.free_at[side] = std::max(l.free_at[side], now_) +
                           base::duration(static_cast<std::int64_t>(e.bytes.size()) * 10);
-        at(l.free_at[side] + l.delay,
+        at(l.free_at[side] + l.delay + n.late,
            [this, to, id, side, bytes = std::move(e.bytes), generation = nodes_[to]->generation] {
                if (!links_.at(id).alive) return;
                deliver(to, generation,
