@@ -182,10 +182,12 @@ base::result<void> set_option(job_scenario& s, std::string_view name, std::strin
 base::result<job_scenario> job_preset(std::string_view name) {
     job_scenario s;
     if (name == "home") {
-        // Two machines of a household with desktop processors: a lane takes 5 to 15 minutes.
+        // Two machines of a household with desktop processors: a lane takes 5 to 15 minutes. All
+        // lanes together take half a million tokens in two steps, near GPT-3's batch for this size
+        // (Brown et al. 2020, table 2.1: 0.5M).
         s.nodes = 2;
         s.model = "gpt2-124m";
-        s.lanes = 16;
+        s.lanes = 64;
         s.inner_steps = 100;
         s.batch = 8;
         s.speed_gflops = 400;
