@@ -4,6 +4,8 @@
 
 #include <spdlog/spdlog.h>
 
+#include <thread>
+
 #include "base/text.hpp"
 #include "node/core/errc.hpp"
 #include "node/io/daemon_loop.hpp"
@@ -26,6 +28,11 @@ bool has_room(const std::filesystem::path& folder) {
     return ec || space.available >= room_least_bytes;
 }
 
+std::string full_disk(const std::filesystem::path& folder) {
+    return "the disk of " + folder.string() + " is full (less than " +
+           base::human_size(room_least_bytes) + " free)";
+}
+
 }  // namespace
 
 void daemon_loop::look_at_disk() {
@@ -44,9 +51,20 @@ void daemon_loop::look_at_disk() {
 
 std::string daemon_loop::disk_full_reason() const {
     if (!full_since_) return "";
-    return "the disk of " + options_.data_dir.string() + " is full (less than " +
-           base::human_size(room_least_bytes) +
-           " free): nothing is written, sent or computed until there is room again";
+    return full_disk(options_.data_dir) +
+           ": nothing is written, sent or computed until there is room again";
+}
+
+base::result<void> daemon_loop::with_room(const std::function<base::result<void>()>& work) const {
+    for (bool said = false;; said = true) {
+        auto done = work();
+        if (done || has_room(options_.data_dir)) return done;
+        if (!said) {
+            spdlog::error("{}: {}; the node starts when there is room",
+                          full_disk(options_.data_dir), done.error().message());
+        }
+        std::this_thread::sleep_for(look_again);
+    }
 }
 
 void daemon_loop::wait_for_room(std::function<void()> then) {
@@ -108,6 +126,15 @@ base::result<void> daemon_loop::open_ledger() {
     return {};
 }
 
+// A ledger that could not write stays closed until it is opened anew, which writes too.
+base::result<std::vector<ledger::write_outcome>> daemon_loop::write_to_ledger(
+    std::span<const ledger::store_write> writes) {
+    if (!ledger_) TEQUIO_CHECK(open_ledger());
+    auto outcomes = ledger_->commit(writes);
+    if (!outcomes) ledger_.reset();
+    return outcomes;
+}
+
 void daemon_loop::act(ledger_write& e) {
     ledger_batch batch;
     batch.writes.push_back(std::move(e.what));
@@ -125,11 +152,8 @@ void daemon_loop::commit(std::shared_ptr<const ledger_batch> batch) {
         const auto& folder = options_.data_dir;
         const auto later = [this, batch] { wait_for_room([this, batch] { commit(batch); }); };
         if (!has_room(folder)) return later;
-        auto outcomes = ledger_->commit(batch->writes);
-        if (!outcomes && !has_room(folder)) {
-            // A ledger that could not write stays closed until it is opened anew.
-            if (const auto opened = open_ledger(); opened) return later;
-        }
+        auto outcomes = write_to_ledger(batch->writes);
+        if (!outcomes && !has_room(folder)) return later;
         return [this, batch, outcomes = std::move(outcomes)]() mutable {
             if (!outcomes) return fail(outcomes.error());
             for (std::size_t i = 0; i < batch->requests.size(); ++i) {

@@ -59,6 +59,10 @@ moment daemon_loop::now() const {
 base::result<void> daemon_loop::open_data() {
     TEQUIO_TRY(auto lock, p2p::data_dir_lock::acquire(options_.data_dir));
     lock_.emplace(std::move(lock));
+    return with_room([this] { return open_stores(); });
+}
+
+base::result<void> daemon_loop::open_stores() {
     TEQUIO_TRY(auto identity, p2p::load_or_create_identity(options_.data_dir));
     identity_.emplace(std::move(identity));
     TEQUIO_TRY(auto swarms, p2p::load_memberships(options_.data_dir));

@@ -88,6 +88,7 @@ private:
     void measure_protection();
     void on_protection(protection_report report);
     base::result<void> open_data();
+    base::result<void> open_stores();
     /// Opens the ledger, again if it was open. Errors: as `ledger::store::open`.
     base::result<void> open_ledger();
     base::result<void> open_links();
@@ -151,12 +152,16 @@ private:
     void hold_for(std::function<base::result<void>()> work);
 
     // A full disk (daemon_disk.cpp).
+    /// `work`, before the loop runs: again every second while it fails and the disk is full.
+    base::result<void> with_room(const std::function<base::result<void>()>& work) const;
 
     struct ledger_batch {
         std::vector<ledger::store_write> writes;
         std::vector<std::uint64_t> requests;
     };
     void commit(std::shared_ptr<const ledger_batch> batch);
+    base::result<std::vector<ledger::write_outcome>> write_to_ledger(
+        std::span<const ledger::store_write> writes);
     /// Tells the logic how full the disk is, now and every 10 s.
     void look_at_disk();
     /// No effect is carried out from now on; `then` runs, once, when there is room again.
