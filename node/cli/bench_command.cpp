@@ -75,6 +75,11 @@ void add_bench_command(cli_command& app, cli_context& context) {
     train->add_option("--micro-batches", t->micro_batches, "of a step, with --slices")
         ->range(1, 1024)
         ->show_default();
+    train
+        ->add_option("--cut", t->cut,
+                     "the layer that the second of two slices begins with; default: what balances "
+                     "the operations")
+        ->range(1, 1024);
     train->add_option("--steps", t->steps, "inner steps of a lane, with --slices")
         ->range(1, 1000)
         ->show_default();

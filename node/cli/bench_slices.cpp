@@ -7,6 +7,7 @@
 #include <chrono>
 #include <cstdio>
 #include <memory>
+#include <numeric>
 #include <vector>
 
 #include "base/text.hpp"
@@ -25,8 +26,8 @@ using clock = std::chrono::steady_clock;
 
 /// What one lane by a team, or one lane by each worker, took.
 struct lane_time {
-    double wall = 0;       ///< seconds until all were done
-    double processor = 0;  ///< of all workers together
+    double wall = 0;                ///< seconds until all were done
+    std::vector<double> processor;  ///< of each worker, seconds
     base::blob_ref result;
 };
 
@@ -72,9 +73,11 @@ private:
         return {};
     }
 
-    double processor_seconds() const {
-        double out = 0;
-        for (const auto& w : workers_) out += std::chrono::duration<double>(w->cpu_used()).count();
+    std::vector<double> processor_seconds() const {
+        std::vector<double> out;
+        for (const auto& w : workers_) {
+            out.push_back(std::chrono::duration<double>(w->cpu_used()).count());
+        }
         return out;
     }
 
@@ -86,7 +89,8 @@ private:
         std::size_t left = members_.size();
         while (left > 0) TEQUIO_CHECK(look(left, out));
         out.wall = std::chrono::duration<double>(clock::now() - start).count();
-        out.processor = processor_seconds() - before;
+        out.processor = processor_seconds();
+        for (std::size_t i = 0; i < before.size(); ++i) out.processor[i] -= before[i];
         return out;
     }
 
@@ -131,7 +135,12 @@ base::result<training_job> divided_job(const train_bench_options& o) {
     preset.batch = at_a_time * o.micro_batches;
     training::slices_config slices;
     for (std::uint64_t layer = 1; layer < preset.model.layers; ++layer) {
-        slices.cuts.push_back(layer);
+        if (o.cut == 0 || layer == o.cut) slices.cuts.push_back(layer);
+    }
+    if (o.slices > slices.cuts.size() + 1) {
+        return ends_with(exit_code::usage, "--cut: found " + std::to_string(o.cut) +
+                                               ", allowed: with 2 slices, 1 to " +
+                                               std::to_string(preset.model.layers - 1));
     }
     slices.activations = "bf16";
     return training_job_of(preset, {o.steps, at_a_time, slices});
@@ -141,7 +150,9 @@ struct slices_result {
     std::vector<double> ratios;   ///< of a pair: the team's rate to the others'
     std::vector<double> bubbles;  ///< share of the team's time in which its workers waited
     std::vector<double> team, each;
-    double allowed = 0;  ///< what the schedule's formula leaves of the time
+    std::vector<double> balances;             ///< mean of the stages' processor time to the most
+    std::vector<std::vector<double>> stages;  ///< of each stage: its processor time of each lane
+    double allowed = 0;                       ///< what the schedule's formula leaves of the time
 };
 
 base::result<slices_result> measure_pairs(const training_job& job, const train_bench_options& o) {
@@ -150,6 +161,7 @@ base::result<slices_result> measure_pairs(const training_job& job, const train_b
     TEQUIO_TRY(auto others, bench_workers::start(job, count, false));
     slices_result out;
     out.allowed = 1 - training::pipeline_bubble(o.slices, o.micro_batches);
+    out.stages.resize(o.slices);
     for (std::uint64_t pair = 0; pair <= o.pairs; ++pair) {
         TEQUIO_TRY(const auto together, team->run_lane());
         TEQUIO_TRY(const auto each, others->run_lane());
@@ -161,7 +173,12 @@ base::result<slices_result> measure_pairs(const training_job& job, const train_b
         out.team.push_back(together.wall);
         out.each.push_back(each.wall);
         out.ratios.push_back(each.wall / (workers * together.wall));
-        out.bubbles.push_back(1 - together.processor / (workers * together.wall));
+        const auto& each_stage = together.processor;
+        const double all = std::accumulate(each_stage.begin(), each_stage.end(), 0.0);
+        out.bubbles.push_back(1 - all / (workers * together.wall));
+        out.balances.push_back(all /
+                               (workers * *std::max_element(each_stage.begin(), each_stage.end())));
+        for (std::size_t i = 0; i < each_stage.size(); ++i) out.stages[i].push_back(each_stage[i]);
     }
     return out;
 }
@@ -175,15 +192,16 @@ base::result<void> bench_slices(cli_context& context, const train_bench_options&
     TEQUIO_TRY(const auto found, measure_pairs(job, o));
     const auto ratio = bootstrap_median(found.ratios, 1);
     const auto waited = median(found.bubbles);
+    const double balance = median(found.balances);
     const auto costs = training::slice_costs(job.recipe, o.slices, 1);
-    std::uint64_t message = 0, most = 0, all = 0;
-    for (const auto& c : costs) {
-        message = std::max(message, c.message_bytes);
-        most = std::max(most, c.token_flops);
-        all += c.token_flops;
+    std::uint64_t message = 0;
+    json::array stages;
+    for (std::size_t i = 0; i < costs.size(); ++i) {
+        message = std::max(message, costs[i].message_bytes);
+        stages.push_back(json::object{{"first_layer", costs[i].layers.first},
+                                      {"end_layer", costs[i].layers.end},
+                                      {"processor_seconds", median(found.stages[i])}});
     }
-    const double balance =
-        static_cast<double>(all) / (static_cast<double>(o.slices) * static_cast<double>(most));
     if (context.json) {
         context.print_json("bench-slices", {{"preset", o.preset},
                                             {"slices", o.slices},
@@ -197,6 +215,7 @@ base::result<void> bench_slices(cli_context& context, const train_bench_options&
                                             {"efficiency_high", ratio.high},
                                             {"allowed_by_schedule", found.allowed},
                                             {"of_allowed", ratio.median / found.allowed},
+                                            {"stages", stages},
                                             {"balance", balance},
                                             {"waiting", waited},
                                             {"waiting_by_schedule", 1 - balance * found.allowed},
@@ -220,7 +239,14 @@ base::result<void> bench_slices(cli_context& context, const train_bench_options&
                               found.ratios.size()));
     line("allowed by the schedule", number("%.3f", found.allowed));
     line("of that", number("%.3f", ratio.median / found.allowed));
-    line("balance of the slices", number("%.3f", balance));
+    for (std::size_t i = 0; i < costs.size(); ++i) {
+        line(("slice " + std::to_string(i + 1)).c_str(),
+             number("layers %llu to %llu, computes %.4g s",
+                    static_cast<unsigned long long>(costs[i].layers.first),
+                    static_cast<unsigned long long>(costs[i].layers.end - 1),
+                    median(found.stages[i])));
+    }
+    line("balance of the slices", number("%.3f, measured", balance));
     line("share of waiting",
          number("%.3f, by schedule and balance %.3f", waited, 1 - balance * found.allowed));
     line("a message", base::human_size(message));

@@ -12,8 +12,9 @@
 
 namespace tequio::node {
 
-/// Cuts stand before every layer; the best of them are used. Errors: `ends_with(usage)` for an
-/// unknown preset, or more slices than it has layers; those of the workers, in words.
+/// Cuts stand before every layer, and those that balance the operations best are used; or the
+/// options name the one there is, to find what balances the time. Errors: `ends_with(usage)` for an
+/// unknown preset, or more slices than it has layers or cuts; those of the workers, in words.
 base::result<void> bench_slices(cli_context& context, const train_bench_options& options);
 
 }  // namespace tequio::node

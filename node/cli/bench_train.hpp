@@ -22,6 +22,7 @@ struct train_bench_options {
     std::uint64_t slices = 1;
     std::uint64_t micro_batches = 8;
     std::uint64_t pairs = 5;
+    std::uint64_t cut = 0;  ///< the only one; 0: before every layer
 };
 
 /// Forward, backward, clipping and AdamW over one batch. Errors: `ends_with(usage)` for an unknown
