@@ -57,6 +57,11 @@ struct engine_options {
     /// tensors, and lanes and validations need the others (`engine::join_team`).
     std::uint64_t slice_count = 1;
     std::uint64_t slice = 0;
+    /// Activation recomputation, of slices: of a micro-batch in flight only what came across the
+    /// cut is kept, and its forward pass is computed once more when its gradients come. Less
+    /// memory, up to a third more time. Source: Chen et al. 2016, "Training Deep Nets with
+    /// Sublinear Memory Cost".
+    bool recompute = false;
 };
 
 /// One recipe, its data and an executor. Allocates once, in `create`; a lane in hand allocates only

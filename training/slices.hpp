@@ -57,15 +57,17 @@ double pipeline_bubble(std::uint64_t stages, std::uint64_t micro_batches);
 /// What one slice takes of the node that has it.
 struct slice_cost {
     slice_range layers;
-    std::uint64_t parameters = 0;     ///< trained ones that it updates
-    std::uint64_t token_flops = 0;    ///< see above
-    std::uint64_t memory_bytes = 0;   ///< while a lane runs, without the state it starts from
+    std::uint64_t parameters = 0;    ///< trained ones that it updates
+    std::uint64_t token_flops = 0;   ///< see above
+    std::uint64_t memory_bytes = 0;  ///< while a lane runs, without the state it starts from
+    std::uint64_t recompute_memory_bytes = 0;  ///< the same with `engine_options::recompute`
     std::uint64_t message_bytes = 0;  ///< of a micro-batch across the slice's end; 0 for the last
 };
 
-/// `slice_cost::memory_bytes` of slice `index` alone.
+/// `slice_cost::memory_bytes` of slice `index` alone, or `recompute_memory_bytes`.
 std::uint64_t slice_memory_bytes(const recipe& r, std::uint64_t index, std::uint64_t count,
-                                 unsigned threads, std::uint64_t micro_batch = 0);
+                                 unsigned threads, std::uint64_t micro_batch = 0,
+                                 bool recompute = false);
 /// Of each of `count` slices, chosen by `choose_slices`, with this many threads a node.
 /// micro_batch: as in `engine_options`.
 std::vector<slice_cost> slice_costs(const recipe& r, std::uint64_t count, unsigned threads,

@@ -139,6 +139,7 @@ json::array slices_json(const plan& p) {
                                    {"parameters", s.parameters},
                                    {"token_flops", s.token_flops},
                                    {"memory_bytes", s.memory_bytes},
+                                   {"recompute_memory_bytes", s.recompute_memory_bytes},
                                    {"message_bytes", s.message_bytes}});
     }
     return out;
@@ -227,6 +228,9 @@ void print(const job_input& job, const plan_options& o, const plan& p) {
         const auto& s = p.slices[i];
         std::string text = "layers " + std::to_string(s.layers.first) + " to " +
                            std::to_string(s.layers.end - 1) + ": " + size(s.memory_bytes);
+        if (s.recompute_memory_bytes < s.memory_bytes) {
+            text += ", or " + size(s.recompute_memory_bytes) + " with recomputation";
+        }
         if (s.message_bytes != 0) {
             text += "; sends " + size(s.message_bytes) + " a micro-batch, and gets as much back";
         }

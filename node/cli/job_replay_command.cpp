@@ -36,6 +36,7 @@ struct replay_command_options {
     std::string out;
     bool force = false;
     std::uint64_t slices = 1;
+    bool recompute = false;
     std::vector<std::string> research_words;
     training::research_options research;
 };
@@ -263,6 +264,9 @@ base::result<void> write_model(const replay_command_options& o, const replay_job
 /// A lane is divided at its recipe's cuts and nowhere else.
 base::result<void> check_slices(const replay_command_options& o, const training::recipe& r) {
     const auto most = training::slices_max(r);
+    if (o.slices == 1 && o.recompute) {
+        return ends_with(exit_code::usage, "--recompute: allowed with --slices above 1 only");
+    }
     if (o.slices >= 1 && o.slices <= most) return {};
     return ends_with(exit_code::usage, "--slices: found " + std::to_string(o.slices) +
                                            ", allowed: 1 to " + std::to_string(most) +
@@ -317,6 +321,7 @@ base::result<std::unique_ptr<job_replay>> open_replay(const cli_context& context
     if (!o.work_dir.empty()) options.folder = o.work_dir;
     options.worker.research = o.research;
     options.worker.slices = o.slices;
+    options.worker.recompute = o.recompute;
     options.keep_going = [&display](const replay_progress& at) {
         display.show(at);
         return !interrupted();
@@ -397,6 +402,9 @@ void add_job_replay_command(cli_command& job, cli_context& context) {
     command->add_option("--threads", o->threads, "compute threads")->range(1, 1024);
     command->add_option("--slices", o->slices,
                         "run each lane in that many slices, at most one more than it has cuts");
+    command->add_flag(
+        "--recompute", o->recompute,
+        "with --slices: activation recomputation; less memory, more time, equal bits");
     command->add_option("--rounds", o->rounds, "A..B: only these, both included");
     command->add_option("--data", o->data, "files of the job: its data, weights to start from");
     command->add_option("--chronicle", o->chronicle, "compare with this file");

@@ -21,6 +21,7 @@ void add_worker_command(cli_command& app, cli_context& context) {
     command->add_option("--memory", o->settings.memory_bytes, "");
     command->add_flag("--usual-priority", o->usual_priority, "");
     command->add_option("--slices", o->settings.slices, "");
+    command->add_flag("--recompute", o->settings.recompute, "");
     command->add_option("--group", o->settings.group, "");
     command->add_flag("--probe-protection", o->probe_protection, "");
     command->add_option("--research", o->research, "");

@@ -181,8 +181,8 @@ base::result<void> daemon_loop::run() {
                          : static_cast<unsigned>(options_.config.threads.of(processors, 1));
     limits.memory_bytes = options_.config.memory.of(physical_memory(), worker_memory_least);
     room_ = {limits.memory_bytes,
-             [threads = limits.threads](const training::task& task, training::model_slice slice) {
-                 return job_workers::need_bytes(task, slice, threads);
+             [limits](const training::task& task, training::model_slice slice) {
+                 return job_workers::need_bytes(task, slice, limits);
              }};
     group_ = worker_group::make(limits.memory_bytes + worker_overhead_bytes(limits.threads));
     limits.group = group_.folder();

@@ -118,11 +118,13 @@ job_workers::job_workers(asio::io_context& io, storage_thread& storage, blob_sto
     : io_(io), storage_(storage), blobs_(blobs), options_(std::move(o)), sink_(std::move(sink)) {}
 
 std::uint64_t job_workers::need_bytes(const training::task& task, training::model_slice slice,
-                                      unsigned threads) {
-    runner_options options;
-    options.slice = slice.index;
-    options.slice_count = slice.count;
-    return job_memory_bytes(task.work, threads, states_kept(task), options);
+                                      const options& o) {
+    runner_options wanted;
+    wanted.slice = slice.index;
+    wanted.slice_count = slice.count;
+    const auto kept = states_kept(task);
+    return job_memory_bytes(task.work, o.threads, kept,
+                            fitted(task.work, o.threads, kept, wanted, o.memory_bytes));
 }
 
 job_workers::~job_workers() {

@@ -32,10 +32,10 @@ public:
                 event_sink sink);
     ~job_workers();
 
-    /// Memory that a worker of so many threads takes while a job is open with this slice of its
-    /// model.
+    /// Memory that a worker with these options takes while a job is open with this slice of its
+    /// model: with recomputation where that is what it takes to fit.
     static std::uint64_t need_bytes(const training::task& task, training::model_slice slice,
-                                    unsigned threads);
+                                    const options& o);
 
     void open(const open_compute& what);
     void close(const base::task_id& task);

@@ -166,6 +166,7 @@ base::result<void> compute_worker::spawn(int socket, int gate) {
     if (options_.slices > 1) {
         arguments.insert(arguments.end(), {"--slices", std::to_string(options_.slices)});
     }
+    if (options_.recompute) arguments.emplace_back("--recompute");
     for (const auto& word : training::research_words(options_.research)) {
         arguments.push_back("--research");
         arguments.push_back(word);

@@ -30,6 +30,7 @@ struct compute_worker_options {
     bool low_priority = true;
     training::research_options research = {};  ///< studies only; a daemon sets none
     std::uint64_t slices = 1;                  ///< in which lanes run; a daemon has them whole
+    bool recompute = false;                    ///< see `training::engine_options`
     std::string group = {};  ///< folder of a control group to compute in (control_group.hpp)
 };
 

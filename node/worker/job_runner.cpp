@@ -43,6 +43,7 @@ training::engine_options engine_options_of(const runner_options& options) {
     out.slices = options.slices;
     out.slice_count = options.slice_count;
     out.slice = options.slice;
+    out.recompute = options.recompute;
     return out;
 }
 
@@ -82,6 +83,16 @@ std::uint64_t job_memory_bytes(const training::recipe& r, unsigned threads, std:
     return saturating_add(bytes, sum / options.slice_count);
 }
 
+runner_options fitted(const training::recipe& r, unsigned threads, std::uint32_t kept,
+                      runner_options options, std::uint64_t memory_max_bytes) {
+    const bool divided = options.slice_count > 1 || options.slices > 1;
+    if (divided && memory_max_bytes != 0 &&
+        job_memory_bytes(r, threads, kept, options) > memory_max_bytes) {
+        options.recompute = true;
+    }
+    return options;
+}
+
 job_runner::job_runner(training::recipe r, std::vector<memory_map> blobs, state_memory state,
                        compute_pool& pool, const runner_options& options)
     : recipe_(std::move(r)),
@@ -107,6 +118,9 @@ base::result<std::unique_ptr<job_runner>> job_runner::open(std::string_view reci
     // More slices than there can be need nothing: the engine refuses them.
     auto possible = options;
     possible.slices = std::min(options.slices, training::slices_max(recipe));
+    possible = fitted(recipe, pool.threads(), memory.kept(), possible, options.memory_max_bytes);
+    auto taken = options;
+    taken.recompute = possible.recompute;
     const auto needed = job_memory_bytes(recipe, pool.threads(), memory.kept(), possible);
     if (options.memory_max_bytes != 0 && needed > options.memory_max_bytes) {
         return base::fail(errc::out_of_memory,
@@ -116,11 +130,11 @@ base::result<std::unique_ptr<job_runner>> job_runner::open(std::string_view reci
     }
     TEQUIO_TRY(auto blobs, map_blobs(recipe, files));
     std::unique_ptr<job_runner> out(
-        new job_runner(std::move(recipe), std::move(blobs), std::move(memory), pool, options));
+        new job_runner(std::move(recipe), std::move(blobs), std::move(memory), pool, taken));
     TEQUIO_TRY(auto data, training::dataset_view::open(out->blobs_[0].bytes(), out->recipe_));
     const auto init = out->recipe_.model.init ? out->blobs_[1].bytes() : base::byte_view{};
     TEQUIO_TRY(out->engine_, training::engine::create(out->recipe_, std::move(data), pool,
-                                                      engine_options_of(options), init));
+                                                      engine_options_of(out->options_), init));
     const auto& layout = out->engine_->layout();
     if (!out->whole() && layout.tensors.size() * 3 > worker_tensors_max) {
         return base::fail(errc::bad_recipe,

@@ -45,7 +45,15 @@ struct runner_options {
     /// The states are of slice `slice` of `slice_count` alone, and lanes need a team.
     std::uint64_t slice_count = 1;
     std::uint64_t slice = 0;
+    /// See `training::engine_options`. Slices that do not fit into the memory otherwise are
+    /// computed so without being told.
+    bool recompute = false;
 };
+
+/// The options with `recompute`, if that is what it takes of a slice to fit into so much memory
+/// (0: no limit).
+runner_options fitted(const training::recipe& r, unsigned threads, std::uint32_t kept,
+                      runner_options options, std::uint64_t memory_max_bytes);
 
 /// Memory that a job takes while it is open: the engine, the states of `kept` rounds, a sum in hand
 /// and its mean. Of a job in slices, the sum is a shard's: as large a part as one of the slices.

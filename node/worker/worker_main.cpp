@@ -46,7 +46,9 @@ base::result<void> serve(const worker_settings& settings) {
     TEQUIO_CHECK(limit_resources(limits));
     TEQUIO_TRY(ready.sandbox, enter_sandbox(landlock));
     worker_session session(channel(unique_fd(worker_socket_descriptor)), pool,
-                           {settings.memory_bytes, settings.slices});
+                           {.memory_max_bytes = settings.memory_bytes,
+                            .slices = settings.slices,
+                            .recompute = settings.recompute});
     session.report(ready);
     return session.serve();
 }

@@ -20,6 +20,7 @@ struct worker_settings {
     std::uint64_t memory_bytes = 0;       ///< see `sandbox_limits`
     bool low_priority = true;             ///< false for measurements that its user waits for
     std::uint64_t slices = 1;             ///< in which lanes run; see `training::engine_options`
+    bool recompute = false;               ///< see there
     std::string group;                    ///< control group to go into; see `lower_own_priority`
     training::research_options research;  ///< of `job replay --research`; a daemon sets none
 };

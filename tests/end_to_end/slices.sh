@@ -30,7 +30,7 @@ ledgers_verify one two three
 export TEQUIO_DATA_DIR=$folder/alone
 replay() { "$tequio" job replay "$1/job.toml" --quiet --json "${@:2}" | json_text state_digest; }
 for kind in llama synchronous; do
-    make_job "$folder/$kind" rounds=2
+    make_job "$folder/$kind" rounds=2 micro_batch=1
     cut "$folder/$kind" 4 "[1, 2, 3]" mxint8
     if [[ $kind == llama ]]; then
         sed -i 's/^family = .*/family = "llama"\ntied = false/' "$folder/$kind/job.toml"
@@ -40,6 +40,7 @@ for kind in llama synchronous; do
     whole=$(replay "$folder/$kind" --threads 1)
     for slices in 2 3 4; do
         same "digests of a $kind in $slices slices" "$whole" "$(replay "$folder/$kind" --slices "$slices")"
+        same "digests of a $kind, recomputed" "$whole" "$(replay "$folder/$kind" --slices "$slices" --recompute)"
     done
     cut "$folder/$kind" 4 "[1, 2, 3]" f32
     other=$(replay "$folder/$kind")
@@ -49,5 +50,7 @@ for kind in llama synchronous; do
     ends 2 "$tequio" job replay "$folder/$kind/job.toml" --slices 2
     says "--slices: found 2, allowed: 1 to 1: the recipe has 0 cuts"
 done
+ends 2 "$tequio" job replay "$folder/job/job.toml" --recompute
+says "--recompute: allowed with --slices above 1 only"
 ends 2 "$tequio" job replay "$folder/job/job.toml" --slices 2 --research panel=64
 says "--slices: found 2, allowed: 1 with --research"

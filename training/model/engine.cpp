@@ -34,7 +34,8 @@ trainer_config trainer_config_of(const recipe& r, const engine_options& options)
             options.micro_batch == 0 ? r.train.micro_batch : options.micro_batch,
             r.train.inner,
             !r.train.synchronous(),
-            r.slices};
+            r.slices,
+            options.recompute};
 }
 
 /// What a lane holds beside the arena: its contribution, and the tokens or examples in hand.
@@ -55,8 +56,8 @@ std::uint64_t memory_of(const recipe& r, const state_layout& layout, unsigned th
     const auto config = trainer_config_of(r, options);
     std::uint64_t bytes = 0;
     if (options.slice_count > 1) {
-        bytes =
-            slice_memory_bytes(r, options.slice, options.slice_count, threads, config.micro_batch);
+        bytes = slice_memory_bytes(r, options.slice, options.slice_count, threads,
+                                   config.micro_batch, options.recompute);
         auto beside = bytes_beside_arena(r, layout, config);
         // The container is put together at the first.
         if (options.slice != 0) {
@@ -68,7 +69,8 @@ std::uint64_t memory_of(const recipe& r, const state_layout& layout, unsigned th
         // The stages' own, and the container that their parts are put together in.
         bytes = bytes_beside_arena(r, layout, config);
         for (const auto& slice : slice_costs(r, options.slices, threads, config.micro_batch)) {
-            if (__builtin_add_overflow(bytes, slice.memory_bytes, &bytes)) return ~std::uint64_t{0};
+            const auto own = options.recompute ? slice.recompute_memory_bytes : slice.memory_bytes;
+            if (__builtin_add_overflow(bytes, own, &bytes)) return ~std::uint64_t{0};
         }
         return bytes;
     }

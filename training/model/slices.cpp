@@ -80,10 +80,11 @@ std::vector<slice_range> joined(const std::vector<slice_range>& finest,
 }
 
 stage_config stage_config_of(const recipe& r, const std::vector<slice_range>& ranges,
-                             std::uint64_t index, std::uint64_t micro_batch) {
+                             std::uint64_t index, std::uint64_t micro_batch, bool recompute) {
     const trainer_config lane{
         r.model,       r.train.batch,          micro_batch == 0 ? r.train.micro_batch : micro_batch,
-        r.train.inner, !r.train.synchronous(), r.slices};
+        r.train.inner, !r.train.synchronous(), r.slices,
+        recompute};
     return {lane, index, ranges.size(), ranges[index].first, ranges[index].end};
 }
 
@@ -164,10 +165,11 @@ base::result<base::digest> slice_state_digest(const recipe& r, std::uint64_t ind
 }
 
 std::uint64_t slice_memory_bytes(const recipe& r, std::uint64_t index, std::uint64_t count,
-                                 unsigned threads, std::uint64_t micro_batch) {
+                                 unsigned threads, std::uint64_t micro_batch, bool recompute) {
     base::ensure(index < count, "a slice is one of the slices");
-    return stage::memory_bytes_for(stage_config_of(r, choose_slices(r, count), index, micro_batch),
-                                   codec_of(contribution_kind::lane, r), threads);
+    return stage::memory_bytes_for(
+        stage_config_of(r, choose_slices(r, count), index, micro_batch, recompute),
+        codec_of(contribution_kind::lane, r), threads);
 }
 
 std::vector<slice_cost> slice_costs(const recipe& r, std::uint64_t count, unsigned threads,
@@ -177,7 +179,7 @@ std::vector<slice_cost> slice_costs(const recipe& r, std::uint64_t count, unsign
     const auto codec = codec_of(contribution_kind::lane, r);
     std::vector<slice_cost> out;
     for (std::size_t i = 0; i < ranges.size(); ++i) {
-        const auto config = stage_config_of(r, ranges, i, micro_batch);
+        auto config = stage_config_of(r, ranges, i, micro_batch, false);
         slice_cost cost{ranges[i]};
         cost.parameters = layout_of_part(r.model, config.part()).parameters;
         cost.token_flops = flops[i];
@@ -186,6 +188,8 @@ std::vector<slice_cost> slice_costs(const recipe& r, std::uint64_t count, unsign
             cost.message_bytes = numerics::cut_message_bytes(
                 config.part().format(), config.lane.micro_batch * r.model.context, r.model.width);
         }
+        config.lane.recompute = true;
+        cost.recompute_memory_bytes = stage::memory_bytes_for(config, codec, threads);
         out.push_back(cost);
     }
     return out;

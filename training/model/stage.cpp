@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 
 #include "base/ensure.hpp"
 #include "training/errc.hpp"
@@ -31,8 +32,12 @@ base::error wrong_size(const char* what, std::size_t found, std::uint64_t wanted
 
 network_part stage_config::part() const {
     network_part out{first, end, lane.slices};
-    out.in_flight = pipeline_in_flight(index, count, micro_batches_of(lane));
+    out.in_flight = lane.recompute ? 1 : in_flight();
     return out;
+}
+
+std::uint64_t stage_config::in_flight() const {
+    return pipeline_in_flight(index, count, micro_batches_of(lane));
 }
 
 stage_plan::stage_plan(const stage_config& config, const state_layout& layout, unsigned threads) {
@@ -46,6 +51,11 @@ stage_plan::stage_plan(const stage_config& config, const state_layout& layout, u
     second = total.floats(moments);
     losses = total.floats(head ? saturating_product({lane.batch, lane.model.context}) : 0);
     border = total.floats(saturating_product({tokens_at_a_time(lane), lane.model.width}));
+    if (config.recomputes() && !part.has_embedding()) {
+        const auto bytes =
+            numerics::cut_message_bytes(part.format(), tokens_at_a_time(lane), lane.model.width);
+        for (std::uint64_t i = 0; i < config.in_flight(); ++i) came.push_back(total.bytes(bytes));
+    }
     model = family_of(lane.model)
                 .plan(lane.model, part, {lane.micro_batch, lane.batch}, true, threads, total);
 }
@@ -170,18 +180,41 @@ base::byte_vector stage::write(std::span<const float> values) const {
 
 base::result<base::byte_vector> stage::forward(const batch_view& batch, std::uint64_t micro_batch,
                                                base::byte_view in) {
+    TEQUIO_CHECK(go_forward(batch, micro_batch, in));
+    if (!plan_.came.empty()) {
+        std::memcpy(memory_.bytes(plan_.came[micro_batch % plan_.came.size()]).data(), in.data(),
+                    in.size());
+    }
+    const auto sent = model_->activations(batch, micro_batch % config_.part().in_flight);
+    return sent.empty() ? base::byte_vector() : write(sent);
+}
+
+base::result<void> stage::go_forward(const batch_view& batch, std::uint64_t micro_batch,
+                                     base::byte_view in) {
     std::span<const float> values;
     if (config_.first > 0) {
         TEQUIO_TRY(values, read(in, batch.tokens.size(), "activations", micro_batch));
     }
-    const auto slot = micro_batch % config_.part().in_flight;
-    model_->forward(array(lane_array::parameters), batch, slot, values);
-    const auto sent = model_->activations(batch, slot);
-    return sent.empty() ? base::byte_vector() : write(sent);
+    model_->forward(array(lane_array::parameters), batch, micro_batch % config_.part().in_flight,
+                    values);
+    latest_ = micro_batch;
+    return {};
+}
+
+base::result<void> stage::go_forward_again(const batch_view& batch, std::uint64_t micro_batch) {
+    base::byte_view in;
+    if (!plan_.came.empty()) {
+        const auto kept = memory_.bytes(plan_.came[micro_batch % plan_.came.size()]);
+        in = {reinterpret_cast<const std::uint8_t*>(kept.data()), border_bytes(batch)};
+    }
+    return go_forward(batch, micro_batch, in);
 }
 
 base::result<base::byte_vector> stage::backward(const batch_view& batch, std::uint64_t micro_batch,
                                                 base::byte_view in) {
+    if (config_.recomputes() && latest_ != micro_batch) {
+        TEQUIO_CHECK(go_forward_again(batch, micro_batch));
+    }
     std::span<const float> values;
     std::span<float> losses;
     const auto all = memory_.floats(plan_.losses);

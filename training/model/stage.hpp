@@ -37,6 +37,10 @@ struct stage_config {
     std::uint64_t first = 0, end = 0;  ///< layers
 
     network_part part() const;
+    /// Micro-batches between their forward and their backward pass, at most.
+    std::uint64_t in_flight() const;
+    /// True when the forward pass is computed again, because others came in between.
+    bool recomputes() const { return lane.recompute && in_flight() > 1; }
 };
 
 /// Everything a stage keeps, planned. P = padded_size of `layout_of_part`.
@@ -48,6 +52,8 @@ struct stage_plan {
     arena_slice first, second;          ///< (P) each, AdamW's moments; (0) without updates
     arena_slice losses;                 ///< (batch * context); of the last stage
     arena_slice border;                 ///< (micro_batch * context, width): what came across a cut
+    /// What came across it of each micro-batch in flight, as it came; if that is computed again.
+    std::vector<arena_slice> came;
     std::unique_ptr<network_plan> model;
 };
 
@@ -134,6 +140,10 @@ private:
     base::result<std::span<const float>> read(base::byte_view in, std::size_t tokens,
                                               const char* what, std::uint64_t micro_batch);
     base::byte_vector write(std::span<const float> values) const;
+    base::result<void> go_forward(const batch_view& batch, std::uint64_t micro_batch,
+                                  base::byte_view in);
+    /// Leaves in the network's slot what `go_forward` left there.
+    base::result<void> go_forward_again(const batch_view& batch, std::uint64_t micro_batch);
 
     stage_config config_;
     state_layout layout_;
@@ -141,6 +151,7 @@ private:
     arena memory_;
     executor& run_;
     std::unique_ptr<stage_network> model_;
+    std::uint64_t latest_ = 0;  ///< micro-batch that went forward last
 };
 
 }  // namespace tequio::training

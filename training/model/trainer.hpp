@@ -30,6 +30,8 @@ struct trainer_config {
     /// False: gradients alone are wanted, so neither parameters nor moments are kept.
     bool updates = true;
     slices_config slices = {};
+    /// Of stages: see `engine_options::recompute`.
+    bool recompute = false;
 };
 
 /// Everything a trainer keeps, planned. Sizes in floats: P = padded_size of the layout.

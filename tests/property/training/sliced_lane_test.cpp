@@ -18,9 +18,10 @@ namespace {
 const engine::keep_going always = [](std::uint64_t) { return true; };
 
 /// All that a lane and a validation decide.
-std::string results(const sliced_job& job, executor& run, std::uint64_t slices) {
+std::string results(const sliced_job& job, executor& run, std::uint64_t slices,
+                    bool recompute = false) {
     auto view = dataset_view::open(job.data, job.work).value();
-    auto made = engine::create(job.work, view, run, {.slices = slices});
+    auto made = engine::create(job.work, view, run, {.slices = slices, .recompute = recompute});
     if (!made) return made.error().message();
     auto& e = **made;
     const auto size = e.layout().padded_size;
@@ -40,8 +41,8 @@ void slices_change_nothing(const sliced_job& job) {
     for (const auto target : numerics::available_targets()) {
         numerics::set_target(target);
         for (std::uint64_t n = 1; n <= std::min<std::uint64_t>(4, slices_max(job.work)); ++n) {
-            const auto found = results(job, three, n);
-            RC_ASSERT(found == expected);
+            RC_ASSERT(results(job, three, n) == expected);
+            RC_ASSERT(results(job, three, n, true) == expected);
         }
     }
 }
@@ -69,6 +70,7 @@ BOOST_AUTO_TEST_CASE(one_to_four_slices_give_the_bits_of_the_whole_lane) {
                         numerics::set_target(target);
                         for (const std::uint64_t n : {1U, 2U, 3U, 4U}) {
                             BOOST_TEST(results(job, two, n) == expected, n << " slices");
+                            BOOST_TEST(results(job, two, n, true) == expected, n << " recomputed");
                         }
                     }
                     for (const auto& other : seen) BOOST_TEST(other != expected);

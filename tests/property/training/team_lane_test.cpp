@@ -100,7 +100,11 @@ member_results work(const sliced_job& job, std::uint64_t count, std::uint64_t in
     numerics::set_float_environment();
     serial_executor run;
     auto view = dataset_view::open(job.data, job.work).value();
-    auto e = engine::create(job.work, view, run, {.slice_count = count, .slice = index}).value();
+    // Every other one recomputes, and each way round: nobody is told who does.
+    const bool recompute = (job.work.train.seed + index) % 2 == 0;
+    auto e = engine::create(job.work, view, run,
+                            {.slice_count = count, .slice = index, .recompute = recompute})
+                 .value();
     if (count > 1) e->join_team(links[0]);
     held state(e->layout(), job.work);
     e->initial_state(state.span());

@@ -8,6 +8,7 @@
 #include <chrono>
 
 #include "node/worker/compute_worker.hpp"
+#include "node/worker/job_runner.hpp"
 #include "node/worker/team_relay.hpp"
 #include "tests/unit/node/worker_job.hpp"
 #include "training/slices.hpp"
@@ -33,16 +34,21 @@ struct ended {
 /// Workers with a slice each (one: with everything), S(0) prepared.
 class team {
 public:
-    team(const test_job& job, std::uint32_t count)
+    /// memory_max_bytes: of the first; 0: no limit.
+    team(const test_job& job, std::uint32_t count, std::uint64_t memory_max_bytes = 0)
         : job_(job), planned_(count), files_(job.blobs()) {
         for (std::uint32_t i = 0; i < count; ++i) {
             states_.push_back(job.make_state(i, count));
-            workers_.push_back(std::make_unique<compute_worker>(options()));
+            auto how = options();
+            if (i == 0) how.memory_bytes = memory_max_bytes;
+            workers_.push_back(std::make_unique<compute_worker>(how));
             members_.push_back(workers_.back().get());
             open(i);
         }
     }
 
+    /// Of the job that is open there.
+    std::uint64_t memory_of_first() const { return memory_of_first_; }
     std::uint32_t size() const { return static_cast<std::uint32_t>(workers_.size()); }
     compute_worker& operator[](std::uint32_t i) { return *workers_[i]; }
     const state_memory& state(std::uint32_t i) const { return states_[i]; }
@@ -55,6 +61,7 @@ public:
         while (true) {
             for (auto& e : w.take_events()) {
                 if (const auto* opened = std::get_if<worker_job_opened>(&e)) {
+                    if (i == 0) memory_of_first_ = opened->memory_bytes;
                     return opened->has_state;
                 }
                 if (const auto* no = std::get_if<worker_job_refused>(&e)) BOOST_FAIL(no->reason);
@@ -114,6 +121,7 @@ public:
 private:
     const test_job& job_;
     std::uint32_t planned_;
+    std::uint64_t memory_of_first_ = 0;
     std::vector<unique_fd> files_;
     std::vector<state_memory> states_;
     std::vector<std::unique_ptr<compute_worker>> workers_;
@@ -204,6 +212,28 @@ BOOST_AUTO_TEST_CASE(teams_of_workers_compute_the_rounds_of_one_worker) {
             }
         }
     }
+}
+
+BOOST_AUTO_TEST_CASE(a_member_short_of_memory_recomputes_and_comes_to_the_same) {
+    const auto job = test_job::divisible("llama", "bf16");
+    runner_options first;
+    first.slice_count = 2;
+    const auto usual = job_memory_bytes(job.recipe, 1, 2, first);
+    BOOST_TEST(!fitted(job.recipe, 1, 2, first, usual).recompute);
+    BOOST_TEST(!fitted(job.recipe, 1, 2, first, 0).recompute);
+    const auto short_of = fitted(job.recipe, 1, 2, first, usual - 1);
+    BOOST_REQUIRE(short_of.recompute);
+    const auto least = job_memory_bytes(job.recipe, 1, 2, short_of);
+    BOOST_TEST(least < usual);
+    // A model in one piece has one micro-batch in flight: there is nothing to be had.
+    BOOST_TEST(!fitted(job.recipe, 1, 2, {}, 1).recompute);
+
+    team alone(job, 1), together(job, 2, least);
+    BOOST_TEST(together.memory_of_first() == least);
+    for (auto* t : {&alone, &together}) t->compute(item_of(compute_kind::prepare));
+    const auto& whole = alone.compute(item_of(compute_kind::lane));
+    const auto& divided = together.compute(item_of(compute_kind::lane));
+    BOOST_TEST(text_of(divided[0].done->outcome) == text_of(whole[0].done->outcome));
 }
 
 BOOST_AUTO_TEST_CASE(long_letters_travel_as_files) {

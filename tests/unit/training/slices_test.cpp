@@ -36,17 +36,18 @@ std::uint64_t best_load(const recipe& r, std::size_t cut, std::uint64_t first,
     return best;
 }
 
-stage_config stage_of(const recipe& r, std::uint64_t index, std::uint64_t count) {
+stage_config stage_of(const recipe& r, std::uint64_t index, std::uint64_t count,
+                      bool recompute = false) {
     const auto ranges = choose_slices(r, count);
-    const trainer_config lane{r.model,       r.train.batch, r.train.micro_batch,
-                              r.train.inner, true,          r.slices};
+    const trainer_config lane{r.model,  r.train.batch, r.train.micro_batch, r.train.inner, true,
+                              r.slices, recompute};
     return {lane, index, count, ranges[index].first, ranges[index].end};
 }
 
 /// One step of a stage alone, fed with messages of zeros, and its part of the contribution.
 void run_stage(const recipe& r, std::uint64_t index, std::uint64_t count,
-               std::span<const float> start, executor& run) {
-    const auto config = stage_of(r, index, count);
+               std::span<const float> start, bool recompute, executor& run) {
+    const auto config = stage_of(r, index, count, recompute);
     const auto s = stage::create(config, run).value();
     const auto step_tokens = r.train.batch * r.model.context;
     std::vector<std::uint32_t> tokens(step_tokens), targets(step_tokens);
@@ -78,19 +79,22 @@ void run_stage(const recipe& r, std::uint64_t index, std::uint64_t count,
     BOOST_REQUIRE(part.has_value());
 }
 
-void check_prediction(const recipe& r, std::uint64_t count, unsigned threads) {
+void check_prediction(const recipe& r, std::uint64_t count, unsigned threads,
+                      bool recompute = false) {
     const auto costs = slice_costs(r, count, threads);
     // On a busy machine one thread may do everything, and the others take nothing.
     const auto costs_of_one = slice_costs(r, count, 1);
     for (std::uint64_t i = 0; i < count; ++i) {
-        const auto planned = static_cast<double>(costs[i].memory_bytes);
-        const auto least = static_cast<double>(costs_of_one[i].memory_bytes);
+        const auto said =
+            recompute ? &slice_cost::recompute_memory_bytes : &slice_cost::memory_bytes;
+        const auto planned = static_cast<double>(costs[i].*said);
+        const auto least = static_cast<double>(costs_of_one[i].*said);
         const auto found = static_cast<double>(peak_bytes_alone([&] {
             // The state is the caller's.
             const std::vector<float> start(layout_of(r.model).padded_size, 0.01F);
             const auto before = status_bytes("VmRSS");
             tests::thread_pool pool(threads);
-            run_stage(r, i, count, start, pool);
+            run_stage(r, i, count, start, recompute, pool);
             return status_bytes("VmHWM") - before;
         }));
         BOOST_TEST(found < 1.1 * planned, "slice " << i << ": " << found << " of " << planned);
@@ -201,6 +205,11 @@ BOOST_AUTO_TEST_CASE(planned_memory_is_what_a_slice_takes,
     r.train.batch = 24;
     r.train.micro_batch = 6;
     check_prediction(r, 3, 1);
+    check_prediction(r, 3, 1, true);
+    const auto costs = slice_costs(r, 3, 1);
+    BOOST_TEST(costs[0].recompute_memory_bytes < costs[0].memory_bytes * 6 / 10);
+    BOOST_TEST(costs[1].recompute_memory_bytes < costs[1].memory_bytes * 7 / 10);
+    BOOST_TEST(costs[2].recompute_memory_bytes == costs[2].memory_bytes);
     r.slices.activations = "mxint8";
     check_prediction(r, 2, 2);
     r.model = {"llama", 4, 4, 384, 64, 8000, 4, 1024};
