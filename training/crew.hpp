@@ -114,6 +114,8 @@ struct member_down {
 struct work_done {
     work_item item;
     work_outcome outcome;
+    /// That this node itself computed for it, without waiting for others; zero: not known.
+    base::duration computed = {};
 };
 /// The worker could not, or this machine would not. Tried again after a while.
 struct work_failed {
@@ -127,6 +129,12 @@ struct states_lost {};
 struct work_progress {
     std::uint64_t steps = 0;
     std::uint64_t steps_total = 0;
+};
+/// What this node's connection has been seen to do; hints for whoever composes teams.
+struct links_measured {
+    std::uint64_t up = 0;  ///< bytes a second; 0: not known
+    /// Its part of a message's way to another node, one way: a quarter of the median round trip.
+    base::duration delay = {};
 };
 /// A fetched blob, or the pieces of it that were asked for, are complete in the local store; at
 /// once when they were there already. `bytes` only when the fetch asked to have them.
@@ -157,7 +165,7 @@ struct crew_tick {};
 
 using crew_event =
     std::variant<crew_message, member_up, member_down, work_done, work_failed, states_lost,
-                 work_progress, blob_ready, blob_failed, crew_command, crew_tick>;
+                 work_progress, links_measured, blob_ready, blob_failed, crew_command, crew_tick>;
 
 // Effects: what the shell must do, in order (rule 3).
 
@@ -304,6 +312,16 @@ struct crew_standing {
 /// The most slices that a crew divides a model into.
 inline constexpr std::uint32_t crew_slices_max = 32;
 
+/// What a lane takes of the members of a team. Pure.
+struct crew_lane_load {
+    /// Floating-point operations; nothing: of all slices alike.
+    std::function<std::uint64_t(model_slice)> work = {};
+    /// Bytes to others of the team; nothing: none.
+    std::function<std::uint64_t(model_slice)> sends = {};
+    std::uint64_t steps = 0;          ///< how often it passes through all slices and back
+    std::uint64_t micro_batches = 0;  ///< of a step; 0: passing takes no time
+};
+
 /// How a job can be divided among nodes that cannot hold all of it (DESIGN.md section 7). All
 /// functions are pure.
 struct crew_slicing {
@@ -311,13 +329,13 @@ struct crew_slicing {
     std::uint64_t memory_bytes = 0;  ///< what this node offers for a slice's state and work
     /// What that takes of this node.
     std::function<std::uint64_t(model_slice)> need_bytes = {};
-    /// Floating-point operations of a lane, up to a common factor.
-    std::function<std::uint64_t(model_slice)> work = {};
+    crew_lane_load lane = {};
     /// The digest of a state from those of its tensors, slice by slice as `work_outcome::tensors`
     /// has them. Errors: lists that do not fit the model.
     std::function<base::result<base::digest>(const std::vector<std::vector<base::digest>>&)>
         compose = {};
-    std::uint64_t speed = 0;  ///< this node's, in operations a second; 0: not measured
+    /// This node's, in operations a second, until it has computed a lane here; 0: not known.
+    std::uint64_t speed = 0;
 };
 
 /// What a crew is told once: the job, this node, and how patient it is.

@@ -49,6 +49,9 @@ base::result<base::digest> slice_state_digest(const recipe& r, std::uint64_t ind
 /// looked up counts nothing, a tied one at the head.
 std::uint64_t slice_token_flops(const recipe& r, slice_range slice);
 
+/// Bytes of a micro-batch's activations across a cut, or of the gradients by them.
+std::uint64_t slice_message_bytes(const recipe& r, std::uint64_t micro_batch = 0);
+
 /// Share of a step in which a stage waits, when all stages take equally long and messages no time:
 /// (S - 1) / (M + S - 1). Source: Narayanan et al. 2021 (Megatron-LM), section 2.2.1, where it is
 /// told as (S - 1) / M of the working time.

@@ -3,6 +3,7 @@
 #include "p2p/identity.hpp"
 #include "training/contribution.hpp"
 #include "training/cost.hpp"
+#include "training/lane_load.hpp"
 #include "training/merge.hpp"
 #include "training/slices.hpp"
 #include "training/state.hpp"
@@ -19,9 +20,7 @@ training::crew_slicing slicing_of(const training::task& task, const slice_room& 
     out.need_bytes = [task, need = room.need_bytes](training::model_slice slice) {
         return need(task, slice);
     };
-    out.work = [work = task.work](training::model_slice slice) {
-        return slice_token_flops(work, choose_slices(work, slice.count)[slice.index]);
-    };
+    out.lane = lane_load_of(task.work);
     out.compose = [work = task.work](const std::vector<std::vector<base::digest>>& lists) {
         return join_state_digests(work, lists);
     };

@@ -302,7 +302,7 @@ void node_logic::state::on(compute_answer& e) {
     if (!j->crew || stopped) return;
     if (e.outcome) {
         if (e.outcome->blob.size > 0) blob_of(*j, e.outcome->blob);
-        tell_crew(*j, training::work_done{e.item, std::move(*e.outcome)});
+        tell_crew(*j, training::work_done{e.item, std::move(*e.outcome), e.computed});
     } else {
         tell_crew(*j, training::work_failed{e.item, e.outcome.error().message()});
     }
@@ -320,6 +320,12 @@ void node_logic::state::on(compute_states_lost& e) {
 void node_logic::state::on(compute_progress& e) {
     if (auto* j = job_of(e.task); j && j->crew) {
         tell_crew(*j, training::work_progress{e.steps, e.steps_total});
+    }
+}
+
+void node_logic::state::on(connection_seen& e) {
+    for (auto& [id, j] : jobs_) {
+        if (j.crew) tell_crew(j, training::links_measured{e.up, e.round_trip / 4});
     }
 }
 

@@ -67,6 +67,7 @@ struct compute_answer {
     base::task_id task;
     training::work_item item;
     base::result<training::work_outcome> outcome;
+    base::duration computed = {};  ///< without waiting for others of a team
 };
 /// The states of this job were let go of (`release_states`): no worker holds them any more.
 struct compute_states_lost {
@@ -112,12 +113,17 @@ struct model_exported {
 struct machine_released {
     release_level level = release_level::working;
 };
+/// What this node's connection does, as far as it is known by now.
+struct connection_seen {
+    std::uint64_t up = 0;            ///< bytes a second; 0: not known
+    base::duration round_trip = {};  ///< median over the links; zero: not known
+};
 struct node_tick {};
 
 using node_event =
     std::variant<p2p::network_event, blob_looked_up, blob_confirmed, blob_lost, compute_answer,
                  compute_states_lost, compute_progress, team_said, team_note, ledger_written,
-                 model_exported, machine_released, node_tick>;
+                 model_exported, machine_released, connection_seen, node_tick>;
 
 // Effects: what the shell must do (the rules above). p2p's own effects that touch the world pass
 // through as they are.

@@ -44,6 +44,7 @@ public:
     void on(ledger_written& e);
     void on(model_exported& e);
     void on(machine_released& e);
+    void on(connection_seen& e);
     void on(node_tick& e);
     /// Begins handling one event: where effects go, and when it is.
     void enter(moment at, node_effects& out);

@@ -117,6 +117,7 @@ private:
     void hold_traffic_to_limit();
     /// Both, now and every few seconds.
     void watch_traffic();
+    void look_at_connection();
     void await_reload(boost::asio::signal_set& hangup);
     void configure(node_config config);
     disk_bounds disk() const {

@@ -1,5 +1,7 @@
 // The daemon and what its links carry: limits of its rate, and of a month's bytes.
 
+#include <algorithm>
+
 #include "node/io/daemon_loop.hpp"
 
 namespace tequio::node {
@@ -9,6 +11,8 @@ constexpr auto look_every = std::chrono::seconds(2);
 /// A power cut forgets so much at most: this many bytes, or what came in so many looks.
 constexpr std::uint64_t unkept_max_bytes = std::uint64_t{16} << 20;
 constexpr unsigned unkept_max_looks = 30;
+/// Crews hear of the links every so many looks.
+constexpr unsigned connection_looks = 5;
 
 }  // namespace
 
@@ -57,9 +61,21 @@ void daemon_loop::hold_traffic_to_limit() {
     carry_out(std::move(effects));
 }
 
+/// What crews may know of the links when they compose teams.
+void daemon_loop::look_at_connection() {
+    std::vector<base::duration> trips;
+    for (const auto& s : transport_->statistics()) {
+        if (s.rtt > base::duration{}) trips.push_back(s.rtt);
+    }
+    std::sort(trips.begin(), trips.end());
+    const auto median = trips.empty() ? base::duration{} : trips[trips.size() / 2];
+    handle(connection_seen{transport_->uplink().value_or(0), median});
+}
+
 void daemon_loop::watch_traffic() {
     count_traffic(++traffic_looks_ % unkept_max_looks == 0);
     hold_traffic_to_limit();
+    if (traffic_looks_ % connection_looks == 0) look_at_connection();
     traffic_timer_.expires_after(look_every);
     traffic_timer_.async_wait([this](boost::system::error_code ec) {
         if (!ec && !stopping_) watch_traffic();

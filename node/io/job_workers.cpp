@@ -17,6 +17,8 @@ namespace asio = boost::asio;
 
 /// How long a failing worker process is left alone before the next try.
 constexpr int starts_in_a_row_max = 5;
+/// A worker that says that it took longer is not believed.
+constexpr std::uint64_t computed_max_us = std::uint64_t{366} * 24 * 3600 * 1'000'000;
 
 compute_kind kind_of(training::work_kind kind) {
     using training::work_kind;
@@ -266,12 +268,13 @@ std::vector<int> job_workers::processes() const {
     return out;
 }
 
-void job_workers::answer(one_job& j, base::result<training::work_outcome> outcome) {
+void job_workers::answer(one_job& j, base::result<training::work_outcome> outcome,
+                         base::duration computed) {
     auto item = std::move(*j.item);
     j.item.reset();
     j.begun = false;
     j.early.clear();
-    report(compute_answer{j.id, std::move(item), std::move(outcome)});
+    report(compute_answer{j.id, std::move(item), std::move(outcome), computed});
 }
 
 void job_workers::begin(const begin_compute& what) {
@@ -483,13 +486,15 @@ void job_workers::on_event(one_job& j, worker_event& e) {
 void job_workers::finish(one_job& j, worker_finished& done) {
     if (!j.item) return;
     auto outcome = outcome_of(done.outcome);
-    if (outcome.blob.size == 0) return answer(j, std::move(outcome));
+    const base::duration computed =
+        std::chrono::microseconds(std::min(done.outcome.computed_microseconds, computed_max_us));
+    if (outcome.blob.size == 0) return answer(j, std::move(outcome), computed);
     auto item = std::move(*j.item);
     j.item.reset();
     j.begun = false;
     auto bytes = std::make_shared<memory_map>(std::move(done.blob));
     storage_.run([this, id = j.id, item = std::move(item), outcome = std::move(outcome),
-                  bytes = std::move(bytes)]() mutable -> storage_thread::continuation {
+                  bytes = std::move(bytes), computed]() mutable -> storage_thread::continuation {
         base::result<training::work_outcome> out = outcome;
         const auto ref = blobs_.put(bytes->bytes());
         if (!ref) {
@@ -497,8 +502,8 @@ void job_workers::finish(one_job& j, worker_finished& done) {
         } else if (*ref != outcome.blob) {
             out = fail(errc::compute_failed, "the worker named its result wrongly");
         }
-        return [this, id, item = std::move(item), out = std::move(out)]() mutable {
-            sink_(compute_answer{id, std::move(item), std::move(out)});
+        return [this, id, item = std::move(item), out = std::move(out), computed]() mutable {
+            sink_(compute_answer{id, std::move(item), std::move(out), computed});
         };
     });
 }

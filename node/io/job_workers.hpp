@@ -95,7 +95,8 @@ private:
     void watch(one_job& j);
     void on_event(one_job& j, worker_event& e);
     void finish(one_job& j, worker_finished& done);
-    void answer(one_job& j, base::result<training::work_outcome> outcome);
+    void answer(one_job& j, base::result<training::work_outcome> outcome,
+                base::duration computed = {});
     base::result<void> write_model(const training::task& task, const export_model& what,
                                    std::span<const float> parameters,
                                    std::map<std::string, base::blob_ref>& files);

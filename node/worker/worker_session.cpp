@@ -1,5 +1,7 @@
 #include "node/worker/worker_session.hpp"
 
+#include <algorithm>
+
 #include "node/worker/team_letter.hpp"
 #include "training/errc.hpp"
 
@@ -107,6 +109,7 @@ void worker_session::open_job(const worker_open_job& message, std::vector<unique
 void worker_session::begin(const compute_item& item) {
     item_ = item.id;
     mail_.clear();
+    waited_ = {};
     stop_asked_ = false;
     next_progress_ = std::chrono::steady_clock::now() + progress_interval;
     if (!job_) {
@@ -119,10 +122,15 @@ void worker_session::begin(const compute_item& item) {
         [this](std::uint64_t steps) { return keep_going(steps); },
         this,
     };
-    const auto result = job_->run(item, callbacks);
+    auto result = job_->run(item, callbacks);
     item_ = 0;
     mail_.clear();
     if (result) {
+        // Its speed is what it does itself.
+        auto& spent = result->outcome.computed_microseconds;
+        const auto waited = static_cast<std::uint64_t>(
+            std::chrono::duration_cast<std::chrono::microseconds>(waited_).count());
+        spent -= std::min(spent, waited);
         report_done(item.id, *result);
     } else {
         report(worker_item_failed{item.id, result.error().is(training::errc::stopped),
@@ -218,7 +226,9 @@ void worker_session::note_letter(const worker_team_in& letter, std::vector<uniqu
 }
 
 base::result<void> worker_session::await_team() {
+    const auto since = std::chrono::steady_clock::now();
     TEQUIO_TRY(auto next, next_command(channel_wait::yes));
+    waited_ += std::chrono::steady_clock::now() - since;
     if (next) note_stop(*next);
     if (ended()) return base::fail(training::errc::stopped, "stopped");
     return {};

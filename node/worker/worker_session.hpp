@@ -60,7 +60,8 @@ private:
     };
     std::map<std::uint64_t, member_mail> mail_;  ///< of the item in hand
 
-    std::uint64_t item_ = 0;  ///< in hand; 0: none
+    std::uint64_t item_ = 0;                        ///< in hand; 0: none
+    std::chrono::steady_clock::duration waited_{};  ///< of its time, for others of the team
     bool stop_asked_ = false;
     base::result<void> trouble_;  ///< what made the conversation impossible
     std::chrono::steady_clock::time_point next_progress_;

@@ -65,6 +65,8 @@ crew_memory crew_machine::memory_of(const virtual_disk& disk) {
 
 void crew_machine::begin() {
     feed(crew_tick{});
+    if (world_.options_.model == nullptr || world_.options_.blind) return;
+    feed(world_.options_.model->connection(index_));
 }
 
 void crew_machine::later(base::duration delay, std::function<void()> action) {
@@ -230,10 +232,14 @@ void crew_machine::begin_work(const work_item& item) {
     const auto nominal = std::chrono::duration<double>(trains ? m.lane : m.other);
     item_ = item;
     left_ = std::chrono::duration_cast<base::duration>(nominal * m.slowness * jitter);
+    computed_ = left_;
     if (auto* model = world_.options_.model) {
         left_ = model->work_time(index_, item);
+        computed_ = model->computed_time(index_, item);
         model->in_hand(index_, &item, false);
     }
+    computed_ = std::chrono::duration_cast<base::duration>(computed_ / m.boasts);
+    if (world_.options_.blind) computed_ = {};
     phase_ = item.team.empty() ? team_phase::computes : team_phase::begins;
     phase_since_ = world_.time_.now();
     if (parked_) return;
@@ -273,6 +279,7 @@ void crew_machine::poll_team() {
                                                          : std::chrono::seconds(6))) {
             note_broken();
             working_ = false;
+            if (auto* model = world_.options_.model) model->in_hand(index_, nullptr, false);
             feed(work_failed{work_item(item_), "a member of the team is not heard"});
         } else {
             poll_team();
@@ -296,6 +303,7 @@ void crew_machine::team_done(const work_item& item) {
     work_outcome outcome;
     computed out;
     working_ = false;
+    if (auto* model = world_.options_.model) model->in_hand(index_, nullptr, true);
     if (item.slice.index == 0) {
         ++world_.logs_[index_].team_lanes;
         std::vector<slice_functions::tensor_list> parts;
@@ -310,7 +318,7 @@ void crew_machine::team_done(const work_item& item) {
         }
     }
     if (out.bytes.empty()) {
-        feed(work_done{item, out.outcome});
+        feed(work_done{item, out.outcome, computed_});
         return;
     }
     working_ = true;
@@ -320,7 +328,7 @@ void crew_machine::team_done(const work_item& item) {
         disk_.sync();
         if (number != work_) return;
         working_ = false;
-        feed(work_done{item, made});
+        feed(work_done{item, made, computed_});
     });
 }
 
@@ -506,7 +514,7 @@ base::result<computed> crew_machine::whole_work(const work_item& item,
 /// The blob is durable before the work is reported; the effects behind do not wait for it.
 void crew_machine::report_work(const work_item& item, computed out) {
     if (out.bytes.empty()) {
-        feed(work_done{item, out.outcome});
+        feed(work_done{item, out.outcome, computed_});
         return;
     }
     if (world_.machines_[index_].disk_full) {
@@ -517,7 +525,7 @@ void crew_machine::report_work(const work_item& item, computed out) {
     disk_.put(key, std::move(out.bytes));
     later(world_.machines_[index_].disk, [this, item, outcome = out.outcome, number = work_] {
         disk_.sync();
-        if (number == work_) feed(work_done{item, outcome});
+        if (number == work_) feed(work_done{item, outcome, computed_});
     });
 }
 

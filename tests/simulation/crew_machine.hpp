@@ -96,8 +96,9 @@ private:
     std::optional<base::time_point> tick_at_;
     std::uint64_t work_ = 0;  ///< numbers the items begun
     bool working_ = false;
-    training::work_item item_;  ///< in hand
-    base::duration left_{};     ///< what it still takes, from `timed_since_` on
+    training::work_item item_;   ///< in hand
+    base::duration left_{};      ///< what it still takes, from `timed_since_` on
+    base::duration computed_{};  ///< what its worker says that it took
     base::time_point timed_since_{};
     bool parked_ = false;
     team_phase phase_ = team_phase::computes;

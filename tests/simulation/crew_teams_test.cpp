@@ -1,6 +1,7 @@
 // Crews that divide the model: one digest whatever the number of slices, the teams and who is lost
 // on the way; what a lost member costs; what is said when nobody can hold a slice.
 #include <cstdlib>
+#include <set>
 
 #include "base/text.hpp"
 #include "tests/simulation/crew_fixture.hpp"
@@ -25,6 +26,20 @@ std::uint64_t sum_over(const crew_world& world, std::size_t nodes, std::uint64_t
     std::uint64_t sum = 0;
     for (std::size_t i = 0; i < nodes; ++i) sum += world.log(i).*what;
     return sum;
+}
+
+/// The machines of the team that node `index` believes to be in; none when it stands by.
+std::set<std::size_t> team_of(const crew_world& world, std::size_t index) {
+    const auto members = world.view(index).members;
+    std::uint32_t team = 0;
+    for (const auto& m : members) {
+        if (m.node == world.id_of(index)) team = m.team;
+    }
+    std::set<std::size_t> out;
+    for (const auto& m : members) {
+        if (team != 0 && m.team == team) out.insert(world.index_of(m.node));
+    }
+    return out;
 }
 
 /// Until all of six nodes but the victim have seen the job to its end.
@@ -82,6 +97,38 @@ BOOST_AUTO_TEST_CASE(a_lost_member_costs_one_lane_of_one_round_and_a_standby_tak
             world.crash(victim);
             finish_as_alone(world, replay(functions), 240s);
             BOOST_TEST(world.broken_attempts().size() <= 1u);
+        }
+    }
+}
+
+/// Two teams of three, and lanes of 2 s: while one team is not whole the other goes on.
+BOOST_AUTO_TEST_CASE(other_lanes_do_not_wait_for_a_lost_member) {
+    for (std::size_t victim = 0; victim < 6; ++victim) {
+        BOOST_TEST_CONTEXT("victim " << victim) {
+            auto functions = divided(8, 3);
+            crew_world world(functions, {.nodes = 6, .seed = 380 + victim});
+            give_room(world, 6, 3);
+            world.start_all();
+            run_until(world, 120s, [&] {
+                return world.view(victim).round == 1 && world.working(victim) &&
+                       world.view(victim).teams == 2;
+            });
+            world.run_for(500ms);
+            const auto lost = team_of(world, victim);
+            const auto lanes = [&] {
+                std::uint64_t led = 0;
+                for (std::size_t i = 0; i < 6; ++i) {
+                    if (!lost.contains(i)) led += world.log(i).team_lanes;
+                }
+                return led;
+            };
+            BOOST_TEST(lost.size() == 3u);
+            world.crash(victim);
+            const auto before = lanes();
+            world.run_for(7s);
+            BOOST_TEST(lanes() >= before + 2, world.describe());
+            BOOST_TEST(world.broken_attempts().size() <= 1u);
+            finish_as_alone(world, replay(functions), 240s);
         }
     }
 }

@@ -75,9 +75,9 @@ crew_config crew_world::config_of(std::size_t index) {
         c.slices.max = slices_->slices_max();
         c.slices.memory_bytes = m.memory == 0 ? slices_->tensors() : m.memory;
         c.slices.need_bytes = [this](model_slice s) { return slices_->first(s).size(); };
-        c.slices.work = c.slices.need_bytes;
+        c.slices.lane.work = [this](model_slice s) { return 1000 * slices_->first(s).size(); };
         c.slices.compose = [this](const auto& lists) { return slices_->compose(lists); };
-        c.slices.speed = static_cast<std::uint64_t>(1e6 / m.slowness);
+        if (options_.model != nullptr) options_.model->divide(index, c.slices);
     }
     c.keys.sign = [this, index](base::byte_view message) { return keys_[index].sign(message); };
     c.keys.verify = [this](const base::public_key& key, base::byte_view message,

@@ -21,6 +21,7 @@ namespace tequio::simulation {
 /// How fast a virtual machine is.
 struct machine {
     double slowness = 1;  ///< times the durations below
+    double boasts = 1;    ///< it says that it computes so many times as fast as it does
     /// Lanes for which it hands in another lane's result; in a team, of its slice.
     std::set<std::pair<std::uint64_t, std::uint64_t>> lies;  ///< round, lane
     bool lies_in_checks_only = false;                        ///< then those are false accusations
@@ -49,6 +50,13 @@ public:
     /// The item in hand, or none, from now on. `reported`: the last one came to an end.
     virtual void in_hand(std::size_t index, const training::work_item* item, bool reported) = 0;
     virtual shared_links& links() = 0;
+    /// Of a model that can be divided: sizes for machine `index`, in place of tensors.
+    virtual void divide(std::size_t, training::crew_slicing&) {}
+    /// What the machine itself computes for the item, and what its connection is seen to do.
+    virtual base::duration computed_time(std::size_t index, const training::work_item& item) {
+        return work_time(index, item);
+    }
+    virtual training::links_measured connection(std::size_t) { return {}; }
 };
 
 /// Size of those pieces, all of them the blob's.
@@ -72,6 +80,8 @@ struct world_options {
     training::crew_timings timings{};
     std::uint64_t lane_tokens = 100;
     machine_model* model = nullptr;  ///< outlives the world
+    /// Nodes are told nothing of what they measure, so that whoever composes teams goes by ids.
+    bool blind = false;
     /// The first 255 machines, whenever they come, are no newcomers to any: so it is when those who
     /// leave and come have been in the job before.
     bool acquainted = false;
@@ -142,6 +152,7 @@ public:
     std::function<void(std::size_t, const training::chronicle_entry&)> on_entry;
     std::uint64_t events() const { return node_events_; }
     std::string describe() const;
+    std::size_t index_of(const base::node_id& node) const { return index_of_.at(node); }
     base::node_id id_of(std::size_t index) const {
         return base::node_id{roots_[index].public_part().bytes};
     }

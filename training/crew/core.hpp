@@ -90,6 +90,7 @@ private:
     base::result<void> on(const work_failed& e, effects& out);
     base::result<void> on(const states_lost& e, effects& out);
     base::result<void> on(const work_progress& e, effects& out);
+    base::result<void> on(const links_measured& e, effects& out);
     base::result<void> on(const blob_ready& e, effects& out);
     base::result<void> on(const blob_failed& e, effects& out);
     base::result<void> on(const crew_command& e, effects& out);
@@ -257,6 +258,7 @@ private:
     crew_protocol::slice_status own_slices() const;
     std::vector<crew_protocol::seat_candidate> seat_candidates() const;
     void plan_teams(effects& out);
+    void measure_speed(const work_item& item, base::duration computed);
     void take_plan(crew_protocol::team_plan plan, effects& out);
     std::vector<base::node_id> own_team() const;
     bool leads(const base::node_id& node) const;
@@ -395,6 +397,7 @@ private:
     std::optional<model_slice> seat_;     ///< of which the worker holds, or makes, the state
     crew_protocol::team_plan teams_;      ///< as the steward said last
     crew_protocol::team_desk team_desk_;  ///< as the steward
+    crew_protocol::steady_figure speed_, up_, delay_;       ///< of this node, as told to the others
     std::map<std::uint64_t, base::digest> slice_states_;    ///< that the worker holds, by round
     std::vector<std::vector<base::digest>> first_tensors_;  ///< of S(0), by slice
     crew_protocol::slice_lists lists_;

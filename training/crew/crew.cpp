@@ -36,7 +36,7 @@ job_shape shape_of(const crew_config& c) {
 
     base::ensure(c.contribution_bytes > 0 && c.mean_bytes > 0, "contributions have a size");
     base::ensure(c.mean_units == 1 || c.shard, "several shards have sizes");
-    base::ensure(c.slices.max == 1 || (c.slices.need_bytes && c.slices.work && c.slices.compose),
+    base::ensure(c.slices.max == 1 || (c.slices.need_bytes && c.slices.compose),
                  "slices have sizes");
     base::ensure(!c.self.is_zero() && c.keys.sign && c.keys.verify_certificate, "an identity");
     return {c.task,       static_cast<std::uint32_t>(c.lanes),
@@ -85,7 +85,8 @@ crew::core::core(crew_config config, crew_memory memory, base::rng rng)
       mine_(shape_),
       checks_(shape_, config_.self, config_.timings),
       lottery_(shape_, config_.self, config_.check, lottery_root(shape_.task, config_.keys)),
-      fits_(fits_of(config_.slices)) {
+      fits_(fits_of(config_.slices)),
+      speed_(config_.slices.speed) {
     standing_.know(config_.standings);
     load(std::move(memory));
 }

@@ -17,6 +17,8 @@ constexpr unsigned team_doublings_max = 5;
 /// Failures in a row after which a node offers itself for no seat while it pauses (as
 /// many end the company of a node that works alone).
 constexpr unsigned team_failures_max = 3;
+/// Operations a second; no machine is faster.
+constexpr double speed_max = 1e18;
 
 }  // namespace
 
@@ -37,7 +39,9 @@ slice_status crew::core::own_slices() const {
     slice_status s;
     s.seat = seat_;
     s.memory = config_.slices.memory_bytes;
-    s.speed = config_.slices.speed;
+    s.speed = speed_.told();
+    s.up = up_.told();
+    s.delay = delay_.told();
     // Who does not take part holds no seat that others could wait for.
     if (able() && !withdrawn()) s.fits = fits_;
     s.lists = lists_.own_names();
@@ -58,6 +62,9 @@ std::vector<seat_candidate> crew::core::seat_candidates() const {
         c.fits = said.slices->fits;
         c.speed = said.slices->speed;
         c.memory = said.slices->memory;
+        c.up = said.slices->up;
+        c.delay = said.slices->delay;
+        c.working = said.doing == doing_kind::item;
         c.holds = said.slices->seat;
         if (const auto* s = plan.find(node)) c.holds = model_slice{s->slice, plan.count};
         // Whoever is at the round before applies its mean as we speak; whoever rests does not.
@@ -74,14 +81,12 @@ std::vector<seat_candidate> crew::core::seat_candidates() const {
     return out;
 }
 
-/// The steward's part. Teams are taken apart only while nobody works on anything.
+/// The steward's part.
 void crew::core::plan_teams(effects& out) {
-    const auto present = roster_.present(now_);
-    const bool idle = own_status().doing != doing_kind::item &&
-                      std::none_of(present.begin(), present.end(), [&](const auto& node) {
-                          return roster_.find(node)->said.doing == doing_kind::item;
-                      });
-    team_desk_.step(now_, seat_candidates(), config_.slices.max, config_.slices.work, idle);
+    // Towards the end of a job a walk from S(0) comes too late to be of use (guess).
+    const bool walks = chain_.length() < shape_.rounds / 3 * 2;
+    team_desk_.step(now_, seat_candidates(), config_.slices.max, config_.slices.lane,
+                    walks ? change::all : change::teams);
     take_plan(team_desk_.plan(), out);
     order_again();
 }
@@ -93,6 +98,23 @@ void crew::core::take_plan(team_plan plan, effects& out) {
     if (own == nullptr) return;
     const model_slice seat{own->slice, teams_.count};
     if (fit(fits_, seat)) take_seat(seat, out);
+}
+
+/// How fast this node is, by what it computed for a lane.
+void crew::core::measure_speed(const work_item& item, base::duration computed) {
+    const bool lane = item.kind == work_kind::lane || item.kind == work_kind::check;
+    if (!lane || !slicing() || computed <= base::duration{}) return;
+    const auto seconds = std::chrono::duration<double>(computed).count();
+    const auto work = config_.slices.lane.work ? config_.slices.lane.work(item.slice) : 1;
+    const double speed = static_cast<double>(work) / seconds;
+    speed_.add(static_cast<std::uint64_t>(std::clamp(speed, 1.0, speed_max)));
+}
+
+base::result<void> crew::core::on(const links_measured& e, effects&) {
+    up_.add(e.up);
+    delay_.add(static_cast<std::uint64_t>(
+        std::chrono::duration_cast<std::chrono::microseconds>(e.delay).count()));
+    return {};
 }
 
 /// This node's team, by slice; empty when it is in none.

@@ -373,6 +373,7 @@ base::result<void> crew::core::on(const work_done& e, effects& out) {
     in_hand_.reset();
     failures_ = 0;
     if (!hand.work.team.empty()) team_failures_ = 0;
+    measure_speed(hand.work, e.computed);
     without_order_since_.reset();
     failed_.erase(hand.key);
     ++activity_;

@@ -16,6 +16,9 @@ using base::byte_vector;
 using base::byte_view;
 using base::result;
 
+/// Nobody is further away than that: a delay beyond it is none.
+constexpr std::uint64_t delay_max_us = 60'000'000;
+
 base::error bad(std::string what) {
     return fail(errc::bad_message, "crew message: " + std::move(what));
 }
@@ -116,6 +119,8 @@ void write(const slice_status& in, crew_wire::slice_status& out) {
     for (const auto bits : in.fits) out.add_fits(bits);
     out.set_memory(in.memory);
     out.set_speed(in.speed);
+    out.set_up(in.up);
+    out.set_delay(in.delay);
     for (const auto& l : in.lists) {
         auto& list = *out.add_lists();
         list.set_round(l.round);
@@ -139,6 +144,8 @@ result<slice_status> read_slices(const job_shape& shape, const crew_wire::slice_
     }
     out.memory = in.memory();
     out.speed = in.speed();
+    out.up = in.up();
+    out.delay = std::min(in.delay(), delay_max_us);
     for (const auto& l : in.lists()) {
         slice_list list{l.round(), {}, {{}, l.list().size()}};
         if (list.round > shape.rounds || !read_id(l.mean(), list.mean) ||

@@ -140,6 +140,8 @@ struct slice_status {
     std::uint64_t speed = 0;        ///< operations a second; 0: not measured
     std::vector<slice_list> lists;  ///< of its slice
     std::optional<item_key> lost;   ///< a lane whose contribution nobody can give it
+    std::uint64_t up = 0;           ///< bytes a second that it sends; 0: not measured
+    std::uint64_t delay = 0;        ///< microseconds: its part of a message's way, one way
     bool operator==(const slice_status&) const = default;
 };
 

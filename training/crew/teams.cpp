@@ -15,6 +15,11 @@ constexpr base::duration regain_patience = std::chrono::seconds(15);
 /// Rounds of exchanging seats (guess; one mostly does).
 constexpr int exchanges_max = 3;
 constexpr double regroup_gain = 1.1;
+/// Whoever changes its slice walks from S(0). Petals' servers move below this share of the
+/// throughput that they would come to (petals/server/block_selection.py, balance_quality).
+constexpr double move_below = 0.75;
+/// Measurements of which the median counts (guess): one that is far off changes nothing.
+constexpr std::size_t figures_kept = 3;
 
 constexpr std::size_t no_seat = static_cast<std::size_t>(-1);
 
@@ -62,28 +67,76 @@ private:
     std::vector<std::size_t> slice_of_;
 };
 
-/// Speeds by candidate, the median for those not known.
-std::vector<double> speeds_of(const std::vector<seat_candidate>& candidates) {
-    std::vector<double> known;
-    for (const auto& c : candidates) {
-        if (c.speed > 0) known.push_back(static_cast<double>(c.speed));
-    }
-    double median = 1;
-    if (!known.empty()) {
-        const auto middle = known.begin() + static_cast<std::ptrdiff_t>(known.size() / 2);
-        std::nth_element(known.begin(), middle, known.end());
-        median = *middle;
-    }
+/// One number of each candidate, the median for those not known; nothing when none is.
+std::vector<double> known_or_median(const std::vector<seat_candidate>& candidates,
+                                    std::uint64_t seat_candidate::*what) {
     std::vector<double> out;
     for (const auto& c : candidates) {
-        out.push_back(c.speed > 0 ? static_cast<double>(c.speed) : median);
+        if (c.*what > 0) out.push_back(static_cast<double>(c.*what));
+    }
+    if (out.empty()) return out;
+    const auto middle = out.begin() + static_cast<std::ptrdiff_t>(out.size() / 2);
+    std::nth_element(out.begin(), middle, out.end());
+    const double median = *middle;
+    out.clear();
+    for (const auto& c : candidates) {
+        out.push_back(c.*what > 0 ? static_cast<double>(c.*what) : median);
     }
     return out;
 }
 
-double load_of(const slice_work& work, model_slice slice) {
-    return work ? static_cast<double>(std::max<std::uint64_t>(1, work(slice))) : 1.0;
-}
+/// How long a lane takes of candidates and teams, by index.
+class lane_times {
+public:
+    lane_times(const std::vector<seat_candidate>& candidates, std::uint32_t count,
+               const crew_lane_load& load)
+        : count_(count),
+          in_turn_(load.micro_batches == 0 ? 0 : 1 / static_cast<double>(load.micro_batches)) {
+        const auto speeds = known_or_median(candidates, &seat_candidate::speed);
+        const auto ups = known_or_median(candidates, &seat_candidate::up);
+        const auto delays = known_or_median(candidates, &seat_candidate::delay);
+        // There and back, over the ways on both sides of it.
+        const double passes = 2 * static_cast<double>(load.steps);
+        for (std::uint32_t slice = 0; slice < count; ++slice) {
+            const model_slice which{slice, count};
+            const double work =
+                load.work ? static_cast<double>(std::max<std::uint64_t>(1, load.work(which))) : 1.0;
+            const double sends =
+                load.sends && !ups.empty() ? static_cast<double>(load.sends(which)) : 0.0;
+            const double ways = (slice > 0 ? 1 : 0) + (slice + 1 < count ? 1 : 0);
+            for (std::size_t who = 0; who < candidates.size(); ++who) {
+                const double computes = speeds.empty() ? work : work / speeds[who];
+                busy_.push_back(std::max(computes, sends > 0 ? sends / ups[who] : 0.0));
+                under_way_.push_back(delays.empty() ? 0.0 : passes * ways * delays[who] / 1e6);
+            }
+        }
+        each_ = candidates.size();
+    }
+
+    /// Of one member of a team, what it adds to the team's time: to bring like together.
+    double of(std::size_t who, std::size_t slice) const {
+        return busy_[slice * each_ + who] + under_way_[slice * each_ + who];
+    }
+    /// One forward, one backward: all stages once, the slowest one for each micro-batch more.
+    /// Source: Narayanan et al. 2021, section 2.2.1. `member(slice)`: who has it.
+    template <class Member>
+    double of_team(Member&& member) const {
+        double slowest = 0, all = 0, under_way = 0;
+        for (std::size_t slice = 0; slice < count_; ++slice) {
+            const auto at = slice * each_ + member(slice);
+            slowest = std::max(slowest, busy_[at]);
+            all += busy_[at];
+            under_way += under_way_[at];
+        }
+        return slowest + (all - slowest) * in_turn_ + under_way;
+    }
+
+private:
+    std::size_t count_;
+    std::size_t each_ = 0;
+    double in_turn_;                        ///< share of a stage's time that a lane waits for it
+    std::vector<double> busy_, under_way_;  ///< by slice, then candidate
+};
 
 /// Teams that can be made of so many for each slice.
 std::size_t whole_teams(const std::vector<std::vector<std::size_t>>& pools) {
@@ -96,27 +149,37 @@ std::size_t whole_teams(const std::vector<std::vector<std::size_t>>& pools) {
 class table {
 public:
     table(const std::vector<seat_candidate>& candidates, std::uint32_t count,
-          const slice_work& work)
+          const crew_lane_load& load)
         : candidates_(candidates),
           count_(count),
-          speeds_(speeds_of(candidates)),
+          times_(candidates, count, load),
           slices_(candidates.size(), no_seat),
-          kept_(candidates.size(), 0) {
-        for (std::uint32_t i = 0; i < count; ++i) work_.push_back(load_of(work, {i, count}));
-    }
+          kept_(candidates.size(), 0) {}
 
     void keep_teams(const team_plan& before);
     void seat_all();
-    void balance();
+    /// Exchanges slices, as long as the teams get faster: of those who hold none yet, or of all.
+    void balance(bool all);
     /// Teams of those that are in none, like with like.
     team_plan compose() const;
+    /// Lanes a second of the teams that are not kept.
     double pace() const;
-    void keep_none() { std::fill(kept_.begin(), kept_.end(), 0); }
+    /// About the most that `pace` could be, whoever held what.
+    double pace_at_best() const;
+    /// Teams that work on nothing may be taken apart.
+    void free_teams();
+    /// Most of them are where their states are.
+    bool settled() const;
 
 private:
     bool holds(std::size_t who) const {
         const auto& held = candidates_[who].holds;
         return held && held->count == count_ && candidates_[who].fits_slice(*held);
+    }
+    /// At the tip, with its slice.
+    bool stands(std::size_t who) const {
+        return candidates_[who].ready && holds(who) &&
+               candidates_[who].holds->index == slices_[who];
     }
     bool fits(std::size_t who, std::size_t slice) const {
         return candidates_[who].fits_slice({static_cast<std::uint32_t>(slice), count_});
@@ -127,8 +190,7 @@ private:
 
     const std::vector<seat_candidate>& candidates_;
     std::uint32_t count_;
-    std::vector<double> speeds_;
-    std::vector<double> work_;
+    lane_times times_;
     std::vector<std::size_t> slices_;
     std::vector<std::uint32_t> kept_;  ///< team, of those that stay in one
 };
@@ -169,7 +231,8 @@ std::vector<std::size_t> table::order() const {
     std::stable_sort(out.begin(), out.end(), [&](std::size_t a, std::size_t b) {
         const bool held_a = holds(a), held_b = holds(b);
         if (held_a != held_b) return held_a;
-        if (speeds_[a] != speeds_[b]) return speeds_[a] > speeds_[b];
+        const auto time_a = times_.of(a, 0), time_b = times_.of(b, 0);
+        if (time_a != time_b) return time_a < time_b;
         return candidates_[a].node < candidates_[b].node;
     });
     return out;
@@ -230,10 +293,11 @@ std::vector<std::vector<std::size_t>> table::pools() const {
     for (std::size_t i = 0; i < candidates_.size(); ++i) {
         if (slices_[i] != no_seat && kept_[i] == 0) out[slices_[i]].push_back(i);
     }
-    for (auto& pool : out) {
-        std::stable_sort(pool.begin(), pool.end(), [&](std::size_t a, std::size_t b) {
+    for (std::size_t slice = 0; slice < count_; ++slice) {
+        std::stable_sort(out[slice].begin(), out[slice].end(), [&](std::size_t a, std::size_t b) {
             if (candidates_[a].ready != candidates_[b].ready) return candidates_[a].ready;
-            if (speeds_[a] != speeds_[b]) return speeds_[a] > speeds_[b];
+            const auto time_a = times_.of(a, slice), time_b = times_.of(b, slice);
+            if (time_a != time_b) return time_a < time_b;
             return candidates_[a].node < candidates_[b].node;
         });
     }
@@ -245,31 +309,63 @@ double table::pace() const {
     const auto teams = whole_teams(free);
     double sum = 0;
     for (std::size_t k = 0; k < teams; ++k) {
-        double slowest = 0;
-        for (std::size_t slice = 0; slice < count_; ++slice) {
-            const auto rate = speeds_[free[slice][k]] / work_[slice];
-            slowest = slice == 0 ? rate : std::min(slowest, rate);
-        }
-        sum += slowest;
+        sum += 1 / times_.of_team([&](std::size_t slice) { return free[slice][k]; });
     }
     return sum;
 }
 
-/// Exchanges the slices of those who hold none yet, as long as the teams get faster.
-void table::balance() {
-    std::vector<std::size_t> fresh;
+/// The fastest make up the first team, the next the second, and so on.
+double table::pace_at_best() const {
+    std::vector<std::size_t> free;
+    std::size_t smallest = candidates_.size();
+    for (const auto& pool : pools()) {
+        free.insert(free.end(), pool.begin(), pool.end());
+        smallest = std::min(smallest, pool.size());
+    }
+    std::sort(free.begin(), free.end(),
+              [&](std::size_t a, std::size_t b) { return times_.of(a, 0) < times_.of(b, 0); });
+    double sum = 0;
+    for (std::size_t k = 0; k < smallest; ++k) {
+        sum += 1 / times_.of_team([&](std::size_t slice) { return free[k * count_ + slice]; });
+    }
+    return sum;
+}
+
+void table::free_teams() {
+    std::set<std::uint32_t> at_work;
     for (std::size_t i = 0; i < candidates_.size(); ++i) {
-        const bool settled = holds(i) && candidates_[i].holds->index == slices_[i];
-        if (slices_[i] != no_seat && kept_[i] == 0 && !settled) fresh.push_back(i);
+        if (candidates_[i].working) at_work.insert(kept_[i]);
+    }
+    for (auto& team : kept_) {
+        if (!at_work.contains(team)) team = 0;
+    }
+}
+
+bool table::settled() const {
+    std::size_t seated = 0, walking = 0;
+    for (std::size_t i = 0; i < candidates_.size(); ++i) {
+        if (slices_[i] == no_seat) continue;
+        ++seated;
+        walking += !stands(i);
+    }
+    return 4 * walking <= seated;
+}
+
+void table::balance(bool all) {
+    std::vector<std::size_t> movable;
+    for (std::size_t i = 0; i < candidates_.size(); ++i) {
+        const bool held = holds(i) && candidates_[i].holds->index == slices_[i];
+        if (slices_[i] == no_seat || kept_[i] != 0) continue;
+        if (all ? stands(i) : !held) movable.push_back(i);
     }
     double best = pace();
     for (int round = 0; round < exchanges_max; ++round) {
         bool better = false;
-        for (std::size_t a = 0; a < fresh.size(); ++a) {
-            for (std::size_t b = a + 1; b < fresh.size(); ++b) {
-                auto& mine = slices_[fresh[a]];
-                auto& other = slices_[fresh[b]];
-                if (mine == other || !fits(fresh[a], other) || !fits(fresh[b], mine)) continue;
+        for (std::size_t a = 0; a < movable.size(); ++a) {
+            for (std::size_t b = a + 1; b < movable.size(); ++b) {
+                auto& mine = slices_[movable[a]];
+                auto& other = slices_[movable[b]];
+                if (mine == other || !fits(movable[a], other) || !fits(movable[b], mine)) continue;
                 std::swap(mine, other);
                 const double now = pace();
                 if (now > best * (1 + 1e-9)) {
@@ -378,57 +474,67 @@ std::uint32_t choose_count(const std::vector<seat_candidate>& candidates, std::u
     return 0;
 }
 
+void steady_figure::add(std::uint64_t measured) {
+    if (measured == 0) return;
+    if (last_.size() == figures_kept) last_.erase(last_.begin());
+    last_.push_back(measured);
+    auto sorted = last_;
+    std::sort(sorted.begin(), sorted.end());
+    const auto median = sorted[sorted.size() / 2];
+    const auto off = median > told_ ? median - told_ : told_ - median;
+    if (off > told_ / 8) told_ = median;
+}
+
 team_plan seat_teams(const std::vector<seat_candidate>& candidates, std::uint32_t count,
-                     const slice_work& work, const team_plan& before, bool regroup) {
+                     const crew_lane_load& load, const team_plan& before, change most) {
     base::ensure(count >= 1 && count <= crew_slices_max, "slices: 1..crew_slices_max");
-    table t(candidates, count, work);
+    table t(candidates, count, load);
     t.keep_teams(before);
     t.seat_all();
-    t.balance();
+    t.balance(false);
     auto plan = t.compose();
-    if (regroup) {
-        t.keep_none();
-        auto other = t.compose();
-        if (pace_of(other, candidates, work) > regroup_gain * pace_of(plan, candidates, work)) {
-            return other;
-        }
+    if (most == change::seats) return plan;
+    const auto pace = [&](const team_plan& p) { return pace_of(p, candidates, load); };
+    t.free_teams();
+    auto other = t.compose();
+    if (pace(other) > regroup_gain * pace(plan)) plan = std::move(other);
+    // Who changes its slice is of no use until it has walked there.
+    if (most == change::teams || !t.settled() || t.pace() >= move_below * t.pace_at_best()) {
+        return plan;
     }
+    t.balance(true);
+    other = t.compose();
+    if (pace(plan) < move_below * pace(other)) plan = std::move(other);
     return plan;
 }
 
 double pace_of(const team_plan& plan, const std::vector<seat_candidate>& candidates,
-               const slice_work& work) {
-    const auto speeds = speeds_of(candidates);
-    std::map<base::node_id, double> by_node;
-    for (std::size_t i = 0; i < candidates.size(); ++i) by_node[candidates[i].node] = speeds[i];
+               const crew_lane_load& load) {
+    const lane_times times(candidates, plan.count, load);
+    std::map<base::node_id, std::size_t> index;
+    for (std::size_t i = 0; i < candidates.size(); ++i) index[candidates[i].node] = i;
     double sum = 0;
     for (const auto number : plan.teams()) {
         const auto nodes = plan.team(number);
-        std::optional<double> slowest;
-        for (std::uint32_t slice = 0; slice < nodes.size(); ++slice) {
-            const auto it = by_node.find(nodes[slice]);
-            const auto load = load_of(work, {slice, plan.count});
-            const auto rate = it == by_node.end() ? 0.0 : it->second / load;
-            slowest = slowest ? std::min(*slowest, rate) : rate;
-        }
-        sum += slowest.value_or(0);
+        const bool here = std::all_of(nodes.begin(), nodes.end(),
+                                      [&](const auto& node) { return index.contains(node); });
+        if (here) sum += 1 / times.of_team([&](std::size_t s) { return index.at(nodes[s]); });
     }
     return sum;
 }
 
 void team_desk::step(base::time_point now, const std::vector<seat_candidate>& candidates,
-                     std::uint32_t max, const slice_work& work, bool regroup) {
+                     std::uint32_t max, const crew_lane_load& load, change most) {
     const auto same = [](const seat_candidate& a, const seat_candidate& b) {
         return a.node == b.node && a.fits == b.fits && a.holds == b.holds && a.ready == b.ready &&
-               a.speed == b.speed;
+               a.speed == b.speed && a.up == b.up && a.delay == b.delay && a.working == b.working;
     };
     const bool waits = without_since_.has_value();
-    if (!waits && regroup == regrouped_ &&
+    if (!waits &&
         std::equal(seen_.begin(), seen_.end(), candidates.begin(), candidates.end(), same)) {
         return;
     }
     seen_ = candidates;
-    regrouped_ = regroup;
     auto count = choose_count(candidates, max, plan_.count);
     const bool short_of = plan_.count != 0 && reach_of(candidates, plan_.count).teams == 0;
     if (!short_of) {
@@ -439,7 +545,7 @@ void team_desk::step(base::time_point now, const std::vector<seat_candidate>& ca
     if (short_of && now - *without_since_ < regain_patience) count = plan_.count;
     if (count == 0) count = plan_.count;
     if (count == 0) return;
-    plan_ = seat_teams(candidates, count, work, plan_, regroup);
+    plan_ = seat_teams(candidates, count, load, plan_, most);
 }
 
 }  // namespace tequio::training::crew_protocol

@@ -10,7 +10,11 @@
 /// 3. Who holds a slice's state keeps it, and a whole team stays together: another slice is walked
 ///    to from S(0), and a lane in hand is lost with its team.
 /// 4. Members of a team are alike: the k-th fastest of each slice work together, since the slowest
-///    stage sets a team's pace.
+///    stage sets a team's pace. A stage is as slow as its computing or its uplink, whichever takes
+///    longer; the way between members counts once a step.
+/// 5. A whole team is taken apart, without anybody changing the slice, for a tenth more lanes; for
+///    another slice, to which its holder has to walk, only when the pace now is below 0.75 of what
+///    it would be (the rule by which Petals' servers move), and while at most a quarter walk.
 
 #include <functional>
 #include <optional>
@@ -34,12 +38,25 @@ struct seat_candidate {
     bool ready = false;                ///< that state is of the open round, or nearly
     std::uint64_t speed = 0;           ///< operations a second; 0: not known, taken for the median
     std::uint64_t memory = 0;          ///< bytes offered, for people
+    std::uint64_t up = 0;              ///< bytes a second; 0: as speed
+    std::uint64_t delay = 0;           ///< its part of a message's way, microseconds
+    bool working = false;              ///< on an item: its team is left alone
 
     bool fits_slice(model_slice slice) const { return fit(fits, slice); }
 };
 
-/// Work of a slice, up to a common factor.
-using slice_work = std::function<std::uint64_t(model_slice)>;
+/// What is told of something that is measured again and again: the median of the last few, told
+/// anew when it is off by an eighth, so that plans made of it stand.
+class steady_figure {
+public:
+    explicit steady_figure(std::uint64_t told = 0) : told_(told) {}
+    void add(std::uint64_t measured);
+    std::uint64_t told() const { return told_; }
+
+private:
+    std::vector<std::uint64_t> last_;  ///< oldest first
+    std::uint64_t told_;
+};
 
 struct team_plan {
     std::uint32_t count = 0;  ///< slices; 0: no plan
@@ -67,14 +84,21 @@ team_reach reach_of(const std::vector<seat_candidate>& candidates, std::uint32_t
 std::uint32_t choose_count(const std::vector<seat_candidate>& candidates, std::uint32_t max,
                            std::uint32_t now);
 
-/// Gives seats and composes teams (rules 2 to 4). `regroup`: whole teams may be taken apart, when
-/// lanes of a tenth more come of it. Cost: candidates cubed, when some are new.
-team_plan seat_teams(const std::vector<seat_candidate>& candidates, std::uint32_t count,
-                     const slice_work& work, const team_plan& before, bool regroup);
+/// How much a plan may change.
+enum class change {
+    seats,  ///< for those who have none; whole teams stay
+    teams,  ///< also who works with whom, of those whose team is not at work (rule 5)
+    all,    ///< also who holds which slice
+};
 
-/// Lanes a unit of time of all teams together: of each team what its slowest member makes.
+/// Gives seats and composes teams (rules 2 to 5). Cost: candidates cubed, when some are new or
+/// change their slice.
+team_plan seat_teams(const std::vector<seat_candidate>& candidates, std::uint32_t count,
+                     const crew_lane_load& load, const team_plan& before, change most);
+
+/// Lanes a unit of time of all teams together: seconds, where all that counts is known.
 double pace_of(const team_plan& plan, const std::vector<seat_candidate>& candidates,
-               const slice_work& work);
+               const crew_lane_load& load);
 
 /// The plan over time: what is missing only for a moment changes nothing.
 class team_desk {
@@ -83,13 +107,12 @@ public:
     void adopt(team_plan plan) { plan_ = std::move(plan); }
     /// Brings the plan up to date. `max`: slices at most.
     void step(base::time_point now, const std::vector<seat_candidate>& candidates,
-              std::uint32_t max, const slice_work& work, bool regroup);
+              std::uint32_t max, const crew_lane_load& load, change most);
     const team_plan& plan() const { return plan_; }
 
 private:
     team_plan plan_;
     std::vector<seat_candidate> seen_;
-    bool regrouped_ = false;
     std::optional<base::time_point> without_since_;  ///< no whole team of the present count
 };
 

@@ -108,6 +108,12 @@ std::uint64_t slice_token_flops(const recipe& r, slice_range slice) {
     return flops_of(r, slice, layout_of_part(r.model, part_of(r, slice)).parameters);
 }
 
+std::uint64_t slice_message_bytes(const recipe& r, std::uint64_t micro_batch) {
+    const auto sequences = micro_batch == 0 ? r.train.micro_batch : micro_batch;
+    return numerics::cut_message_bytes(part_of(r, {}).format(), sequences * r.model.context,
+                                       r.model.width);
+}
+
 std::vector<slice_range> choose_slices(const recipe& r, std::uint64_t count) {
     base::ensure(count >= 1 && count <= slices_max(r), "no more slices than cuts allow");
     const auto finest = all_slices(r);
@@ -185,8 +191,7 @@ std::vector<slice_cost> slice_costs(const recipe& r, std::uint64_t count, unsign
         cost.token_flops = flops[i];
         cost.memory_bytes = stage::memory_bytes_for(config, codec, threads);
         if (i + 1 < count) {
-            cost.message_bytes = numerics::cut_message_bytes(
-                config.part().format(), config.lane.micro_batch * r.model.context, r.model.width);
+            cost.message_bytes = slice_message_bytes(r, micro_batch);
         }
         config.lane.recompute = true;
         cost.recompute_memory_bytes = stage::memory_bytes_for(config, codec, threads);

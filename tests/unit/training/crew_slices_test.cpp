@@ -36,6 +36,8 @@ slice_status some_slices() {
     s.lists = {{2, result_of("mean 1"), {result_of("list 2"), 64}},
                {3, result_of("mean 2"), {result_of("list 3"), 96}}};
     s.lost = item_key{3, 1};
+    s.up = 2'500'000;
+    s.delay = 20'000;
     return s;
 }
 

@@ -96,7 +96,7 @@ BOOST_AUTO_TEST_CASE(as_few_slices_as_will_do) {
 BOOST_AUTO_TEST_CASE(as_many_whole_teams_as_there_can_be_and_the_rest_stands_by) {
     for (std::uint8_t nodes = 2; nodes <= 11; ++nodes) {
         const auto members = alike(nodes, 2);
-        const auto plan = seat_teams(members, 2, {}, {}, false);
+        const auto plan = seat_teams(members, 2, {}, {}, change::seats);
         BOOST_TEST(plan.teams().size() == nodes / 2u);
         BOOST_TEST(plan.seats.size() == nodes);
         BOOST_TEST(whole(plan));
@@ -108,7 +108,7 @@ BOOST_AUTO_TEST_CASE(who_fits_only_one_slice_gets_it) {
     members[0].fits[2] = 0b001;
     members[1].fits[2] = 0b011;
     members[2].fits[2] = 0b111;
-    const auto plan = seat_teams(members, 3, {}, {}, false);
+    const auto plan = seat_teams(members, 3, {}, {}, change::seats);
     BOOST_TEST(plan.teams().size() == 1u);
     BOOST_TEST(plan.find(node(0))->slice == 0u);
     BOOST_TEST(plan.find(node(1))->slice == 1u);
@@ -121,14 +121,14 @@ BOOST_AUTO_TEST_CASE(who_fits_only_one_slice_gets_it) {
 
 BOOST_AUTO_TEST_CASE(seats_and_whole_teams_stay_when_others_come_and_go) {
     auto members = alike(7, 2);
-    const auto before = seat_teams(members, 2, {}, {}, false);
+    const auto before = seat_teams(members, 2, {}, {}, change::seats);
     settle(members, before);
     // The standby is not needed; then a member is lost, then one more comes.
     for (std::size_t gone = 0; gone < 7; ++gone) {
         auto rest = members;
         rest.erase(rest.begin() + static_cast<std::ptrdiff_t>(gone));
         const auto* seat_gone = before.find(members[gone].node);
-        const auto plan = seat_teams(rest, 2, {}, before, false);
+        const auto plan = seat_teams(rest, 2, {}, before, change::seats);
         std::size_t moved = 0, torn = 0;
         for (const auto& s : before.seats) {
             const auto* now = plan.find(s.node);
@@ -141,7 +141,7 @@ BOOST_AUTO_TEST_CASE(seats_and_whole_teams_stay_when_others_come_and_go) {
         BOOST_TEST(torn == 0u);
         BOOST_TEST(plan.teams().size() == 3u);
         rest.push_back(with_room(9, 2));
-        const auto more = seat_teams(rest, 2, {}, plan, false);
+        const auto more = seat_teams(rest, 2, {}, plan, change::seats);
         for (const auto& s : plan.seats) {
             BOOST_TEST(more.find(s.node)->slice == s.slice);
             if (s.team != 0) BOOST_TEST(more.find(s.node)->team == s.team);
@@ -151,7 +151,7 @@ BOOST_AUTO_TEST_CASE(seats_and_whole_teams_stay_when_others_come_and_go) {
 
 BOOST_AUTO_TEST_CASE(a_standby_that_is_ready_replaces_a_member_that_is_not) {
     auto members = alike(3, 2);
-    auto before = seat_teams(members, 2, {}, {}, false);
+    auto before = seat_teams(members, 2, {}, {}, change::seats);
     settle(members, before);
     const auto standby = std::ranges::find(before.seats, 0u, &seat::team)->node;
     const auto slice = before.find(standby)->slice;
@@ -159,7 +159,7 @@ BOOST_AUTO_TEST_CASE(a_standby_that_is_ready_replaces_a_member_that_is_not) {
     for (auto& c : members) {
         if (c.node == member) c.ready = false;
     }
-    const auto plan = seat_teams(members, 2, {}, before, false);
+    const auto plan = seat_teams(members, 2, {}, before, change::seats);
     BOOST_TEST(plan.find(standby)->team == 1u);
     BOOST_TEST(plan.find(member)->team == 0u);
     BOOST_TEST(plan.find(member)->slice == slice);
@@ -170,15 +170,17 @@ BOOST_AUTO_TEST_CASE(like_works_with_like_and_the_fastest_takes_the_largest_slic
     for (std::uint8_t i = 0; i < 8; ++i) {
         members.push_back(with_room(i, 2, i % 2 == 0 ? 1000 : 100));
     }
-    const slice_work even = [](model_slice) { return std::uint64_t{1}; };
-    const auto plan = seat_teams(members, 2, even, {}, false);
+    const crew_lane_load even{.work = [](model_slice) { return std::uint64_t{1}; }};
+    const auto plan = seat_teams(members, 2, even, {}, change::seats);
     BOOST_TEST(pace_of(plan, members, even) == 2200.0);
     // Slice 1 is twice the work of slice 0: the faster of a pair has it.
     members = {with_room(0, 2, 200), with_room(1, 2, 100)};
-    const slice_work uneven = [](model_slice s) { return std::uint64_t{s.index + 1}; };
-    BOOST_TEST(pace_of(seat_teams(members, 2, uneven, {}, false), members, uneven) == 100.0);
+    const crew_lane_load uneven{.work = [](model_slice s) { return std::uint64_t{s.index + 1}; }};
+    BOOST_TEST(pace_of(seat_teams(members, 2, uneven, {}, change::seats), members, uneven) ==
+               100.0);
     std::swap(members[0].speed, members[1].speed);
-    BOOST_TEST(pace_of(seat_teams(members, 2, uneven, {}, false), members, uneven) == 100.0);
+    BOOST_TEST(pace_of(seat_teams(members, 2, uneven, {}, change::seats), members, uneven) ==
+               100.0);
 }
 
 BOOST_AUTO_TEST_CASE(placement_beats_round_robin_for_members_of_any_speed) {
@@ -189,7 +191,7 @@ BOOST_AUTO_TEST_CASE(placement_beats_round_robin_for_members_of_any_speed) {
         for (std::uint8_t i = 0; i < 32; ++i) {
             members.push_back(with_room(i, 4, 100 + rng.below(900)));
         }
-        const auto plan = seat_teams(members, 4, {}, {}, false);
+        const auto plan = seat_teams(members, 4, {}, {}, change::seats);
         BOOST_TEST(plan.teams().size() == 8u);
         const auto mine = pace_of(plan, members, {});
         const auto other = pace_of(round_robin(members, 4), members, {});
@@ -206,26 +208,132 @@ BOOST_AUTO_TEST_CASE(teams_are_taken_apart_only_when_asked_and_worth_it) {
                                         with_room(2, 2, 100), with_room(3, 2, 1000)};
     team_plan before{2, {{node(0), 0, 1}, {node(1), 1, 1}, {node(2), 0, 2}, {node(3), 1, 2}}};
     settle(members, before);
-    BOOST_TEST((seat_teams(members, 2, {}, before, false) == before));
-    const auto plan = seat_teams(members, 2, {}, before, true);
+    BOOST_TEST((seat_teams(members, 2, {}, before, change::seats) == before));
+    const auto plan = seat_teams(members, 2, {}, before, change::teams);
     BOOST_TEST(pace_of(plan, members, {}) == 1100.0);
     BOOST_TEST(plan.find(node(0))->slice == 0u);  // nobody walks for it
+}
+
+BOOST_AUTO_TEST_CASE(teams_go_by_uplinks_and_ways_as_well_as_speeds) {
+    struct member {
+        std::uint64_t speed, up, delay;  // operations and bytes a second, microseconds
+    };
+    struct row {
+        const char* what;
+        std::vector<member> members;
+        crew_lane_load load;
+        double pace;  // of two teams of two, lanes a second
+    };
+    const auto work = [](model_slice) { return std::uint64_t{100}; };
+    const auto sends = [](model_slice) { return std::uint64_t{1000}; };
+    const std::vector<row> table{
+        {"speeds alone",
+         {{100, 0, 0}, {10, 0, 0}, {10, 0, 0}, {100, 0, 0}},
+         {.work = work},
+         1.0 + 0.1},
+        {"a narrow uplink is as bad as a slow machine",
+         {{100, 1000, 0}, {100, 100, 0}, {100, 100, 0}, {100, 1000, 0}},
+         {.work = work, .sends = sends},
+         1.0 + 0.1},
+        {"whichever takes longer",
+         {{100, 1000, 0}, {100, 100, 0}, {10, 1000, 0}, {100, 1000, 0}},
+         {.work = work, .sends = sends},
+         1.0 + 0.1},
+        {"a wide one does not help a slow machine",
+         {{100, 1000, 0}, {10, 100'000, 0}, {10, 1000, 0}, {100, 1000, 0}},
+         {.work = work, .sends = sends},
+         1.0 + 0.1},
+        // 2 passes a step over one way of both members' delays: 10 * 2 * (0.05 + 0.05) s.
+        {"near ones together",
+         {{100, 0, 50'000}, {100, 0, 500'000}, {100, 0, 500'000}, {100, 0, 50'000}},
+         {.work = work, .steps = 10},
+         1.0 / 3 + 1.0 / 21},
+        // Every second stage waits once a step: a lane takes 1 + 1 / 4 of its stages' time.
+        {"in turn", {{100, 0, 0}, {100, 0, 0}}, {.work = work, .micro_batches = 4}, 1.0 / 1.25},
+        {"who is not measured is in the middle",
+         {{100, 0, 0}, {0, 0, 0}, {1, 0, 0}, {10, 0, 0}},
+         {.work = work},
+         0.1 + 0.01},
+    };
+    for (const auto& row : table) {
+        std::vector<seat_candidate> members;
+        for (std::uint8_t i = 0; i < row.members.size(); ++i) {
+            auto c = with_room(i, 2, row.members[i].speed);
+            c.up = row.members[i].up;
+            c.delay = row.members[i].delay;
+            members.push_back(c);
+        }
+        const auto plan = seat_teams(members, 2, row.load, {}, change::seats);
+        const auto pace = pace_of(plan, members, row.load);
+        BOOST_TEST(std::abs(pace - row.pace) < 1e-9, row.what << ": " << pace);
+    }
+}
+
+BOOST_AUTO_TEST_CASE(a_team_at_work_is_left_alone) {
+    std::vector<seat_candidate> members{with_room(0, 2, 1000), with_room(1, 2, 100),
+                                        with_room(2, 2, 100), with_room(3, 2, 1000)};
+    const team_plan before{2, {{node(0), 0, 1}, {node(1), 1, 1}, {node(2), 0, 2}, {node(3), 1, 2}}};
+    settle(members, before);
+    members[2].working = true;
+    BOOST_TEST((seat_teams(members, 2, {}, before, change::all) == before));
+    members[2].working = false;
+    BOOST_TEST((seat_teams(members, 2, {}, before, change::all) != before));
+}
+
+/// Both fast ones hold the same slice: one has to walk, which is worth it only for so much.
+BOOST_AUTO_TEST_CASE(slices_change_hands_only_for_a_third_more_lanes) {
+    struct row {
+        std::uint64_t slow;  // beside 1000
+        change most;
+        bool moves;
+    };
+    for (const auto& row : std::vector<row>{{100, change::all, true},
+                                            {100, change::teams, false},
+                                            {100, change::seats, false},
+                                            {400, change::all, true},
+                                            {600, change::all, false},
+                                            {1000, change::all, false}}) {
+        std::vector<seat_candidate> members{with_room(0, 2, 1000), with_room(1, 2, row.slow),
+                                            with_room(2, 2, 1000), with_room(3, 2, row.slow)};
+        const team_plan before{
+            2, {{node(0), 0, 1}, {node(1), 1, 1}, {node(2), 0, 2}, {node(3), 1, 2}}};
+        settle(members, before);
+        const auto plan = seat_teams(members, 2, {}, before, row.most);
+        std::size_t moved = 0;
+        for (const auto& s : plan.seats) moved += before.find(s.node)->slice != s.slice;
+        BOOST_TEST(moved == (row.moves ? 2u : 0u), "beside " << row.slow);
+        // Nobody is sent elsewhere while half of them walk.
+        members[1].ready = members[3].ready = false;
+        const auto later = seat_teams(members, 2, {}, before, row.most);
+        for (const auto& s : later.seats) BOOST_TEST(before.find(s.node)->slice == s.slice);
+    }
+}
+
+BOOST_AUTO_TEST_CASE(what_is_told_of_a_measurement_stands_for_a_while) {
+    const std::vector<std::pair<std::uint64_t, std::uint64_t>> table{
+        {100, 100}, {90, 100},  {110, 100}, {300, 100}, {105, 100}, {300, 300},
+        {290, 300}, {310, 300}, {0, 300},   {20, 300},  {20, 20},   {21, 20}};
+    steady_figure figure;
+    for (const auto& [measured, told] : table) {
+        figure.add(measured);
+        BOOST_TEST(figure.told() == told, "after " << measured);
+    }
 }
 
 BOOST_AUTO_TEST_CASE(what_is_missing_for_a_moment_changes_nothing) {
     auto members = alike(3, 2);
     for (auto& c : members) c.fits = {0, 0b11, 0, 0b1111};
     team_desk desk;
-    desk.step(at(0s), members, 4, {}, false);
+    desk.step(at(0s), members, 4, {}, change::seats);
     BOOST_TEST(desk.plan().count == 2u);
     settle(members, desk.plan());
     const auto before = desk.plan();
     // Two of them go: no division has a team now; the seat of the third stays.
     const std::vector<seat_candidate> one{members[0]};
-    desk.step(at(1s), one, 4, {}, false);
+    desk.step(at(1s), one, 4, {}, change::seats);
     BOOST_TEST(desk.plan().count == 2u);
     BOOST_TEST(desk.plan().find(node(0))->slice == before.find(node(0))->slice);
-    desk.step(at(5s), members, 4, {}, false);
+    desk.step(at(5s), members, 4, {}, change::seats);
     BOOST_TEST(desk.plan().teams().size() == 1u);
     for (const auto& s : before.seats) {
         BOOST_TEST(desk.plan().find(s.node)->slice == s.slice);
@@ -235,13 +343,13 @@ BOOST_AUTO_TEST_CASE(what_is_missing_for_a_moment_changes_nothing) {
 BOOST_AUTO_TEST_CASE(another_number_of_slices_when_the_present_one_stays_without_a_team) {
     auto members = alike(2, 2);
     team_desk desk;
-    desk.step(at(0s), members, 4, {}, false);
+    desk.step(at(0s), members, 4, {}, change::seats);
     settle(members, desk.plan());
     std::vector<seat_candidate> left{members[0]};
     for (std::uint8_t i = 4; i < 7; ++i) left.push_back(with_room(i, 4));
-    desk.step(at(1s), left, 4, {}, false);
+    desk.step(at(1s), left, 4, {}, change::seats);
     BOOST_TEST(desk.plan().count == 2u);
-    desk.step(at(30s), left, 4, {}, false);
+    desk.step(at(30s), left, 4, {}, change::seats);
     BOOST_TEST(desk.plan().count == 4u);
     BOOST_TEST(desk.plan().teams().size() == 1u);
 }
