@@ -70,8 +70,9 @@ std::string report_text(const job_scenario& s, const job_report& r) {
     t.line("utilisation", number("%.4f", r.utilisation));
     t.line("bound", number("%.4f", r.bound.goodput_share()) + " = " + number("%.4f", r.bound.kept) +
                         " kept x " + time(r.bound.compute) + " compute / (" +
-                        time(r.bound.compute) + " + " + time(r.bound.transfer) +
-                        " transfer that cannot be hidden)");
+                        time(r.bound.compute) +
+                        (s.slices > 1 ? " / " + number("%.3f", r.bound.full) + " pipeline" : "") +
+                        " + " + time(r.bound.transfer) + " transfer that cannot be hidden)");
     t.line("goodput to bound", number("%.4f", r.ratio_to_bound));
     std::string use;
     for (std::size_t i = 0; i < node_uses; ++i) {
@@ -83,6 +84,13 @@ std::string report_text(const job_scenario& s, const job_report& r) {
     t.line("lanes", std::to_string(r.lanes_merged) + " merged, " + std::to_string(r.lanes_run) +
                         " run, " + std::to_string(r.checks_run) + " checks, " +
                         std::to_string(r.lanes_stopped) + " stopped before their end");
+    if (s.slices > 1) {
+        t.line("teams", "balance " + number("%.3f", r.balance) +
+                            " (mean stage time / slowest), computing " + percent(r.team_busy) +
+                            " of their lanes' time; " + std::to_string(r.attempts_lost) +
+                            " attempts lost to members that left; " + size(r.activation_bytes) +
+                            " a node and round sent to one another");
+    }
     t.line("sent, node and round",
            size(r.bytes_sent) + " (messages " + size(r.message_bytes) + "); formula " +
                size(r.bytes_formula) +
@@ -128,6 +136,10 @@ json::object report_json(const job_scenario& s, const job_report& r) {
                      {"lanes_run", r.lanes_run},
                      {"checks_run", r.checks_run},
                      {"lanes_stopped", r.lanes_stopped},
+                     {"balance", r.balance},
+                     {"team_busy", r.team_busy},
+                     {"attempts_lost", r.attempts_lost},
+                     {"activation_bytes", r.activation_bytes},
                      {"bytes_sent", r.bytes_sent},
                      {"bytes_formula", r.bytes_formula},
                      {"message_bytes", r.message_bytes},

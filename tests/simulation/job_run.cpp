@@ -4,7 +4,10 @@
 #include <cmath>
 #include <map>
 
+#include "tests/simulation/team_time.hpp"
+#include "training/lane_load.hpp"
 #include "training/merge.hpp"
+#include "training/slices.hpp"
 #include "training/state.hpp"
 
 namespace tequio::simulation {
@@ -19,6 +22,9 @@ using training::work_kind;
 constexpr double merge_rate = 2e9;
 /// Beats in the time of an ideal round.
 constexpr int beats_a_round = 60;
+/// Share of a busy uplink that streams of teams get: pieces of blobs get one message in five
+/// (p2p/network.hpp).
+constexpr double stream_share = 0.8;
 
 double seconds_of(base::duration d) {
     return std::chrono::duration<double>(d).count();
@@ -51,8 +57,12 @@ public:
         : scenario_(s),
           cost_(training::cost_of(recipe)),
           root_(s.seed),
-          draw_(root_.split("machines")) {
+          draw_(root_.split("machines")),
+          draw_links_(root_.split("connections")) {
         draw_first();
+        message_bytes_ =
+            s.slices > 1 ? static_cast<double>(training::slice_message_bytes(recipe)) : 0;
+        load_ = training::lane_load_of(recipe);
         // As a node tells its crew (node/core/job.cpp).
         const auto layout = training::layout_of(recipe.model);
         const auto lane = shape_of(training::contribution_kind::lane, recipe, layout);
@@ -61,24 +71,36 @@ public:
             const auto extent = training::shard_extent_of(lane, mean, units);
             return training::crew_shard{extent.lane_units, extent.part_bytes};
         };
-        functions_ = make_hash_functions({.lanes = s.lanes,
-                                          .rounds = s.rounds,
-                                          .validation = cost_.validation_tokens > 0,
-                                          .contribution_bytes = cost_.contribution_bytes,
-                                          .mean_bytes = cost_.mean_bytes,
-                                          .units = mean.units(),
-                                          .shard = shard_,
-                                          .stand_ins = true});
+        const hash_job hashes{.lanes = s.lanes,
+                              .rounds = s.rounds,
+                              .validation = cost_.validation_tokens > 0,
+                              .contribution_bytes = cost_.contribution_bytes,
+                              .mean_bytes = cost_.mean_bytes,
+                              .units = mean.units(),
+                              .shard = shard_,
+                              .stand_ins = true};
+        const auto slices = static_cast<std::uint32_t>(s.slices);
+        if (slices > 1) {
+            functions_ = std::make_unique<slice_functions>(hashes, slices, slices);
+        } else {
+            functions_ = make_hash_functions(hashes);
+        }
         world_ = std::make_unique<crew_world>(*functions_, options());
         links_ = std::make_unique<shared_links>(world_->time());
         links_->on_downloads = [this](std::size_t index) { account(index); };
+        if (s.latency_spread > 1) {
+            world_->network().way = [this](std::size_t from, std::size_t to) {
+                const double base = seconds_of(scenario_.latency);
+                return duration_of(machines_[from].rates.delay + machines_[to].rates.delay - base);
+            };
+        }
         world_->on_entry = [this](std::size_t, const training::chronicle_entry& e) {
             if (e.round.value == closed_.size() && !e.closes()) close_round();
         };
     }
 
     job_report run() {
-        for (const double speed : first_speeds_) join(speed);
+        for (const auto& rates : first_) join(rates);
         const auto limit =
             scenario_.limit > base::duration{}
                 ? scenario_.limit
@@ -93,21 +115,23 @@ public:
     }
 
     base::duration work_time(std::size_t index, const work_item& item) override {
-        const double speed = machines_[index].speed;
+        const double speed = machines_[index].rates.speed;
         const auto bytes = [](std::uint64_t n) {
             return duration_of(static_cast<double>(n) / merge_rate);
         };
         switch (item.kind) {
             case work_kind::lane:
             case work_kind::check:
+                if (!item.team.empty()) return duration_of(team_times_of(item).lane);
                 return duration_of(static_cast<double>(cost_.lane_flops) / speed);
             case work_kind::validation:
             case work_kind::check_validation:
+                if (!item.team.empty()) return duration_of(validation_seconds(item));
                 return duration_of(static_cast<double>(cost_.validation_flops) / speed);
             case work_kind::prepare:
-                return bytes(cost_.state_bytes);
+                return bytes(cost_.state_bytes / item.slice.count);
             case work_kind::apply:
-                return bytes(cost_.mean_bytes + 2 * cost_.state_bytes);
+                return bytes(cost_.mean_bytes + 2 * cost_.state_bytes / item.slice.count);
             default:
                 break;
         }
@@ -123,13 +147,35 @@ public:
         return bytes(moved);
     }
 
+    base::duration computed_time(std::size_t index, const work_item& item) override {
+        if (item.team.empty()) return work_time(index, item);
+        if (item.kind != work_kind::lane && item.kind != work_kind::check) return {};
+        return duration_of(team_times_of(item).computes[item.slice.index]);
+    }
+
+    training::links_measured connection(std::size_t index) override {
+        const auto& rates = machines_[index].rates;
+        return {static_cast<std::uint64_t>(rates.up), duration_of(rates.delay)};
+    }
+
+    /// Each node has room for one slice of the finest division, and for no larger one.
+    void divide(std::size_t, training::crew_slicing& slicing) override {
+        slicing.memory_bytes = cost_.state_bytes / scenario_.slices;
+        slicing.need_bytes = [bytes = cost_.state_bytes](training::model_slice slice) {
+            return bytes / slice.count;
+        };
+        slicing.lane = load_;
+    }
+
     void in_hand(std::size_t index, const work_item* item, bool reported) override {
         account(index);
         auto& m = machines_[index];
         if (item == nullptr) {
             if (m.doing) put_down(index, reported ? use_of(index) : use_of_rest(m));
+            if (m.session) leave_session(index);
             return;
         }
+        if (!item->team.empty()) join_session(index, *item);
         m.lane = item->kind == work_kind::lane || item->kind == work_kind::check;
         m.which = {item->round.value, item->lane.value};
         const bool checks =
@@ -151,7 +197,7 @@ public:
 private:
     using lane_name = std::pair<std::uint64_t, std::uint64_t>;  ///< round, lane
     struct machine_record {
-        double speed = 0;
+        node_rates rates{};
         double came = 0;
         double since = 0;  ///< what its time was last put down
         bool here = true, newcomer = false;
@@ -162,18 +208,76 @@ private:
         bool downloading = false;
         std::optional<double> first_work{};
         double first_bytes = 0;
+        std::optional<base::digest> session{};  ///< of the team that it works in
     };
+    /// An attempt of a team.
+    struct session_record {
+        std::vector<std::size_t> members;
+        team_times times;
+        bool broken = false;            ///< a member left while it went on
+        std::optional<node_use> use{};  ///< when it came to its end
+    };
+
+    team_times team_times_of(const work_item& item) {
+        const auto it = sessions_.find(item.session);
+        if (it != sessions_.end()) return it->second.times;
+        session_record record;
+        std::vector<team_stage> stages;
+        for (std::uint32_t i = 0; i < item.team.size(); ++i) {
+            record.members.push_back(world_->index_of(item.team[i]));
+            const auto& rates = machines_[record.members.back()].rates;
+            const double flops = static_cast<double>(load_.work({i, item.slice.count})) /
+                                 static_cast<double>(load_.steps * load_.micro_batches);
+            // Backward is twice forward (Kaplan et al. 2020, section 2.1).
+            stages.push_back({flops / 3 / rates.speed, 2 * flops / 3 / rates.speed,
+                              stream_share * rates.up, rates.down, rates.delay});
+        }
+        record.times = time_of(stages, {load_.steps, load_.micro_batches, message_bytes_,
+                                        static_cast<double>(cost_.contribution_bytes)});
+        return sessions_.emplace(item.session, std::move(record)).first->second.times;
+    }
+
+    /// Forward only, of so many batches as a validation has: a third of the work of as many tokens
+    /// of a lane, in a full pipeline.
+    double validation_seconds(const work_item& item) {
+        const double share =
+            static_cast<double>(cost_.validation_tokens) / static_cast<double>(cost_.lane_tokens);
+        return team_times_of(item).lane * share / 3;
+    }
+
+    void join_session(std::size_t index, const work_item& item) {
+        const auto times = team_times_of(item);
+        machines_[index].session = item.session;
+        // What the team sends is taken from its members' uplinks; pieces of blobs get the rest.
+        const auto& rates = machines_[index].rates;
+        const double used = times.sent_bytes[item.slice.index] / times.lane / rates.up;
+        links_->set_rates(index, {rates.up * std::max(1 - stream_share, 1 - used), rates.down});
+    }
+
+    void leave_session(std::size_t index) {
+        auto& m = machines_[index];
+        m.session.reset();
+        links_->set_rates(index, {m.rates.up, m.rates.down});
+    }
 
     double now() const { return seconds_of(world_->time().now().time_since_epoch()); }
     double round_seconds() const { return report_.bound.compute + report_.bound.transfer; }
 
     void draw_first() {
-        for (std::uint64_t i = 0; i < scenario_.nodes; ++i) first_speeds_.push_back(draw_speed());
-        report_.bound = bound_of(scenario_, cost_, first_speeds_);
+        for (std::uint64_t i = 0; i < scenario_.nodes; ++i) first_.push_back(draw_node());
+        report_.bound = bound_of(scenario_, cost_, first_);
     }
 
-    double draw_speed() {
-        return scenario_.speed_gflops * 1e9 * std::pow(scenario_.spread, uniform(draw_));
+    /// Speed, connection and distance, each log-uniform, independent of one another.
+    node_rates draw_node() {
+        node_rates r;
+        r.speed = scenario_.speed_gflops * 1e9 * std::pow(scenario_.spread, uniform(draw_));
+        const double wider = std::pow(scenario_.link_spread, uniform(draw_links_));
+        r.up = static_cast<double>(scenario_.up_bits) / 8 * wider;
+        r.down = static_cast<double>(scenario_.down_bits) / 8 * wider;
+        const double further = std::pow(scenario_.latency_spread, uniform(draw_links_));
+        r.delay = seconds_of(scenario_.latency) / 2 * further;
+        return r;
     }
 
     world_options options() {
@@ -190,6 +294,7 @@ private:
         o.lane_tokens = cost_.lane_tokens;
         o.model = this;
         o.acquainted = scenario_.acquainted;
+        o.blind = !scenario_.placed;
         return o;
     }
 
@@ -202,12 +307,11 @@ private:
         return report_.beat;
     }
 
-    void join(double speed) {
+    void join(const node_rates& rates) {
         const auto index = world_->add_machine();
-        machines_.push_back({.speed = speed, .came = now(), .since = now()});
+        machines_.push_back({.rates = rates, .came = now(), .since = now()});
         machines_.back().newcomer = index >= scenario_.nodes;
-        links_->add_node({static_cast<double>(scenario_.up_bits) / 8,
-                          static_cast<double>(scenario_.down_bits) / 8});
+        links_->add_node({rates.up, rates.down});
         world_->start(index);
         const double a = leaving_rate(scenario_) / 3600;
         if (a == 0) return;
@@ -222,9 +326,18 @@ private:
             put_down(index, *m.doing == node_use::merging ? node_use::merging : node_use::left);
         m.here = false;
         if (!over_) ++report_.left;
+        if (m.session && !over_) lose_attempt(*m.session);
         world_->crash(index);
         if (!over_) ++report_.joined;
-        join(draw_speed());
+        join(draw_node());
+    }
+
+    /// A member of a team that is at work left: it works in one attempt, so that is all it costs.
+    void lose_attempt(const base::digest& session) {
+        auto& record = sessions_.at(session);
+        if (record.broken || record.use) return;
+        record.broken = true;
+        ++report_.attempts_lost;
     }
 
     /// Puts down what the time since the last change went into; of an item in hand when it ends.
@@ -242,7 +355,7 @@ private:
             report_.use[static_cast<std::size_t>(idle)] += passed;
         }
         m.downloading = links_->downloads(index) > 0;
-        able_flops_ += passed * m.speed;
+        able_flops_ += passed * m.rates.speed;
     }
 
     /// The item in hand is over, and its time went into `use`.
@@ -254,18 +367,35 @@ private:
         report_.use[static_cast<std::size_t>(use)] += m.spent;
         if (use == node_use::stopped) ++report_.lanes_stopped;
         if (!m.lane || use == node_use::stopped || use == node_use::left) return;
+        if (m.session && !end_session(*m.session, use)) return;
         ++(use == node_use::training || use == node_use::copies ? report_.lanes_run
                                                                 : report_.checks_run);
         auto& by = computed_[m.which];
         const bool first = by.empty();
-        by.push_back(index);
+        by.push_back(m.session ? sessions_.at(*m.session).members.front() : index);
         if (first && m.which.first == closed_.size()) end_soon();
+    }
+
+    /// The first of a team that is done speaks for all of it.
+    bool end_session(const base::digest& session, node_use use) {
+        auto& record = sessions_.at(session);
+        if (record.use) return false;
+        record.use = use;
+        const auto& t = record.times;
+        report_.balance += t.lane * t.balance();
+        double computes = 0;
+        for (const double seconds : t.computes) computes += seconds;
+        report_.team_busy += computes / static_cast<double>(t.computes.size());
+        team_seconds_ += t.lane;
+        for (const double bytes : t.sent_bytes) team_bytes_ += bytes;
+        return true;
     }
 
     /// Of an item that came to its end: what others had of it by then.
     node_use use_of(std::size_t index) const {
         const auto& m = machines_[index];
         if (!m.lane) return *m.doing;
+        if (m.session && sessions_.at(*m.session).use) return *sessions_.at(*m.session).use;
         const auto it = computed_.find(m.which);
         if (it == computed_.end()) return node_use::training;
         const bool open = m.which.first == closed_.size();
@@ -276,7 +406,10 @@ private:
     }
 
     /// Of one that was broken off.
-    static node_use use_of_rest(const machine_record& m) {
+    node_use use_of_rest(const machine_record& m) const {
+        if (m.session && m.doing != node_use::merging && sessions_.at(*m.session).broken) {
+            return node_use::left;
+        }
         return m.doing == node_use::merging ? node_use::merging : node_use::stopped;
     }
 
@@ -322,6 +455,11 @@ private:
         const auto messages = static_cast<double>(world_->network().bytes_sent());
         r.message_bytes = messages / node_rounds;
         r.bytes_sent = sent / node_rounds + r.message_bytes;
+        r.activation_bytes = team_bytes_ / node_rounds;
+        if (team_seconds_ > 0) {
+            r.balance /= team_seconds_;
+            r.team_busy /= team_seconds_;
+        }
         r.bytes_formula = scenario_.nodes == 1
                               ? 0
                               : static_cast<double>(cost_.mean_bytes) +
@@ -372,8 +510,10 @@ private:
 
     job_scenario scenario_;
     training::job_cost cost_;
-    base::rng root_, draw_;
-    std::vector<double> first_speeds_;
+    base::rng root_, draw_, draw_links_;
+    std::vector<node_rates> first_;
+    double message_bytes_ = 0;  ///< of a micro-batch, across a cut
+    training::crew_lane_load load_;
     job_report report_;
     std::function<training::crew_shard(training::contribution_run)> shard_;
     std::unique_ptr<lane_functions> functions_;
@@ -384,6 +524,8 @@ private:
     std::map<lane_name, std::vector<std::size_t>> computed_;  ///< by whom, first first
     std::uint64_t lanes_here_ = 0;  ///< lanes of the open round that were computed by somebody
     bool ending_ = false;           ///< all of them
+    std::map<base::digest, session_record> sessions_;  ///< by name
+    double team_seconds_ = 0, team_bytes_ = 0;         ///< of the lanes that came to their end
     double able_flops_ = 0;
     bool over_ = false;
 };

@@ -20,7 +20,7 @@ enum class node_use {
     again,         ///< a lane of the open round whose contribution went with its nodes
     copies,        ///< a lane begun as nobody's, of which another's result came first
     stopped,       ///< a lane or check broken off
-    left,          ///< a lane or check that went with its node
+    left,          ///< a lane or check that went with its node, or with a member of its team
     merging,       ///< sums, means, validations
     catching_up,   ///< a newcomer's, until its first item: states, means, waiting for them
     ending,        ///< nothing to compute since the open round's last lane was computed
@@ -42,6 +42,11 @@ struct job_report {
     double bound_goodput = 0;    ///< tokens a second
     double ratio_to_bound = 0;
     std::uint64_t lanes_merged = 0, lanes_run = 0, checks_run = 0, lanes_stopped = 0;
+    /// Of teams: mean stage time over the slowest stage's, of the lanes run, by their time; share
+    /// of their members' time in which they computed.
+    double balance = 0, team_busy = 0;
+    std::uint64_t attempts_lost = 0;            ///< to members that left
+    double activation_bytes = 0;                ///< sent to others of a team, a node and round
     std::array<double, node_uses> use{};        ///< shares of the nodes' time, by `node_use`
     double bytes_sent = 0;                      ///< a node and round, messages included
     double bytes_formula = 0;                   ///< (lanes run + 1) contributions, likewise

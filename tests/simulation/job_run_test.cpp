@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "tests/simulation/job_run.hpp"
+#include "tests/simulation/team_time.hpp"
 
 namespace tequio::simulation {
 namespace {
@@ -121,7 +122,7 @@ BOOST_AUTO_TEST_CASE(a_refused_option_is_named_with_what_was_found_and_what_is_a
 }
 
 BOOST_AUTO_TEST_CASE(presets_are_valid_jobs) {
-    for (const auto* name : {"home", "volunteers"}) {
+    for (const auto* name : {"home", "volunteers", "grid"}) {
         const auto s = job_preset(name);
         BOOST_TEST_REQUIRE(s.has_value());
         BOOST_TEST(recipe_of(*s).has_value());
@@ -140,7 +141,7 @@ BOOST_AUTO_TEST_CASE(the_bound_is_the_formula) {
     cost.lane_flops = 3600;
     cost.contribution_bytes = 1'000'000;
     cost.mean_bytes = 2'000'000;
-    const auto b = bound_of(s, cost, {1.0, 1.0});
+    const auto b = bound_of(s, cost, {{.speed = 1}, {.speed = 1}});
     const double a = 0.35667494;
     BOOST_TEST(b.compute == 16 * 3600.0 / 2, boost::test_tools::tolerance(1e-9));
     BOOST_TEST(b.transfer == 1.0 + 2.0, boost::test_tools::tolerance(1e-9));
@@ -297,6 +298,42 @@ BOOST_AUTO_TEST_CASE(stand_ins_for_parts_come_to_the_mean_however_they_are_cut) 
         BOOST_TEST(!functions->join({a.bytes}).has_value());
         const auto other = functions->sum_shard({lanes[1], lanes[0]}, {cut, 2048 - cut});
         BOOST_TEST(!functions->join({a.bytes, other.bytes}).has_value());
+    }
+}
+
+/// Four stages of 1 + 2 seconds, links that take no time: the schedule's formula.
+BOOST_AUTO_TEST_CASE(a_pipeline_with_free_links_has_the_bubble_of_the_formula) {
+    const std::vector<team_stage> stages(4, {1, 2, 1e18, 1e18, 0});
+    const auto t = time_of(stages, {.steps = 5, .micro_batches = 8, .message_bytes = 1});
+    BOOST_TEST(t.lane == 5 * 3.0 * (8 + 4 - 1), boost::test_tools::tolerance(1e-9));
+    BOOST_TEST(t.computes[2] == 5 * 3.0 * 8, boost::test_tools::tolerance(1e-9));
+    BOOST_TEST(t.balance() == 1.0, boost::test_tools::tolerance(1e-9));
+}
+
+BOOST_AUTO_TEST_CASE(a_pipeline_is_as_slow_as_its_slowest_stage_or_uplink) {
+    struct row {
+        std::vector<team_stage> stages;
+        double least, most;  // a step of 100 micro-batches
+    };
+    const auto stage = [](double forward, double up, double delay) {
+        return team_stage{forward, 2 * forward, up, 1e9, delay};
+    };
+    const std::vector<row> table{
+        {{stage(1, 1e9, 0), stage(1, 1e9, 0), stage(1, 1e9, 0)}, 300, 308},
+        // The middle one takes 6 seconds a micro-batch, or sends two messages of 100 in 8.
+        {{stage(1, 1e9, 0), stage(2, 1e9, 0), stage(1, 1e9, 0)}, 600, 612},
+        {{stage(1, 1e9, 0), stage(1, 25, 0), stage(1, 1e9, 0)}, 800, 830},
+        // An end sends half as much, 4 seconds a micro-batch; but of those only three are in
+        // flight, and each takes 15 there and back.
+        {{stage(1, 25, 0), stage(1, 1e9, 0), stage(1, 1e9, 0)}, 500, 520},
+        // Two messages may be under way: 0.4 s to the neighbour and back hide behind computing.
+        {{stage(1, 1e9, 0.1), stage(1, 1e9, 0.1), stage(1, 1e9, 0.1)}, 300, 340},
+    };
+    for (const auto& row : table) {
+        const auto t =
+            time_of(row.stages, {.steps = 1, .micro_batches = 100, .message_bytes = 100});
+        BOOST_TEST(t.lane >= row.least);
+        BOOST_TEST(t.lane <= row.most);
     }
 }
 

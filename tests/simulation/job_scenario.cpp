@@ -9,6 +9,7 @@
 #include "base/text.hpp"
 #include "training/crew.hpp"
 #include "training/engine.hpp"
+#include "training/slices.hpp"
 
 namespace tequio::simulation {
 namespace {
@@ -21,8 +22,18 @@ training::bench_preset llama_1b() {
     return {"llama-1b", {"llama", 22, 32, 2048, 2048, 32000, 4, 5632}, 2};
 }
 
+/// TinyLlama itself, 1.10 billion parameters: an untied head needs no rows of the embedding from
+/// the other end of a team, step by step.
+training::bench_preset tinyllama() {
+    auto preset = llama_1b();
+    preset.name = "tinyllama";
+    preset.model.tied = false;
+    return preset;
+}
+
 base::result<training::bench_preset> model_of(const std::string& name) {
     if (name == llama_1b().name) return llama_1b();
+    if (name == tinyllama().name) return tinyllama();
     return training::bench_preset_of(name);
 }
 
@@ -75,6 +86,12 @@ bool codec(std::string_view text, std::string& out) {
     return true;
 }
 
+bool format(std::string_view text, std::string& out) {
+    if (text != "f32" && text != "bf16" && text != "mxint8") return false;
+    out = text;
+    return true;
+}
+
 std::string rate_text(std::uint64_t bits) {
     return bits % 1'000'000 == 0 ? std::to_string(bits / 1'000'000) + "Mbit/s"
                                  : std::to_string(bits / 1000) + "kbit/s";
@@ -86,7 +103,8 @@ std::string time_text(base::duration d) {
 }
 
 std::string models() {
-    return training::bench_preset_names() + ", " + std::string(llama_1b().name);
+    return training::bench_preset_names() + ", " + std::string(llama_1b().name) + ", " +
+           std::string(tinyllama().name);
 }
 
 static_assert(training::crew_members_max == 64, "the text of --nodes says the crew's cap");
@@ -145,6 +163,27 @@ const std::vector<job_option>& job_options() {
          [](const s_t& s) {
              return std::to_string(s.latency / std::chrono::milliseconds(1)) + "ms";
          }},
+        {"link-spread", "how many times as much the fastest connection carries", "1 to 1000",
+         [](s_t& s, text_t t) { return within(t, 1, 1000, s.link_spread); },
+         [](const s_t& s) { return base::shortest(s.link_spread); }},
+        {"latency-spread", "how many times as far the furthest node is", "1 to 1000",
+         [](s_t& s, text_t t) { return within(t, 1, 1000, s.latency_spread); },
+         [](const s_t& s) { return base::shortest(s.latency_spread); }},
+        {"slices", "into how many the model is divided; each node has room for one",
+         "1 to 32, at most one for each layer",
+         [](s_t& s, text_t t) { return within(t, 1, training::crew_slices_max, s.slices); },
+         [](const s_t& s) { return std::to_string(s.slices); }},
+        {"activations", "what goes across the cuts", "f32, bf16, mxint8",
+         [](s_t& s, text_t t) { return format(t, s.activations); },
+         [](const s_t& s) { return s.activations; }},
+        {"placement", "how teams are composed: by what is measured, or in order of ids",
+         "measured, round-robin",
+         [](s_t& s, text_t t) {
+             if (t != "measured" && t != "round-robin") return false;
+             s.placed = t == "measured";
+             return true;
+         },
+         [](const s_t& s) { return std::string(s.placed ? "measured" : "round-robin"); }},
         {"leaving", "share of the nodes that leave in an hour; others come", "0% to 99%",
          [](s_t& s, text_t t) { return share(t, s.leaving); },
          [](const s_t& s) { return base::shortest(100 * s.leaving) + "%"; }},
@@ -211,8 +250,28 @@ base::result<job_scenario> job_preset(std::string_view name) {
         s.leaving = 0.3;
         return s;
     }
-    return base::fail(base::errc::bad_encoding,
-                      "--preset: found \"" + std::string(name) + "\", allowed: home, volunteers");
+    if (name == "grid") {
+        // Eight teams of eight. A step of 32 sequences keeps the pipeline four fifths full; lanes
+        // are short, since of eight members any may leave.
+        s.nodes = 64;
+        s.rounds = 3;
+        s.model = "tinyllama";
+        s.slices = 8;
+        s.activations = "mxint8";
+        s.lanes = 32;
+        s.inner_steps = 2;
+        s.batch = 32;
+        s.codec = s.codec_down = "mxfp4";
+        s.speed_gflops = 200;
+        s.acquainted = true;
+        s.up_bits = s.down_bits = 20'000'000;
+        s.link_spread = 10;
+        s.latency_spread = 10;
+        s.leaving = 0.3;
+        return s;
+    }
+    return base::fail(base::errc::bad_encoding, "--preset: found \"" + std::string(name) +
+                                                    "\", allowed: home, volunteers, grid");
 }
 
 base::result<training::recipe> recipe_of(const job_scenario& s) {
@@ -228,6 +287,24 @@ base::result<training::recipe> recipe_of(const job_scenario& s) {
     r.train.rounds = s.rounds;
     r.train.inner_steps = s.inner_steps;
     r.train.batch = r.train.micro_batch = s.batch;
+    if (s.slices > 1) {
+        // A micro-batch of one sequence, so that a step fills the pipeline.
+        r.train.micro_batch = 1;
+        r.slices.activations = s.activations;
+        for (std::uint64_t layer = 1; layer < r.model.layers; ++layer) {
+            r.slices.cuts.push_back(layer);
+        }
+        if (s.slices > r.model.layers) {
+            return base::fail(base::errc::bad_encoding,
+                              "--slices: found " + std::to_string(s.slices) + ", allowed: 1 to " +
+                                  std::to_string(r.model.layers) + ", the layers of " + s.model);
+        }
+        if (s.nodes < s.slices) {
+            return base::fail(base::errc::bad_encoding,
+                              "--nodes: found " + std::to_string(s.nodes) + ", allowed: at least " +
+                                  std::to_string(s.slices) + ", one for each slice");
+        }
+    }
     r.train.codec = s.codec;
     r.train.codec_down = s.codec_down;
     TEQUIO_CHECK(training::check_recipe(r));
@@ -239,25 +316,28 @@ double leaving_rate(const job_scenario& s) {
 }
 
 job_bound bound_of(const job_scenario& s, const training::job_cost& cost,
-                   const std::vector<double>& speeds) {
-    const double speed = std::accumulate(speeds.begin(), speeds.end(), 0.0);
+                   const std::vector<node_rates>& nodes) {
+    const double speed = std::accumulate(nodes.begin(), nodes.end(), 0.0,
+                                         [](double sum, const auto& n) { return sum + n.speed; });
     const double up = static_cast<double>(s.up_bits) / 8;
     const double slower = static_cast<double>(std::min(s.up_bits, s.down_bits)) / 8;
     job_bound b;
     const auto flops = static_cast<double>(cost.lane_flops);
     b.compute = flops * static_cast<double>(s.lanes) / speed;
+    if (s.slices > 1) b.full = 1 - training::pipeline_bubble(s.slices, s.batch);
     // Owners of shards send each node its part of the mean: together one mean a node.
     const double latencies = 4 * std::chrono::duration<double>(s.latency).count();
     if (s.nodes > 1) {
-        b.transfer = static_cast<double>(cost.contribution_bytes) / up +
-                     static_cast<double>(cost.mean_bytes) / slower + latencies;
+        b.transfer = static_cast<double>(cost.contribution_bytes) / (up * s.link_spread) +
+                     static_cast<double>(cost.mean_bytes) / (slower * s.link_spread) + latencies;
     }
     const double a = leaving_rate(s) / 3600;
     if (a == 0) return b;
     b.kept = 0;
-    for (const double each : speeds) {
-        const double at = a * flops / each;
-        b.kept += each / speed * at / std::expm1(at);
+    for (const auto& each : nodes) {
+        // Of a team any member may leave; but like members have a lane so many times as soon.
+        const double at = a * flops / each.speed / b.full;
+        b.kept += each.speed / speed * at / std::expm1(at);
     }
     return b;
 }

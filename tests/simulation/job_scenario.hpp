@@ -29,6 +29,12 @@ struct job_scenario {
     std::uint64_t up_bits = 20'000'000;                      ///< a second
     std::uint64_t down_bits = 100'000'000;                   ///< a second
     base::duration latency = std::chrono::milliseconds(20);  ///< one way, give or take a quarter
+    double link_spread = 1;     ///< the fastest connection carries so many times as much, both ways
+    double latency_spread = 1;  ///< the furthest node is so many times as far
+    /// Slices that the model is divided into, each node having room for one; 1: all hold all.
+    std::uint64_t slices = 1;
+    std::string activations = "bf16";  ///< across the cuts
+    bool placed = true;  ///< teams are composed by what is measured; else in order of ids
     double leaving = 0;  ///< share of the nodes that leave in an hour; others come in their place
     /// Nobody is a newcomer, whose first lanes are all checked: those who come were there before.
     bool acquainted = false;
@@ -53,7 +59,7 @@ const std::vector<job_option>& job_options();
 /// Sets an option by its name. Errors: `base::errc::bad_encoding` naming option, found and allowed.
 base::result<void> set_option(job_scenario& s, std::string_view name, std::string_view text);
 
-/// "home", "volunteers". Errors as above.
+/// "home", "volunteers", "grid". Errors as above.
 base::result<job_scenario> job_preset(std::string_view name);
 
 /// The recipe, after `check_recipe`. Errors: those, with the option's name in front.
@@ -62,16 +68,25 @@ base::result<training::recipe> recipe_of(const job_scenario& s);
 /// Leaving rate an hour of the exponential law by which `leaving` of the nodes leave in one.
 double leaving_rate(const job_scenario& s);
 
-/// What no protocol can beat, in seconds of a round. `speeds`: operations a second of each node.
+/// What a node has.
+struct node_rates {
+    double speed = 0;         ///< operations a second
+    double up = 0, down = 0;  ///< bytes a second
+    double delay = 0;         ///< its part of a message's way, seconds
+};
+
+/// What no protocol can beat, in seconds of a round. Where the model is divided: what no teams can
+/// beat whose members leave, each lane having the bubble of its pipeline.
 struct job_bound {
     double compute = 0;   ///< all lanes at the summed speed
+    double full = 1;      ///< share of a pipeline's time in which it is full, M / (M + S - 1)
     double transfer = 0;  ///< the last lane's contribution up, the mean to everyone
     /// aT / (e^(aT) - 1): of a lane time T, what is finished before its node leaves; mean over
     /// nodes weighted by speed.
     double kept = 1;
-    double goodput_share() const { return kept * compute / (compute + transfer); }
+    double goodput_share() const { return kept * compute / (compute / full + transfer); }
 };
 job_bound bound_of(const job_scenario& s, const training::job_cost& cost,
-                   const std::vector<double>& speeds);
+                   const std::vector<node_rates>& nodes);
 
 }  // namespace tequio::simulation

@@ -23,6 +23,13 @@ void shared_links::add_node(link_rates rates) {
     links_.resize(2 * nodes_.size());
 }
 
+void shared_links::set_rates(std::size_t node, link_rates rates) {
+    base::ensure(rates.up > 0 && rates.down > 0, "links carry something");
+    settle();
+    nodes_[node].rates = rates;
+    change_later();
+}
+
 shared_links::transfer_id shared_links::start(std::size_t to, double bytes,
                                               std::vector<std::size_t> holders,
                                               std::function<void(double)> done) {

@@ -29,6 +29,8 @@ public:
 
     /// The next node's connection; rates above 0.
     void add_node(link_rates rates);
+    /// Another connection from now on.
+    void set_rates(std::size_t node, link_rates rates);
     /// Moves `bytes` to `to` from any of `holders` (not empty, not `to`); `done(0)` when they
     /// are there, `done(bytes still to bring)` when no holder is left.
     transfer_id start(std::size_t to, double bytes, std::vector<std::size_t> holders,

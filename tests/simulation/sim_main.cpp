@@ -57,8 +57,9 @@ void add_job_command(node::cli_command& app, node::cli_context& context, job_com
         "job",
         "a whole job of the real crew core, with modelled compute and links: sizes, no numbers");
     command.add_option("--preset", job.preset,
-                       "home (gpt2-124m, 2 nodes at 20 Mbit/s) or volunteers (llama-1b, 64 nodes "
-                       "that come and go); other options change it");
+                       "home (gpt2-124m, 2 nodes at 20 Mbit/s), volunteers (llama-1b, 64 nodes "
+                       "that come and go) or grid (tinyllama in 8 slices among 64 of them); other "
+                       "options change it");
     const simulation::job_scenario usual;
     for (const auto& option : simulation::job_options()) {
         const std::string name(option.name);

@@ -73,6 +73,7 @@ void virtual_network::send(std::size_t from, std::size_t to, base::byte_vector b
     for (int copy = 0; copy < copies; ++copy) {
         if (rng_.chance(conditions.loss)) continue;
         auto delay = rng_.between(conditions.delay_min, conditions.delay_max);
+        if (way) delay += way(from, to);
         if (rng_.chance(conditions.late)) delay += rng_.between({}, conditions.late_max);
         time_.after(delay, [this, from, to, shared, life = lives_[to]] {
             if (nodes_[to] == nullptr || lives_[to] != life || cuts_.contains({from, to})) return;

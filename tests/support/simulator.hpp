@@ -83,6 +83,8 @@ public:
     void add_node();
 
     network_conditions conditions;
+    /// How much longer the way from one node to another takes; none: no longer.
+    std::function<base::duration(std::size_t from, std::size_t to)> way;
 
     /// Called for every message delivered, before the receiver has it; for the trace.
     std::function<void(std::size_t from, std::size_t to, base::byte_view)> on_delivery;
