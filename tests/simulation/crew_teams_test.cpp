@@ -1,5 +1,6 @@
 // Crews that divide the model: one digest whatever the number of slices, the teams and who is lost
 // on the way; what a lost member costs; what is said when nobody can hold a slice.
+#include <array>
 #include <cstdlib>
 #include <set>
 
@@ -131,6 +132,52 @@ BOOST_AUTO_TEST_CASE(other_lanes_do_not_wait_for_a_lost_member) {
             finish_as_alone(world, replay(functions), 240s);
         }
     }
+}
+
+/// With a standby: whoever became eight times as slow is found by what its lanes take, and stands
+/// by. Where nobody knows what was measured it holds its team up to the end.
+BOOST_AUTO_TEST_CASE(a_member_that_slows_down_is_replaced) {
+    for (std::size_t victim = 0; victim < 7; ++victim) {
+        BOOST_TEST_CONTEXT("victim " << victim) {
+            std::array<base::duration, 2> took{};
+            for (const bool blind : {false, true}) {
+                auto functions = divided(6, 12);
+                crew_world world(functions, {.nodes = 7, .seed = 390 + victim, .blind = blind});
+                give_room(world, 7, 3);
+                world.start_all();
+                run_until(world, 240s, [&] { return world.view(victim).round == 2; });
+                const bool works = !team_of(world, victim).empty();
+                world.machine_of(victim).slowness = 8;
+                run_until(world, 600s, [&] { return world.view(0).round >= 12; });
+                took[blind] = world.time().now().time_since_epoch();
+                if (!blind && works) BOOST_TEST(team_of(world, victim).empty(), world.describe());
+                finish_as_alone(world, replay(functions), 240s);
+            }
+            BOOST_TEST(took[0] <= took[1] + 10s);
+        }
+    }
+}
+
+/// Four fast machines and four that take four times as long, of which one says it is the fastest of
+/// all. Its team is as slow as it is, and another one of the fast: that is what it costs.
+BOOST_AUTO_TEST_CASE(a_false_claim_of_speed_costs_one_team) {
+    std::array<double, 2> took{};
+    for (const bool lies : {false, true}) {
+        for (const std::uint64_t seed : {400, 401, 402}) {
+            auto functions = divided(10, 8);
+            crew_world world(functions, {.nodes = 8, .seed = seed});
+            give_room(world, 8, 2);
+            for (std::size_t i = 0; i < 8; i += 2) world.machine_of(i).slowness = 4;
+            if (lies) world.machine_of(0).boasts = 1000;
+            world.start_all();
+            run_until(world, 600s, [&] { return world.view(1).round >= 8; });
+            took[lies] +=
+                std::chrono::duration<double>(world.time().now().time_since_epoch()).count();
+            finish_as_alone(world, replay(functions), 240s);
+        }
+    }
+    // 2 / 2 + 2 / 8 lanes a second become 1 / 2 + 3 / 8.
+    BOOST_TEST(took[1] < 1.25 / 0.875 * 1.2 * took[0], took[0] << " s, then " << took[1]);
 }
 
 BOOST_AUTO_TEST_CASE(a_paused_or_suspended_member_is_replaced_and_may_come_back) {
