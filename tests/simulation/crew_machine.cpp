@@ -212,8 +212,10 @@ void crew_machine::forget(const base::blob_ref& ref) {
     std::erase_if(left_over_, [&](const auto& rest) { return rest.first.first == ref; });
     std::erase_if(pieces_, [&](const auto& kept) { return kept.first.first == ref; });
     std::vector<std::string> keys;
-    for (const auto& [key, bytes] : disk_.all()) {
-        if (key.starts_with(blob_key(ref))) keys.push_back(key);
+    const auto& all = disk_.all();
+    for (auto it = all.lower_bound(blob_key(ref)); it != all.end(); ++it) {
+        if (!it->first.starts_with(blob_key(ref))) break;
+        keys.push_back(it->first);
     }
     for (const auto& key : keys) disk_.erase(key);
     disk_.sync();

@@ -1,6 +1,8 @@
 #include "training/crew/blob_desk.hpp"
 
 #include <algorithm>
+#include <set>
+#include <utility>
 
 #include "base/ensure.hpp"
 
@@ -8,8 +10,21 @@ namespace tequio::training::crew_protocol {
 
 const blob_desk::entry* blob_desk::find(const base::blob_ref& ref,
                                         const base::piece_run& pieces) const {
-    const auto it = blobs_.find({ref, pieces});
-    return it == blobs_.end() ? nullptr : &it->second;
+    const auto it = blobs_.find(ref);
+    if (it == blobs_.end()) return nullptr;
+    for (const auto& [run, e] : it->second) {
+        if (run == pieces) return &e;
+    }
+    return nullptr;
+}
+
+blob_desk::entry* blob_desk::find(const base::blob_ref& ref, const base::piece_run& pieces) {
+    return const_cast<entry*>(std::as_const(*this).find(ref, pieces));
+}
+
+blob_desk::entry& blob_desk::at(const base::blob_ref& ref, const base::piece_run& pieces) {
+    if (auto* e = find(ref, pieces)) return *e;
+    return blobs_[ref].emplace_back(pieces, entry{}).second;
 }
 
 bool blob_desk::want(base::time_point now, const wish& w, std::vector<crew_effect>& out) {
@@ -25,7 +40,7 @@ bool blob_desk::want(base::time_point now, const wish& w, std::vector<crew_effec
         if (!has_room()) return false;
         ++in_flight_;
     }
-    auto& e = blobs_[{w.ref, w.pieces}];
+    auto& e = at(w.ref, w.pieces);
     e.asked = true;
     e.deliver = w.deliver;
     e.round = w.round;
@@ -42,6 +57,14 @@ bool blob_desk::here(const base::blob_ref& ref, const base::piece_run& pieces) c
     return !pieces.whole() && here(ref);
 }
 
+blob_desk::standing blob_desk::look(const base::blob_ref& ref,
+                                    const base::piece_run& pieces) const {
+    standing s;
+    if (const auto* e = find(ref, pieces)) s = {e->is_here, e->asked, e->failures, e->next};
+    s.here = s.here || (!pieces.whole() && here(ref));
+    return s;
+}
+
 bool blob_desk::asked(const base::blob_ref& ref, const base::piece_run& pieces) const {
     const auto* e = find(ref, pieces);
     return e != nullptr && e->asked;
@@ -52,36 +75,48 @@ unsigned blob_desk::failures(const base::blob_ref& ref, const base::piece_run& p
     return e == nullptr ? 0 : e->failures;
 }
 
-void blob_desk::settle(entry& e) {
+void blob_desk::settle(entry& e, const base::piece_run& pieces) {
+    ++changes_;
+    if (pieces.whole()) {
+        whole_changed_ = changes_;
+    } else {
+        run_changed_[pieces] = changes_;
+    }
     if (e.asked) --in_flight_;
     e.asked = false;
 }
 
+std::uint64_t blob_desk::changes(const base::piece_run& pieces) const {
+    const auto it = run_changed_.find(pieces);
+    return std::max(whole_changed_, it == run_changed_.end() ? 0 : it->second);
+}
+
 void blob_desk::arrived(const base::blob_ref& ref, const base::piece_run& pieces) {
-    const auto it = blobs_.find({ref, pieces});
-    if (it == blobs_.end()) return;
-    settle(it->second);
-    if (it->second.deliver) {
-        blobs_.erase(it);
+    auto* e = find(ref, pieces);
+    if (e == nullptr) return;
+    settle(*e, pieces);
+    if (e->deliver) {
+        auto& list = blobs_.at(ref);
+        std::erase_if(list, [&](const auto& r) { return r.first == pieces; });
+        if (list.empty()) blobs_.erase(ref);
         return;
     }
-    it->second.is_here = true;
-    it->second.failures = 0;
+    e->is_here = true;
+    e->failures = 0;
 }
 
 void blob_desk::failed(base::time_point now, const base::blob_ref& ref,
                        const base::piece_run& pieces) {
-    const auto it = blobs_.find({ref, pieces});
-    if (it == blobs_.end() || !it->second.asked) return;
-    auto& e = it->second;
-    settle(e);
-    ++e.failures;
-    e.next = now + timings_.fetch_retry * std::min(e.failures, 30u);
+    auto* e = find(ref, pieces);
+    if (e == nullptr || !e->asked) return;
+    settle(*e, pieces);
+    ++e->failures;
+    e->next = now + timings_.fetch_retry * std::min(e->failures, 30u);
 }
 
 void blob_desk::made(const base::blob_ref& ref, std::uint64_t round) {
-    auto& e = blobs_[{ref, {}}];
-    settle(e);
+    auto& e = at(ref, {});
+    settle(e, {});
     e.is_here = true;
     e.failures = 0;
     e.round = round;
@@ -90,35 +125,48 @@ void blob_desk::made(const base::blob_ref& ref, std::uint64_t round) {
 void blob_desk::drop(const base::blob_ref& ref, std::vector<crew_effect>& out) {
     const auto* whole = find(ref, {});
     if (whole != nullptr && whole->kept) return;
-    for (auto it = blobs_.lower_bound({ref, {}}); it != blobs_.end() && it->first.first == ref;) {
-        settle(it->second);
-        it = blobs_.erase(it);
+    if (const auto it = blobs_.find(ref); it != blobs_.end()) {
+        for (auto& [run, e] : it->second) settle(e, run);
+        blobs_.erase(it);
     }
     out.push_back(drop_blob{ref});
 }
 
 void blob_desk::drop_before(std::uint64_t round, std::vector<crew_effect>& out) {
+    std::set<base::blob_ref> dropped;
     for (auto it = blobs_.begin(); it != blobs_.end();) {
-        auto& [where, e] = *it;
-        const auto* whole = find(where.first, {});
-        if (e.kept || e.round >= round || (whole != nullptr && whole->kept)) {
-            ++it;
-            continue;
+        auto& [ref, list] = *it;
+        const auto* whole = find(ref, {});
+        const bool kept = whole != nullptr && whole->kept;
+        const auto old = [&](const auto& r) { return !r.second.kept && r.second.round < round; };
+        if (!kept && std::any_of(list.begin(), list.end(), old)) {
+            dropped.insert(ref);
+            for (auto& r : list) {
+                if (old(r)) settle(r.second, r.first);
+            }
+            std::erase_if(list, old);
         }
-        settle(e);
-        out.push_back(drop_blob{where.first});
-        it = blobs_.erase(it);
+        it = list.empty() ? blobs_.erase(it) : std::next(it);
+    }
+    for (const auto& ref : dropped) out.push_back(drop_blob{ref});
+    // Runs are of rounds' plans, which come and go.
+    if (!dropped.empty()) {
+        run_changed_.clear();
+        whole_changed_ = ++changes_;
     }
 }
 
 void blob_desk::keep(const base::blob_ref& ref) {
-    blobs_[{ref, {}}].kept = true;
+    at(ref, {}).kept = true;
 }
 
 void blob_desk::check() const {
-    const auto asked =
-        std::count_if(blobs_.begin(), blobs_.end(), [](const auto& b) { return b.second.asked; });
-    base::ensure(static_cast<std::size_t>(asked) == in_flight_, "fetches in flight");
+    std::size_t asked = 0;
+    for (const auto& [ref, list] : blobs_) {
+        base::ensure(!list.empty(), "a blob that somebody asked for");
+        for (const auto& [run, e] : list) asked += e.asked;
+    }
+    base::ensure(asked == in_flight_, "fetches in flight");
     base::ensure(in_flight_ <= in_flight_max, "bounded fetches");
 }
 

@@ -5,6 +5,7 @@
 
 #include <cstring>
 #include <map>
+#include <unordered_map>
 #include <vector>
 
 #include "base/blob.hpp"
@@ -30,6 +31,18 @@ public:
     bool here(const base::blob_ref& ref, const base::piece_run& pieces = {}) const;
     /// Its fetch is under way.
     bool asked(const base::blob_ref& ref, const base::piece_run& pieces = {}) const;
+    /// All of that at once.
+    struct standing {
+        bool here = false;
+        bool asked = false;
+        unsigned failures = 0;
+        base::time_point next{};  ///< when to ask again; meaningful while nothing is asked
+    };
+    standing look(const base::blob_ref& ref, const base::piece_run& pieces = {}) const;
+    /// Another number when something came, failed, was made or dropped. With `pieces`: of whole
+    /// blobs, and of those pieces of any.
+    std::uint64_t changes() const { return changes_; }
+    std::uint64_t changes(const base::piece_run& pieces) const;
     /// Fetches that failed in a row.
     unsigned failures(const base::blob_ref& ref, const base::piece_run& pieces = {}) const;
     std::size_t in_flight() const { return in_flight_; }
@@ -60,27 +73,26 @@ private:
         base::time_point next{};  ///< no new question before
         std::vector<base::node_id> holders;
     };
-    /// A blob, or a run of its pieces.
-    using place = std::pair<base::blob_ref, base::piece_run>;
-    /// The order of `place`. Roots are hashes: their first 8 bytes nearly always decide, and every
-    /// event looks up hundreds.
-    struct by_root {
-        bool operator()(const place& a, const place& b) const {
-            const auto x = head(a), y = head(b);
-            return x != y ? x < y : a < b;
-        }
-        static std::uint64_t head(const place& p) {
-            std::uint64_t little = 0;
-            std::memcpy(&little, p.first.root.bytes.data(), sizeof little);
-            return __builtin_bswap64(little);
+    /// A whole blob, and runs of its pieces: as many as anybody here asked for, one or two.
+    using runs = std::vector<std::pair<base::piece_run, entry>>;
+    /// Roots are hashes already: every event looks up hundreds. Nothing follows from the order.
+    struct hash_of_root {
+        std::size_t operator()(const base::blob_ref& ref) const {
+            std::size_t head = 0;
+            std::memcpy(&head, ref.root.bytes.data(), sizeof head);
+            return head;
         }
     };
     const entry* find(const base::blob_ref& ref, const base::piece_run& pieces) const;
-    void settle(entry& e);
+    entry* find(const base::blob_ref& ref, const base::piece_run& pieces);
+    entry& at(const base::blob_ref& ref, const base::piece_run& pieces);
+    void settle(entry& e, const base::piece_run& pieces);
 
     const crew_timings& timings_;
-    std::map<place, entry, by_root> blobs_;
+    std::unordered_map<base::blob_ref, runs, hash_of_root> blobs_;
     std::size_t in_flight_ = 0;
+    std::uint64_t changes_ = 0, whole_changed_ = 0;
+    std::map<base::piece_run, std::uint64_t> run_changed_;  ///< bounded by what rounds ask for
 };
 
 }  // namespace tequio::training::crew_protocol

@@ -155,6 +155,7 @@ private:
     void drive_shards(effects& out);
     std::size_t standbys_wanted() const;
     std::vector<base::node_id> standbys_of(std::size_t index) const;
+    const std::set<std::size_t>& stands_by();
     std::vector<base::node_id> gatherers(std::size_t index) const;
     void drive_standbys(effects& out);
     bool orphaned(item_key key) const;
@@ -349,6 +350,13 @@ private:
     /// Gathers for further shards, by their first unit: own ones, and others' as long as that may
     /// be of use.
     std::map<std::uint64_t, crew_protocol::exchange> standbys_;
+    /// Others' shards that are this node's to gather for, and of which plan and members that is.
+    struct standby_place {
+        std::vector<crew_protocol::shard> plan;
+        std::uint64_t members = 0;
+        std::set<std::size_t> shards;
+    };
+    standby_place standby_place_;
     /// Members that went without a word, and when; those of the last hour count.
     std::map<base::node_id, base::time_point> vanished_;
     std::optional<joined_sum> joined_;

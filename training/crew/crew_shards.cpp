@@ -16,6 +16,8 @@ namespace {
 constexpr unsigned part_failures_max = 3;
 /// What comes sooner was in the store, or the uplink does not matter.
 constexpr base::duration instant = std::chrono::milliseconds(20);
+/// Who gathers for a shard beside its owner, where any do.
+constexpr std::size_t standbys_max = 1;
 /// Lanes of another's shard that are fetched at a time: owners come first.
 constexpr std::size_t standby_fetches_max = 2;
 /// Bytes a second of the slowest link that is waited for (guess).
@@ -123,7 +125,7 @@ void crew::core::drive_shards(effects& out) {
 /// more for each. When one vanished in the last hour, one: with two the links are so busy that
 /// lanes are safe elsewhere later than without (tests/simulation/README.md).
 std::size_t crew::core::standbys_wanted() const {
-    return vanished_.empty() ? 0 : 1;
+    return vanished_.empty() ? 0 : standbys_max;
 }
 
 /// Who gathers for shard `index` beside its owner: perhaps this node.
@@ -131,6 +133,23 @@ std::vector<base::node_id> crew::core::standbys_of(std::size_t index) const {
     return shards_.standbys(index, standbys_wanted(), [&](const base::node_id& node) {
         return node == config_.self || roster_.present(now_, node);
     });
+}
+
+/// The shards beside whose owners this node gathers. Asked after every event: worked out when plan
+/// or members are others.
+const std::set<std::size_t>& crew::core::stands_by() {
+    auto& p = standby_place_;
+    const auto members = roster_.stamp(now_);
+    if (p.members == members && p.plan == shards_.plan()) return p.shards;
+    p = {shards_.plan(), members, {}};
+    for (std::size_t i = 0; i < p.plan.size(); ++i) {
+        if (p.plan[i].owner == config_.self) continue;
+        const auto nodes = shards_.standbys(i, standbys_max, [&](const base::node_id& node) {
+            return node == config_.self || roster_.present(now_, node);
+        });
+        if (std::find(nodes.begin(), nodes.end(), config_.self) != nodes.end()) p.shards.insert(i);
+    }
+    return p.shards;
 }
 
 /// Other members that gather what shard `index` is summed of.
@@ -149,14 +168,12 @@ void crew::core::drive_standbys(effects& out) {
     const auto round = chain_.length();
     const auto wanted = standbys_wanted();
     const bool early = able() && !round_resolved();
+    const auto* standing_by = early && wanted > 0 ? &stands_by() : nullptr;
     const auto& plan = shards_.plan();
     for (std::size_t i = 0; i < plan.size(); ++i) {
         const bool own = plan[i].owner == config_.self;
-        bool gathers = own && plan[i].units != mine_units_;
-        if (!own && early && wanted > 0) {
-            const auto nodes = standbys_of(i);
-            gathers = std::find(nodes.begin(), nodes.end(), config_.self) != nodes.end();
-        }
+        const bool gathers =
+            own ? plan[i].units != mine_units_ : standing_by != nullptr && standing_by->contains(i);
         const auto first = plan[i].units.first;
         if (!gathers) {
             standbys_.erase(first);

@@ -1,6 +1,7 @@
 #include "training/crew/exchange.hpp"
 
 #include <algorithm>
+#include <utility>
 
 #include "base/ensure.hpp"
 
@@ -29,12 +30,14 @@ void exchange::begin(std::uint64_t round, std::vector<base::digest> expected,
     lost_.clear();
     got_ = 0;
     sum.reset();
+    others_ = true;
     for (std::uint32_t lane = 0; lane < shape_.lanes; ++lane) {
         if (ref_of(book, lane)) wanted_.insert(lane);
     }
 }
 
 void exchange::lean_on(std::vector<base::node_id> helpers, bool alone) {
+    others_ = others_ || helpers_ != helpers || helpers_alone_ != alone;
     helpers_ = std::move(helpers);
     helpers_alone_ = alone;
 }
@@ -88,76 +91,114 @@ std::uint64_t exchange::run_bytes() const {
 void exchange::offer(std::uint32_t lane) {
     if (!active_ || lane >= shape_.lanes) return;
     wanted_.insert(lane);
+    others_ = true;
+}
+
+/// Looked at after every event: most change nothing here.
+bool exchange::nothing_new(base::time_point now, const round_book* book, const roster& members,
+                           const blob_desk& desk) {
+    const auto fold = book == nullptr ? 0 : book->fold();
+    const auto stamp = members.stamp(now);
+    others_ = others_ || fold != fold_ || stamp != stamp_;
+    fold_ = fold;
+    stamp_ = stamp;
+    const auto changes = short_of_room_ ? desk.changes() : desk.changes(pieces_);
+    return !others_ && changes == changes_ && now < due_;
+}
+
+/// Who may have a lane, or those pieces of it.
+std::vector<base::node_id> exchange::holders_of(base::time_point now, const round_book* book,
+                                                const roster& members, std::uint32_t lane,
+                                                const base::blob_ref& ref) const {
+    std::vector<base::node_id> out;
+    if (book != nullptr && !helpers_alone_) {
+        for (const auto& k : book->claims(lane)) {
+            if (k.said.result != ref.root) continue;
+            if (members.present(now, k.said.node)) out.push_back(k.said.node);
+        }
+    }
+    for (const auto& node : helpers_) {
+        const bool named = std::find(out.begin(), out.end(), node) != out.end();
+        if (!named && members.present(now, node)) out.push_back(node);
+    }
+    if (out.empty() && !expected_.empty()) {
+        // Whoever closed the round had them all.
+        members.each_present(now, [&](const base::node_id& node, const member& m) {
+            if (m.said.chronicle > round_) out.push_back(node);
+        });
+    }
+    return out;
 }
 
 void exchange::step(base::time_point now, const round_book* book, const roster& members,
                     blob_desk& desk, std::vector<crew_effect>& out, std::size_t fetches_max) {
-    if (!active_) return;
-    lost_.clear();
+    if (!active_ || nothing_new(now, book, members, desk)) return;
+    const bool others = std::exchange(others_, false);
+    short_of_room_ = false;
+    due_ = base::time_point::max();
+    if (others) lost_.clear();
     // One lane of a node after the other, oldest question first: shared among all, none would be
     // safe elsewhere before the last one is.
     const bool in_turn = run_bytes() >= in_turn_min_bytes;
     std::set<base::node_id> busy;
     std::size_t under_way = 0;
-    for (const std::uint32_t lane : wanted_) {
-        const auto ref = ref_of(book, lane);
-        if (!ref || !desk.asked(*ref, pieces_)) continue;
-        ++under_way;
-        const auto maker = in_turn ? maker_of(book, lane) : std::nullopt;
-        if (maker) busy.insert(*maker);
-    }
-    for (auto it = wanted_.begin(); it != wanted_.end();) {
-        const std::uint32_t lane = *it;
+    std::vector<std::pair<base::blob_ref, blob_desk::standing>> looks;
+    std::erase_if(wanted_, [&](std::uint32_t lane) {
         const auto ref = ref_of(book, lane);
         if (refs_[lane] && refs_[lane] != ref) {
             refs_[lane].reset();
             --got_;
             sum.reset();
         }
-        if (!ref || refs_[lane]) {
-            it = wanted_.erase(it);
-            continue;
+        if (!ref || refs_[lane]) return true;
+        const auto& look = looks.emplace_back(*ref, desk.look(*ref, pieces_)).second;
+        if (look.asked) {
+            ++under_way;
+            const auto maker = in_turn ? maker_of(book, lane) : std::nullopt;
+            if (maker) busy.insert(*maker);
         }
-        blob_desk::wish w{*ref, {}, round_, false, pieces_};
-        if (book != nullptr && !helpers_alone_) {
-            for (const auto& k : book->claims(lane)) {
-                if (k.said.result != ref->root) continue;
-                if (members.present(now, k.said.node)) w.holders.push_back(k.said.node);
-            }
-        }
-        for (const auto& node : helpers_) {
-            const bool named =
-                std::find(w.holders.begin(), w.holders.end(), node) != w.holders.end();
-            if (!named && members.present(now, node)) w.holders.push_back(node);
-        }
-        if (w.holders.empty() && !expected_.empty()) {
-            // Whoever closed the round had them all.
-            for (const auto& node : members.present(now)) {
-                if (members.find(node)->said.chronicle > round_) w.holders.push_back(node);
-            }
-        }
-        const auto maker = in_turn && !helpers_alone_ ? maker_of(book, lane) : std::nullopt;
-        const bool fresh = !desk.asked(*ref, pieces_) && !desk.here(*ref, pieces_);
-        const bool waits =
-            fresh && maker && members.present(now, *maker) && !busy.insert(*maker).second;
-        if (waits || (fresh && under_way >= fetches_max)) {
-            ++it;
-            continue;
-        }
-        const bool here = desk.want(now, w, out);
-        if (fresh && desk.asked(*ref, pieces_)) ++under_way;
-        if (here) {
+        return false;
+    });
+    auto next_look = looks.begin();
+    for (auto it = wanted_.begin(); it != wanted_.end();) {
+        const std::uint32_t lane = *it;
+        const auto& [ref, look] = *next_look++;
+        if (look.here) {
             refs_[lane] = ref;
             ++got_;
+            lost_.erase(lane);
             it = wanted_.erase(it);
             continue;
         }
+        ++it;
+        // Asked, of the same nodes.
+        if (look.asked && !others) continue;
+        const auto maker = in_turn && !helpers_alone_ ? maker_of(book, lane) : std::nullopt;
+        const bool waits =
+            !look.asked && maker && members.present(now, *maker) && !busy.insert(*maker).second;
+        if (waits || (!look.asked && under_way >= fetches_max)) {
+            lost_.erase(lane);
+            continue;
+        }
+        blob_desk::wish w{ref, holders_of(now, book, members, lane, ref), round_, false, pieces_};
+        desk.want(now, w, out);
+        const auto after = desk.look(ref, pieces_);
+        if (after.asked && !look.asked) ++under_way;
+        // Without room for it the next change says when there is.
+        if (!after.asked && after.next > now) due_ = std::min(due_, after.next);
         // The store here may have it even when nobody else has: one failure says no.
         const unsigned patience = w.holders.empty() ? 1 : failures_max;
-        if (desk.failures(*ref, pieces_) >= patience) lost_.insert(lane);
-        if (!desk.has_room() && !desk.asked(*ref, pieces_)) break;
-        ++it;
+        if (after.failures >= patience) {
+            lost_.insert(lane);
+        } else {
+            lost_.erase(lane);
+        }
+        if (!desk.has_room() && !after.asked) {
+            short_of_room_ = true;
+            break;
+        }
     }
+    changes_ = short_of_room_ ? desk.changes() : desk.changes(pieces_);
 }
 
 std::vector<base::blob_ref> exchange::inputs() const {

@@ -38,7 +38,8 @@ public:
     /// A claim on this lane arrived.
     void offer(std::uint32_t lane);
     /// Asks for what is missing. `book` may be nullptr when `expected` was given.
-    /// `fetches_max`: lanes under way at a time.
+    /// `fetches_max`: lanes under way at a time. Cost: the members; the lanes that are missing when
+    /// anything has changed since the last time.
     void step(base::time_point now, const round_book* book, const roster& members, blob_desk& desk,
               std::vector<crew_effect>& out, std::size_t fetches_max = all);
     static constexpr std::size_t all = ~std::size_t{0};
@@ -60,6 +61,11 @@ private:
     std::optional<base::blob_ref> ref_of(const round_book* book, std::uint32_t lane) const;
     std::optional<base::node_id> maker_of(const round_book* book, std::uint32_t lane) const;
     std::uint64_t run_bytes() const;
+    bool nothing_new(base::time_point now, const round_book* book, const roster& members,
+                     const blob_desk& desk);
+    std::vector<base::node_id> holders_of(base::time_point now, const round_book* book,
+                                          const roster& members, std::uint32_t lane,
+                                          const base::blob_ref& ref) const;
 
     job_shape shape_;
     bool active_ = false;
@@ -72,6 +78,11 @@ private:
     std::set<std::uint32_t> wanted_;                   ///< known, not here
     std::set<std::uint32_t> lost_;
     std::uint64_t got_ = 0;
+    // What the last step saw.
+    bool short_of_room_ = false;
+    bool others_ = true;  ///< other lanes, claims, members or helpers than that
+    std::uint64_t fold_ = 0, stamp_ = 0, changes_ = 0;
+    base::time_point due_{};  ///< the next question that has to be repeated
 };
 
 }  // namespace tequio::training::crew_protocol

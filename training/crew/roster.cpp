@@ -1,6 +1,7 @@
 #include "training/crew/roster.hpp"
 
 #include <algorithm>
+#include <cstring>
 
 #include "base/ensure.hpp"
 #include "training/errc.hpp"
@@ -136,6 +137,20 @@ std::vector<base::node_id> roster::present(base::time_point now) const {
 std::uint64_t roster::count_present(base::time_point now) const {
     return static_cast<std::uint64_t>(std::count_if(
         members_.begin(), members_.end(), [&](const auto& m) { return shows(now, m.second); }));
+}
+
+std::uint64_t roster::stamp(base::time_point now) const {
+    // FNV-1a, a word at a time.
+    std::uint64_t stamp = 0xcbf29ce484222325u;
+    const auto add = [&](std::uint64_t word) { stamp = (stamp ^ word) * 0x100000001b3u; };
+    for (const auto& [node, m] : members_) {
+        if (!shows(now, m)) continue;
+        std::uint64_t head = 0;
+        std::memcpy(&head, node.bytes.data(), sizeof head);
+        add(head);
+        add(m.said.chronicle);
+    }
+    return stamp;
 }
 
 bool roster::has_company(base::time_point now) const {

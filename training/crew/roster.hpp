@@ -80,6 +80,8 @@ public:
         }
     }
     std::uint64_t count_present(base::time_point now) const;
+    /// Another number when other members are present, or stand at other rounds.
+    std::uint64_t stamp(base::time_point now) const;
     /// A present member takes part in the work, on the same chronicle.
     bool has_company(base::time_point now) const;
     const std::map<base::node_id, member>& all() const { return members_; }

@@ -206,8 +206,7 @@ void planner::adopt(base::time_point now, const books& b, const std::vector<work
     }
 }
 
-std::optional<item_key> planner::pick_lane(base::time_point now, const round_book& open,
-                                           const base::node_id& node) const {
+std::set<std::uint32_t> planner::taken_lanes(const round_book& open) const {
     std::set<std::uint32_t> taken;
     for (const auto& [other, given] : assigned_) {
         if (given.key.round == open.round()) taken.insert(given.key.item);
@@ -217,12 +216,19 @@ std::optional<item_key> planner::pick_lane(base::time_point now, const round_boo
     for (const auto& key : parked_) {
         if (key.round == open.round()) taken.insert(key.item);
     }
+    return taken;
+}
+
+std::optional<item_key> planner::pick_lane(base::time_point now, const round_book& open,
+                                           const base::node_id& node,
+                                           const std::set<std::uint32_t>& taken) const {
     const auto record = records_.find(node);
-    if (record != records_.end() && record->second.left && out(now, node) &&
-        record->second.left->round == open.round()) {
-        taken.insert(record->second.left->item);
-    }
-    const auto lane = lane_for(place_of(node), open.unclaimed(), taken, shape_.lanes);
+    const bool shunned = record != records_.end() && record->second.left && out(now, node) &&
+                         record->second.left->round == open.round();
+    auto others = shunned ? taken : std::set<std::uint32_t>{};
+    if (shunned) others.insert(record->second.left->item);
+    const auto lane =
+        lane_for(place_of(node), open.unclaimed(), shunned ? others : taken, shape_.lanes);
     if (!lane) return std::nullopt;
     return item_key{open.round(), *lane};
 }
@@ -317,7 +323,7 @@ std::optional<item_key> planner::pick(base::time_point now, const books& b,
         // The round waits for these; once for all, however many miss them.
         if (auto key = first(open, b.lost, idle)) return key;
         if (auto key = first(open, b.lost, late)) return key;
-        if (auto key = pick_lane(now, open, node)) return key;
+        if (auto key = pick_lane(now, open, node, taken_lanes(open))) return key;
         if (auto key = steal(open)) return key;
         if (auto key = first(open, open.unclaimed(), idle)) return key;
         if (auto key = first(open, open.unclaimed(), parked)) return key;
@@ -365,11 +371,13 @@ void planner::lease_next(base::time_point now, const round_book& open,
     }
     std::stable_sort(order.begin(), order.end(),
                      [](const auto& a, const auto& b) { return a.first < b.first; });
+    auto taken = taken_lanes(open);
     for (const auto& [free_at, slot] : order) {
         // Of two leases a node; where all are newcomers nobody is kept waiting for it.
         if (slot->newcomer && newcomers >= fit && newcomer_slots < fit) continue;
-        const auto key = pick_lane(now, open, slot->node);
+        const auto key = pick_lane(now, open, slot->node, taken);
         if (!key) continue;
+        taken.insert(key->item);
         next_.emplace(slot->node, *key);
         newcomers += slot->newcomer;
     }

@@ -130,8 +130,10 @@ private:
     void release(base::time_point now, const books& b, const std::vector<worker_slot>& slots);
     void adopt(base::time_point now, const books& b, const std::vector<worker_slot>& slots);
     std::optional<item_key> pick(base::time_point now, const books& b, const base::node_id& node);
+    std::set<std::uint32_t> taken_lanes(const round_book& open) const;
     std::optional<item_key> pick_lane(base::time_point now, const round_book& open,
-                                      const base::node_id& node) const;
+                                      const base::node_id& node,
+                                      const std::set<std::uint32_t>& taken) const;
     std::optional<item_key> steal(const round_book& open);
     base::time_point expected(base::time_point now, item_key key) const;
     std::optional<item_key> hasten(base::time_point now, const round_book& open,
