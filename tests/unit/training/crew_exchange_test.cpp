@@ -240,6 +240,72 @@ BOOST_AUTO_TEST_CASE(fetches_at_a_time_are_bounded) {
     desk.check();
 }
 
+BOOST_AUTO_TEST_CASE(room_that_something_else_gives_back_is_used_at_once) {
+    gathering g;
+    std::vector<crew_effect> out;
+    std::vector<base::blob_ref> others;
+    while (g.desk.has_room()) {
+        others.push_back(g.ref("other " + std::to_string(others.size())));
+        g.desk.want(g.now, {others.back(), {node(1)}, 2, false, {5, 2}}, out);
+    }
+    g.put(1, 0, "a");
+    g.x.begin(2, {}, &g.book, {0, 1});
+    BOOST_TEST(g.step().empty());
+    BOOST_TEST(g.step().empty());
+    g.desk.arrived(others.front(), {5, 2});
+    BOOST_TEST(g.step().size() == 1u);
+    g.desk.check();
+}
+
+BOOST_AUTO_TEST_CASE(changes_are_those_of_the_same_pieces_and_of_whole_blobs) {
+    gathering g;
+    std::vector<crew_effect> out;
+    const base::piece_run first{0, 2}, second{2, 2};
+    for (const auto& run : {first, second}) {
+        g.desk.want(g.now, {g.ref("a"), {node(1)}, 2, false, run}, out);
+    }
+    const auto changes = [&] { return std::pair(g.desk.changes(first), g.desk.changes(second)); };
+    const auto before = changes();
+    g.desk.arrived(g.ref("a"), first);
+    const auto came = changes();
+    BOOST_TEST(came.first != before.first);
+    BOOST_TEST(came.second == before.second);
+    g.desk.failed(g.now, g.ref("a"), second);
+    const auto failed = changes();
+    BOOST_TEST(failed.first == came.first);
+    BOOST_TEST(failed.second != came.second);
+    g.desk.made(g.ref("b"), 2);
+    const auto made = changes();
+    BOOST_TEST(made.first != failed.first);
+    BOOST_TEST(made.second != failed.second);
+    g.desk.drop_before(3, out);
+    BOOST_TEST(changes().first != made.first);
+    BOOST_TEST(changes().second != made.second);
+    BOOST_TEST(!g.desk.here(g.ref("a"), first));
+}
+
+BOOST_AUTO_TEST_CASE(a_roster_has_another_stamp_when_others_are_present_or_elsewhere) {
+    roster members{node(0), 64, timings};
+    base::time_point now{};
+    status said;
+    members.heard(now, node(1), said);
+    const auto one = members.stamp(now);
+    said.activity = 7;
+    members.heard(now, node(1), said);
+    BOOST_TEST(members.stamp(now) == one);
+    said.chronicle = 1;
+    members.heard(now, node(1), said);
+    const auto further = members.stamp(now);
+    BOOST_TEST(further != one);
+    members.heard(now, node(2), said);
+    const auto two = members.stamp(now);
+    BOOST_TEST(two != further);
+    members.down(node(2));
+    BOOST_TEST(members.stamp(now) == further);
+    now += timings.silent_after + 1s;
+    BOOST_TEST(members.stamp(now) != further);
+}
+
 BOOST_AUTO_TEST_CASE(old_rounds_are_dropped_and_means_are_kept) {
     blob_desk desk(timings);
     const base::blob_ref old{result_of("old"), 10}, mean{result_of("mean"), 10},
