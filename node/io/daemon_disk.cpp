@@ -4,8 +4,6 @@
 
 #include <spdlog/spdlog.h>
 
-#include <thread>
-
 #include "base/text.hpp"
 #include "node/core/errc.hpp"
 #include "node/io/daemon_loop.hpp"
@@ -55,7 +53,7 @@ std::string daemon_loop::disk_full_reason() const {
            ": nothing is written, sent or computed until there is room again";
 }
 
-base::result<void> daemon_loop::with_room(const std::function<base::result<void>()>& work) const {
+base::result<void> daemon_loop::with_room(const std::function<base::result<void>()>& work) {
     for (bool said = false;; said = true) {
         auto done = work();
         if (done || has_room(options_.data_dir)) return done;
@@ -63,7 +61,8 @@ base::result<void> daemon_loop::with_room(const std::function<base::result<void>
             spdlog::error("{}: {}; the node starts when there is room",
                           full_disk(options_.data_dir), done.error().message());
         }
-        std::this_thread::sleep_for(look_again);
+        room_timer_.expires_after(look_again);
+        room_timer_.wait();
     }
 }
 

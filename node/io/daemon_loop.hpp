@@ -154,7 +154,7 @@ private:
 
     // A full disk (daemon_disk.cpp).
     /// `work`, before the loop runs: again every second while it fails and the disk is full.
-    base::result<void> with_room(const std::function<base::result<void>()>& work) const;
+    base::result<void> with_room(const std::function<base::result<void>()>& work);
 
     struct ledger_batch {
         std::vector<ledger::store_write> writes;
