@@ -11,7 +11,7 @@ namespace {
 /// Forward passes that a stage has done before its first backward pass needs one more.
 std::uint64_t ahead_of(std::uint64_t stage, std::uint64_t stages, std::uint64_t micro_batches) {
     base::ensure(stage < stages, "a stage is one of the stages");
-    return std::min(micro_batches, stage + 1 == stages ? 0 : stages - stage);
+    return std::min(micro_batches, 2 * (stages - 1 - stage));
 }
 
 }  // namespace
