@@ -22,21 +22,6 @@ wait_for 180 "the first round in slices" round_is one 1
 ends 0 node one job show "$task"
 says "slice 1 of" "team 1, lead" "standby"
 
-# Without a node the others go on if, and only if, they hold every slice: who has a standby may leave, and nobody else. Of one view.
-leaving_is_told_rightly() {
-    local view safe slices held self
-    view=$(node "$1" job show "$task" --json) self=$(node_id "$1")
-    [[ $(json_text state <<<"$view") == running ]] || return 1
-    safe=$(json_number safe_to_leave <<<"$view") slices=$(grep -o '"slices":[0-9]*,"teams"' <<<"$view" | json_number slices)
-    held=$(tr '{' '\n' <<<"$view" | grep '"present":true' | grep "\"slices\":$slices," | grep -v "$self" | json_numbers slice | sort -u | wc -l)
-    seen[$safe]=1
-    [[ $safe == "$( ((held == slices)) && echo true || echo false)" ]]
-}
-json_numbers() { grep -oE "\"$1\":[0-9]+" | cut -d: -f2; }
-declare -A seen=()
-for name in one two three four five; do wait_for 60 "what leaving would do, on node $name" leaving_is_told_rightly "$name"; done
-[[ -n ${seen[true]:-} && -n ${seen[false]:-} ]] || die "safe_to_leave is ${!seen[*]} on all five: $(node one job show "$task" --json)"
-
 # Whoever is in the team, and is not the node that is asked.
 in_team() { node one job show "$task" --json | tr '{' '\n' | grep '"team":1' | grep '"lead":false' | grep -o '"node":"[0-9a-f]*"' | cut -d'"' -f4; }
 one=$(node_id one) victim=''
@@ -46,9 +31,6 @@ for name in two three four five; do
 done
 [[ -n $victim ]] || die "no member of a team but $one: $(node one job show "$task" --json)"
 node_kill "$victim"
-# Four are left, a slice each: none of them may leave.
-not_safe() { ! safe_to_leave one "$task"; }
-wait_for 60 "that leaving would end the job" not_safe
 left=()
 for name in one two three four five; do [[ $name == "$victim" ]] || left+=("$name"); done
 for name in "${left[@]}"; do
