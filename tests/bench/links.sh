@@ -30,11 +30,6 @@ shift 2
 names=() rounds=$((from + each * ${#rates[@]}))
 for ((i = 0; i < nodes; i++)); do names+=("node$i"); done
 
-links_end() {
-    local status=$?
-    links_down
-    scenario_end $status
-}
 trap links_end EXIT
 links_up tqlinks "${rates[0]}" "${names[@]}"
 

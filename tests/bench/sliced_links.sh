@@ -26,11 +26,6 @@ IFS=, read -ra rates <<<"$2"
 shift 2
 ((EUID == 0)) || die -5 "namespaces need root"
 
-links_end() {
-    local status=$?
-    links_down
-    scenario_end $status
-}
 trap links_end EXIT
 
 micro_batches=8 context=128 width=768

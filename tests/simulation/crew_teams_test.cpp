@@ -43,6 +43,14 @@ std::set<std::size_t> team_of(const crew_world& world, std::size_t index) {
     return out;
 }
 
+/// Until two teams are whole and that node works on a lane of round 1.
+void reach_work_in_two_teams(crew_world& world, std::size_t index) {
+    run_until(world, 120s, [&] {
+        const auto view = world.view(index);
+        return view.round == 1 && world.working(index) && view.teams == 2;
+    });
+}
+
 /// Until all of six nodes but the victim have seen the job to its end.
 void finish_without(crew_world& world, std::size_t victim) {
     run_until(world, 600s, [&] {
@@ -90,10 +98,7 @@ BOOST_AUTO_TEST_CASE(a_lost_member_costs_one_lane_of_one_round_and_a_standby_tak
             crew_world world(functions, {.nodes = 7, .seed = 320 + victim});
             give_room(world, 7, 3);
             world.start_all();
-            run_until(world, 120s, [&] {
-                return world.view(victim).round == 1 && world.working(victim) &&
-                       world.view(victim).teams == 2;
-            });
+            reach_work_in_two_teams(world, victim);
             world.run_for(1s);
             world.crash(victim);
             finish_as_alone(world, replay(functions), 240s);
@@ -110,10 +115,7 @@ BOOST_AUTO_TEST_CASE(other_lanes_do_not_wait_for_a_lost_member) {
             crew_world world(functions, {.nodes = 6, .seed = 380 + victim});
             give_room(world, 6, 3);
             world.start_all();
-            run_until(world, 120s, [&] {
-                return world.view(victim).round == 1 && world.working(victim) &&
-                       world.view(victim).teams == 2;
-            });
+            reach_work_in_two_teams(world, victim);
             world.run_for(500ms);
             const auto lost = team_of(world, victim);
             const auto lanes = [&] {

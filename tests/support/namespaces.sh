@@ -27,6 +27,12 @@ links_down() {
     local name
     for name in "${link_names[@]}" hub; do ip netns del "$link_prefix.$name" 2>/dev/null || true; done
 }
+# For `trap links_end EXIT`: what scenario.sh does at the end, without the links.
+links_end() {
+    local status=$?
+    links_down
+    scenario_end $status
+}
 
 link_address() {
     local i
