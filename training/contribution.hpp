@@ -77,6 +77,13 @@ struct contribution_run {
     bool operator==(const contribution_run&) const = default;
 };
 
+/// Names exact sums of a run of lanes over a run of the mean's units (training/merge.hpp).
+struct partial_sums {
+    contribution_run units;
+    contribution_run lanes;
+    bool operator==(const partial_sums&) const = default;
+};
+
 /// Sizes that follow from codec and number of elements (a multiple of 32, at least 32).
 struct contribution_shape {
     contribution_codec codec = contribution_codec::mxint8;

@@ -64,6 +64,10 @@ public:
     void add_unit(const contribution_shape& shape, std::uint64_t index, base::byte_view unit);
     /// Adds other lanes' sums over the same run.
     void add(const element_sums& other);
+    /// Adds what others' sums over `from`, which holds this run, come to here. `bytes`: as
+    /// `bytes()` of those, of which the rest is not looked at. False when an integer is no sum of
+    /// so many lanes; nothing is added then, so that nobody's bytes make a sum overflow.
+    bool add_bytes(contribution_run from, base::byte_view bytes, std::uint64_t lanes);
 
     /// The integers, little-endian, in two's complement: 8 or 16 bytes each.
     base::byte_view bytes() const;
@@ -82,6 +86,31 @@ private:
     std::vector<__int128> wide_;
 };
 
+/// Sums that are published before any division (`partial_sums`): of a run of lanes, over a run of
+/// the mean's units. Groups of a large crew sum their own lanes so, and whoever adds all groups'
+/// finishes: integers do not mind how they are grouped. The bytes follow from the contributions
+/// alone:
+///
+///     0  magic "TQSUMS01"      12  units, u32         20  lanes, u32
+///     8  first unit, u32       16  first lane, u32    24  zero
+///     64  when unit 0 is among the units, these lanes' losses in ascending order, f64 bits: the
+///         round's loss is added in lane order, as floating point minds; then `element_sums::bytes`
+///         over `shard_extent::summed` of the units
+///
+/// Little-endian.
+inline constexpr std::uint64_t partial_header_bytes = 64;
+
+/// Sizes of published sums, and what of them a shard within their units needs.
+struct partial_extent {
+    std::uint64_t bytes = 0;  ///< of all of it
+    /// Pieces of the blob over what the shard needs: its integers, of the shard with the first unit
+    /// also header and losses.
+    contribution_run pieces;
+};
+/// `shard`: units, all of them among `sums.units`. Shapes: of a lane's contribution and the mean.
+partial_extent partial_extent_of(const contribution_shape& lane, const contribution_shape& mean,
+                                 const partial_sums& sums, contribution_run shard);
+
 /// Adds lanes' contributions, in any order. Threads: none; one summation belongs to one thread.
 class summation {
 public:
@@ -96,9 +125,13 @@ public:
     /// or does not exist; nothing is added then.
     base::result<void> add(base::lane_index lane, base::byte_view contribution);
 
-    /// Adds what another summation of the same recipe has gathered from other lanes (groups of a
-    /// large crew). Errors: `errc::bad_contribution` when a lane is in both; nothing is added then.
+    /// Adds what another summation of the same recipe and units has gathered from other lanes.
+    /// Errors: `errc::bad_contribution` when a lane is in both; nothing is added then.
     base::result<void> add(const summation& other);
+    /// The same of one that was published (`partial_sums` below), perhaps of more units than these.
+    /// `bytes`: as long as the whole one; only `partial_extent::pieces` of these units is looked
+    /// at. Errors: also when the bytes are no such sums. Safe on any input.
+    base::result<void> add_partial(const partial_sums& which, base::byte_view bytes);
 
     /// The sums so far, over `extent().summed`.
     const element_sums& sums() const { return sums_; }
@@ -111,6 +144,10 @@ public:
     base::result<sum_output> finish() const;
     /// The same of a shard: its part (below).
     base::result<base::byte_vector> part() const;
+    /// What was added, for others to add theirs to. `lanes`: a run of lanes. Errors:
+    /// `errc::incomplete_sum`, naming the first lane of the run that is missing, or the first
+    /// beyond it that was added.
+    base::result<base::byte_vector> partial(contribution_run lanes) const;
 
 private:
     base::result<double> mean_loss() const;

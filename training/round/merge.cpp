@@ -9,6 +9,7 @@
 #include "training/numerics/f32_grid.hpp"
 #include "training/round/mean_reader.hpp"
 #include "training/round/outer_step.hpp"
+#include "training/round/partial_sums.hpp"
 #include "training/round/synchronous_step.hpp"
 #include "training/round/units.hpp"
 #include "training/state.hpp"
@@ -30,11 +31,6 @@ void add_all(std::span<const Integer> from, std::span<Integer> to) {
 }
 
 constexpr std::string_view part_magic = "TQPART01";
-
-/// Bytes of one integer of the sums over lanes in this codec.
-std::uint64_t integer_bytes(contribution_codec codec) {
-    return codec == contribution_codec::f32 ? sizeof(__int128) : sizeof(std::int64_t);
-}
 
 struct part_header {
     contribution_run units, pieces;
@@ -76,11 +72,11 @@ base::error bad_part(std::size_t index, const std::string& why) {
     return fail(errc::bad_contribution, "sum: part " + std::to_string(index) + " " + why);
 }
 
-base::error twice(std::uint64_t lane) {
+}  // namespace
+
+base::error lane_added_twice(std::uint64_t lane) {
     return fail(errc::bad_contribution, "sum: lane " + std::to_string(lane) + " was added before");
 }
-
-}  // namespace
 
 shard_extent shard_extent_of(const contribution_shape& lane, const contribution_shape& mean,
                              contribution_run units) {
@@ -165,7 +161,7 @@ base::result<void> summation::add(base::lane_index lane, base::byte_view contrib
                                                 ", the recipe has " +
                                                 std::to_string(losses_.size()));
     }
-    if (has(lane)) return twice(lane.value);
+    if (has(lane)) return lane_added_twice(lane.value);
     const auto shape = shape_of(contribution_kind::lane, recipe_, layout_);
     if (contribution.size() != shape.size_bytes()) {
         return fail(errc::bad_contribution,
@@ -181,7 +177,8 @@ base::result<void> summation::add(base::lane_index lane, base::byte_view contrib
             check_contribution_unit(contribution_kind::lane, recipe_, layout_, u, unit(u)));
     }
     for (auto u = units.first; u < units.end(); ++u) sums_.add_unit(shape, u, unit(u));
-    losses_[lane.value] = units.first == 0 ? header_of(contribution).loss : 0;
+    // With the mean's unit 0 goes the loss: units over the same elements may hold the lanes' too.
+    losses_[lane.value] = extent_.units.first == 0 ? header_of(contribution).loss : 0;
     ++lanes_added_;
     return {};
 }
@@ -190,7 +187,7 @@ base::result<void> summation::add(const summation& other) {
     base::ensure(other.losses_.size() == losses_.size() && other.extent_.units == extent_.units,
                  "both summations have one recipe, and are of one shard");
     for (std::size_t l = 0; l < losses_.size(); ++l) {
-        if (losses_[l] && other.losses_[l]) return twice(l);
+        if (losses_[l] && other.losses_[l]) return lane_added_twice(l);
     }
     sums_.add(other.sums_);
     for (std::size_t l = 0; l < losses_.size(); ++l) {

@@ -66,6 +66,33 @@ BOOST_AUTO_TEST_CASE(order_and_grouping_never_show) {
     }));
 }
 
+BOOST_AUTO_TEST_CASE(any_groups_come_to_the_same_part) {
+    BOOST_TEST(rc::check("published sums of any runs of lanes give the part of one owner", [] {
+        const lanes_case c;
+        const auto lanes = c.r.train.lanes;
+        const contribution_run all{0, shape_of(contribution_kind::mean, c.r, c.layout).units()};
+        summation plain(c.r, c.layout, all), grouped(c.r, c.layout, all);
+        std::vector<partial_sums> groups;
+        for (std::uint64_t first = 0; first < lanes;) {
+            const auto count = *rc::gen::inRange<std::uint64_t>(1, lanes - first + 1);
+            groups.push_back({all, {first, count}});
+            first += count;
+        }
+        for (std::uint64_t l = 0; l < lanes; ++l) {
+            RC_ASSERT(plain.add({l}, c.contributions[l]).has_value());
+        }
+        for (const auto g : random_order(groups.size())) {
+            const auto& run = groups[g].lanes;
+            summation own(c.r, c.layout, all);
+            for (const auto l : random_order(run.count)) {
+                RC_ASSERT(own.add({run.first + l}, c.contributions[run.first + l]).has_value());
+            }
+            RC_ASSERT(grouped.add_partial(groups[g], *own.partial(run)).has_value());
+        }
+        RC_ASSERT(*grouped.part() == *plain.part());
+    }));
+}
+
 BOOST_AUTO_TEST_CASE(sum_mean_and_outer_step_are_the_twins) {
     BOOST_TEST(rc::check("merge is the twin's merge, bit for bit", [] {
         const lanes_case c;
