@@ -45,12 +45,18 @@ enum class work_kind {
     /// outcome: blob (the part, training/merge.hpp)
     sum_shard,
     join,  ///< inputs: parts in the order of their units; outcome: as of `sum`
+    /// inputs: contributions of the lanes of `sums[0]`, in lane order, of which the pieces that its
+    /// units need are here; outcome: blob (the sums, training/merge.hpp)
+    sum_lanes,
+    /// inputs: such sums, as `sums` names them, each lane in one of them, of which the pieces that
+    /// `units` need are here; outcome: blob (the part)
+    add_sums,
 };
 
 /// Whether such work starts from a state that the worker has to hold.
 constexpr bool needs_state(work_kind kind) {
     return kind != work_kind::prepare && kind != work_kind::sum && kind != work_kind::sum_shard &&
-           kind != work_kind::join;
+           kind != work_kind::join && kind != work_kind::sum_lanes && kind != work_kind::add_sums;
 }
 
 /// Which slice of the model: number `index` of `count`, as `choose_slices` divides it. {0, 1} is
@@ -71,7 +77,7 @@ struct work_item {
     /// zero for prepare and sums, which need none.
     base::digest state;
     std::vector<base::blob_ref> inputs;
-    contribution_run units = {};  ///< `sum_shard`: of the mean; else none
+    contribution_run units = {};  ///< `sum_shard`, `add_sums`: of the mean; else none
     /// Of the state that it starts from or makes; a worker holds one slice at a time.
     model_slice slice = {};
     /// Lanes and validations of a slice: which node has which, by index; `slice.index` is this
@@ -79,6 +85,7 @@ struct work_item {
     std::vector<base::node_id> team = {};
     /// Names this attempt: what members of a team send one another bears it.
     base::digest session = {};
+    std::vector<partial_sums> sums = {};  ///< `sum_lanes`, `add_sums`
     bool operator==(const work_item&) const = default;
 };
 
@@ -259,7 +266,10 @@ using crew_effect = std::variant<send_crew, begin_work, stop_work, fetch_blob, d
                                  check_recorded, standing_changed, job_finished, crew_progress>;
 
 inline constexpr std::size_t crew_message_max_bytes = 64 * 1024;
+/// Nodes that share their statuses: a crew, or one of the groups of a larger one.
 inline constexpr std::uint64_t crew_members_max = 64;
+/// Nodes of a crew in groups.
+inline constexpr std::uint64_t crew_groups_nodes_max = 1024;
 inline constexpr std::uint64_t crew_settle_max = 64;
 /// Largest text of a chronicle entry: 65,536 lanes of 77 bytes, and the rest.
 inline constexpr std::uint64_t crew_entry_max_bytes = 65536 * 77 + 4096;
@@ -299,6 +309,12 @@ struct crew_timings {
 struct crew_shard {
     contribution_run lane_units;  ///< pieces of every contribution
     std::uint64_t part_bytes = 0;
+};
+
+/// What published sums come to (`partial_extent_of`).
+struct crew_sums {
+    std::uint64_t bytes = 0;
+    contribution_run pieces;  ///< of them, for a shard
 };
 
 /// What this node thinks of a node's work from other jobs.
@@ -351,13 +367,22 @@ struct crew_config {
     double check = 0.05;       ///< share of lanes computed twice, 0.05..1; training/task.hpp
     std::uint64_t settle = 3;  ///< lowered to crew_settle_max
     std::uint64_t crew_min = 1;
-    std::uint64_t crew_max = crew_members_max;  ///< lowered to that
+    /// Lowered to crew_groups_nodes_max; to `group_max` where a model can be divided among nodes.
+    std::uint64_t crew_max = crew_members_max;
+    /// More nodes than that form groups (training/crew/groups.md). Lowered to crew_members_max.
+    std::uint64_t group_max = crew_members_max;
+    /// To begin with 2^depth groups, for who knows that there are so many nodes and is linked with
+    /// some of them only. Lowered to what crew_max allows.
+    std::uint32_t depth = 0;
     crew_keys keys;
     crew_timings timings;
     /// Units of the mean: a round is summed in at most so many shards. With 1, by one node.
     std::uint64_t mean_units = 1;
     /// Sizes of a shard: a run of those units. Needed when there are several.
     std::function<crew_shard(contribution_run units)> shard = {};
+    /// Sizes of sums of lanes over units, of which `shard` is a run. Needed when there are several
+    /// units and crew_max is above group_max.
+    std::function<crew_sums(const partial_sums& which, contribution_run shard)> sums = {};
     std::vector<crew_standing> standings = {};  ///< each node once
     /// Its functions are needed when `max` is above 1.
     crew_slicing slices = {};
@@ -403,6 +428,7 @@ struct crew_view {
     base::node_id steward;                      ///< zero when none is known
     std::uint32_t slices = 0;                   ///< into how many the model is; 0: not known
     std::uint32_t teams = 0;                    ///< whole ones
+    std::uint32_t groups = 1, group = 0;        ///< of the crew, and this node's
     base::digest state_digest;                  ///< after the last entry; zero before S(0) is known
     std::vector<chronicle_entry> chronicle;     ///< filled by `view(true)` only
 };

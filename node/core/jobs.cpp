@@ -46,6 +46,10 @@ std::string text_of(const training::work_item& item) {
             return of_round("part");
         case work_kind::join:
             return of_round("join");
+        case work_kind::sum_lanes:
+            return of_round("sums");
+        case work_kind::add_sums:
+            return of_round("part of sums");
     }
     return "work";
 }

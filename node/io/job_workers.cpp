@@ -3,6 +3,7 @@
 #include <boost/asio/posix/stream_descriptor.hpp>
 #include <boost/asio/post.hpp>
 
+#include "base/ensure.hpp"
 #include "node/core/errc.hpp"
 #include "node/io/model_files.hpp"
 #include "node/io/run_card.hpp"
@@ -39,7 +40,11 @@ compute_kind kind_of(training::work_kind kind) {
             return compute_kind::sum_shard;
         case work_kind::join:
             return compute_kind::join;
+        case work_kind::sum_lanes:
+        case work_kind::add_sums:
+            break;
     }
+    base::ensure(false, "no task makes a crew of several groups (training/crew/groups.md)");
     return compute_kind::prepare;
 }
 

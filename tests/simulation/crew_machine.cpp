@@ -42,6 +42,14 @@ base::blob_ref read_ref(base::byte_reader& in) {
 
 }  // namespace
 
+base::piece_run input_pieces(const work_item& item, std::size_t index, const lane_functions& f) {
+    contribution_run out;
+    if (item.kind == work_kind::sum_shard) out = f.shard(item.units).lane_units;
+    if (item.kind == work_kind::sum_lanes) out = f.shard(item.sums.front().units).lane_units;
+    if (item.kind == work_kind::add_sums) out = f.sums(item.sums[index], item.units).pieces;
+    return {out.first, out.count};
+}
+
 crew_machine::crew_machine(crew_world& world, std::size_t index)
     : world_(world),
       index_(index),
@@ -401,13 +409,8 @@ void crew_machine::finish_work(const work_item& item) {
         return;
     }
     std::vector<base::byte_view> inputs;
-    base::piece_run pieces;
-    if (item.kind == work_kind::sum_shard) {
-        const auto units = world_.functions_.shard(item.units).lane_units;
-        pieces = {units.first, units.count};
-    }
-    for (const auto& ref : item.inputs) {
-        const auto* bytes = blob(ref, pieces);
+    for (std::size_t i = 0; i < item.inputs.size(); ++i) {
+        const auto* bytes = blob(item.inputs[i], input_pieces(item, i, world_.functions_));
         if (bytes == nullptr) {
             feed(work_failed{item, "an input is not in the store"});
             return;
@@ -474,6 +477,20 @@ computed crew_machine::shard_work(const work_item& item,
     return out;
 }
 
+computed crew_machine::sums_work(const work_item& item,
+                                 const std::vector<base::byte_view>& inputs) {
+    const auto& m = world_.machines_[index_];
+    ++world_.logs_[index_].lane_sums;
+    auto out = world_.functions_.sum_lanes(inputs, item.sums.front());
+    for (std::size_t i = 0; m.forges_sums && i < out.bytes.size(); i += base::piece_size_bytes) {
+        out.bytes[i] ^= 1;
+    }
+    // As integers, more than any lanes come to.
+    if (m.breaks_sums) std::fill(out.bytes.begin(), out.bytes.end(), std::uint8_t{0x7f});
+    if (m.forges_sums || m.breaks_sums) out.outcome.blob = base::blob_ref_of(out.bytes);
+    return out;
+}
+
 /// Work on all of the model. Errors: a part that is none.
 base::result<computed> crew_machine::whole_work(const work_item& item,
                                                 const std::vector<base::byte_view>& inputs) {
@@ -500,6 +517,14 @@ base::result<computed> crew_machine::whole_work(const work_item& item,
             return f.sum(inputs);
         case work_kind::sum_shard:
             return shard_work(item, inputs);
+        case work_kind::sum_lanes:
+            return sums_work(item, inputs);
+        case work_kind::add_sums: {
+            ++world_.logs_[index_].sums_added;
+            auto part = f.add_sums(inputs, item.sums, item.units);
+            if (!part) return base::fail(training::errc::bad_contribution, "sums are none");
+            return std::move(*part);
+        }
         case work_kind::join: {
             auto joined = f.join(inputs);
             if (!joined) return base::fail(training::errc::bad_contribution, "a part is none");

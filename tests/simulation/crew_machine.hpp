@@ -12,6 +12,10 @@
 
 namespace tequio::simulation {
 
+/// Which pieces of an input such work looks at; none: all of it.
+base::piece_run input_pieces(const training::work_item& item, std::size_t index,
+                             const lane_functions& f);
+
 class crew_machine final : public sim_node {
 public:
     crew_machine(crew_world& world, std::size_t index);
@@ -62,6 +66,7 @@ private:
     computed slice_work(const training::work_item& item, const std::vector<base::byte_view>& in);
     void give_part(const training::work_item& item);
     computed lane_work(const training::work_item& item);
+    computed sums_work(const training::work_item& item, const std::vector<base::byte_view>& in);
     computed shard_work(const training::work_item& item, const std::vector<base::byte_view>& in);
     base::result<computed> whole_work(const training::work_item& item,
                                       const std::vector<base::byte_view>& in);

@@ -2,6 +2,7 @@
 
 #include "base/ensure.hpp"
 #include "tests/simulation/crew_machine.hpp"
+#include "training/crew/groups.hpp"
 #include "training/crew/lottery.hpp"
 
 namespace tequio::simulation {
@@ -48,7 +49,20 @@ crew_world::crew_world(lane_functions& functions, world_options options)
         trace_.add(time_.now(), std::to_string(from) + ">" + std::to_string(to),
                    piece ? bytes.first(traced_bytes_max) : bytes);
     };
+    if (options_.links_abroad > 0) {
+        network_.linked = [this](std::size_t a, std::size_t b) { return linked(a, b); };
+    }
     for (std::size_t i = 0; i < options_.nodes; ++i) add_machine();
+}
+
+/// The members of a group with one another; with others by chance, which follows from who they are.
+bool crew_world::linked(std::size_t a, std::size_t b) const {
+    crew_protocol::group_map groups(shape_.task, id_of(a));
+    groups.set_depth(options_.depth);
+    if (!groups.foreign(id_of(b))) return true;
+    const auto others = std::max<std::uint64_t>(options_.nodes_expected, 1);
+    const auto chance = id_of(a).bytes[8] << 16 | id_of(b).bytes[9] << 8 | id_of(a).bytes[10];
+    return static_cast<std::uint64_t>(chance) * others < (options_.links_abroad << 24);
 }
 
 crew_world::~crew_world() = default;
@@ -67,6 +81,13 @@ crew_config crew_world::config_of(std::size_t index) {
     c.settle = options_.settle;
     c.mean_units = options_.sharded ? functions_.mean_units() : 1;
     c.shard = [this](contribution_run units) { return functions_.shard(units); };
+    if (slices_ == nullptr && options_.crew_max > options_.group_max) {
+        c.sums = [this](const partial_sums& which, contribution_run shard) {
+            return functions_.sums(which, shard);
+        };
+    }
+    c.group_max = options_.group_max;
+    c.depth = options_.depth;
     c.crew_min = options_.crew_min;
     c.crew_max = options_.crew_max;
     c.timings = options_.timings;
@@ -135,7 +156,8 @@ std::size_t crew_world::add_machine() {
 const base::byte_vector& crew_world::acquaintance() {
     if (acquaintance_.empty()) {
         crew_protocol::standing_book book;
-        for (std::size_t i = 0; i < 255; ++i) {
+        const auto known = std::max<std::uint64_t>(255, 4 * options_.nodes_expected);
+        for (std::size_t i = 0; i < known; ++i) {
             book.believe(
                 base::node_id{key_of(root_, "root " + std::to_string(i)).public_part().bytes});
         }
@@ -318,6 +340,9 @@ std::string crew_world::describe() const {
         out += "round " + std::to_string(v.round) + "/" + std::to_string(v.rounds) + " settled " +
                std::to_string(v.settled_round) + " [" + v.reason_code + "] " + v.reason +
                " steward " + v.steward.brief();
+        if (v.groups > 1) {
+            out += " group " + std::to_string(v.group) + " of " + std::to_string(v.groups);
+        }
         for (const auto& m : v.members) {
             out += "\n    " + m.node.brief() + (m.present ? " present " : " away ") +
                    (m.available ? "available " : "busy ") + m.doing + " at " +

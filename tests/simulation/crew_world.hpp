@@ -33,6 +33,8 @@ struct machine {
     bool miscalculates = false;   ///< its worker applies means wrongly, always alike
     bool forges_parts = false;    ///< its parts of sums hold another mean
     bool breaks_parts = false;    ///< its parts of sums are none
+    bool forges_sums = false;     ///< of its group's lanes it publishes other sums
+    bool breaks_sums = false;     ///< those are none
     std::uint64_t memory = 0;     ///< for slices, in tensors; 0: as much as anyone wants
     bool fails_in_teams = false;  ///< its worker gives up whatever its team works on
     bool mistells = false;        ///< says other tensors of its slice than it has
@@ -69,6 +71,10 @@ struct world_options {
     std::uint64_t settle = 3;
     std::uint64_t crew_min = 1;
     std::uint64_t crew_max = training::crew_members_max;
+    std::uint64_t group_max = training::crew_members_max;
+    std::uint32_t depth = 0;  ///< groups to begin with, as powers of two
+    /// Of another group a node is linked with about so many; 0: with all. Needs a `depth`.
+    std::uint64_t links_abroad = 0;
     network_conditions network{};
     /// With a liar about, the chronicle may hold what one machine alone would not.
     bool honest = true;
@@ -82,9 +88,10 @@ struct world_options {
     machine_model* model = nullptr;  ///< outlives the world
     /// Nodes are told nothing of what they measure, so that whoever composes teams goes by ids.
     bool blind = false;
-    /// The first 255 machines, whenever they come, are no newcomers to any: so it is when those who
-    /// leave and come have been in the job before.
+    /// The first machines, whenever they come, are no newcomers to any: so it is when those who
+    /// leave and come have been in the job before. 255 of them, or four times `nodes_expected`.
     bool acquainted = false;
+    std::uint64_t nodes_expected = 0;
 };
 
 class crew_machine;
@@ -97,6 +104,8 @@ struct node_log {
     std::uint64_t lanes_run = 0;
     std::uint64_t whole_sums = 0;
     std::uint64_t shards_summed = 0;
+    std::uint64_t lane_sums = 0;   ///< of its group's lanes
+    std::uint64_t sums_added = 0;  ///< parts made of such
     std::uint64_t piece_bytes_sent = 0;
     std::uint64_t team_lanes = 0;      ///< lanes and validations done at the head of a team
     std::vector<std::string> refused;  ///< errors of handle(): a peer broke the protocol
@@ -164,6 +173,7 @@ private:
     bool verify(const base::public_key& key, base::byte_view message,
                 const base::signature& signature);
     const base::byte_vector& acquaintance();
+    bool linked(std::size_t a, std::size_t b) const;
     /// Leaf hashes of a blob, made once: its pieces leave many nodes many times.
     const std::vector<base::digest>& leaves_of(const base::blob_ref& ref, base::byte_view bytes);
     void observe(std::size_t index);

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <map>
 
+#include "tests/simulation/crew_machine.hpp"
 #include "tests/simulation/team_time.hpp"
 #include "training/lane_load.hpp"
 #include "training/merge.hpp"
@@ -20,6 +21,10 @@ using training::work_kind;
 /// Bytes a second at which contributions are summed and means applied: some passes over memory
 /// (guess: `tequio bench codecs` measures 2 to 10 GB/s).
 constexpr double merge_rate = 2e9;
+/// Of a group on average, at most: groups are as even as ids are, and the largest has to fit.
+constexpr std::uint64_t group_size = 40;
+/// Nodes of other groups that each is linked with (guess: what an overlay's views hold).
+constexpr std::uint64_t links_abroad = 32;
 /// Beats in the time of an ideal round.
 constexpr int beats_a_round = 60;
 /// Share of a busy uplink that streams of teams get: pieces of blobs get one message in five
@@ -71,6 +76,11 @@ public:
             const auto extent = training::shard_extent_of(lane, mean, units);
             return training::crew_shard{extent.lane_units, extent.part_bytes};
         };
+        sums_ = [lane, mean](const training::partial_sums& which,
+                             training::contribution_run units) {
+            const auto extent = training::partial_extent_of(lane, mean, which, units);
+            return training::crew_sums{extent.bytes, extent.pieces};
+        };
         const hash_job hashes{.lanes = s.lanes,
                               .rounds = s.rounds,
                               .validation = cost_.validation_tokens > 0,
@@ -78,6 +88,7 @@ public:
                               .mean_bytes = cost_.mean_bytes,
                               .units = mean.units(),
                               .shard = shard_,
+                              .sums = sums_,
                               .stand_ins = true};
         const auto slices = static_cast<std::uint32_t>(s.slices);
         if (slices > 1) {
@@ -137,13 +148,14 @@ public:
         }
         // Sums: what goes in, all or the pieces of a shard, and what comes out.
         auto moved = cost_.mean_bytes;
-        base::piece_run pieces;
-        if (item.kind == work_kind::sum_shard) {
-            const auto shard = shard_(item.units);
-            moved = shard.part_bytes;
-            pieces = {shard.lane_units.first, shard.lane_units.count};
+        if (item.kind == work_kind::sum_shard || item.kind == work_kind::add_sums) {
+            moved = shard_(item.units).part_bytes;
+        } else if (item.kind == work_kind::sum_lanes) {
+            moved = functions_->sums(item.sums.front(), item.sums.front().units).bytes;
         }
-        for (const auto& input : item.inputs) moved += bytes_of(input, pieces);
+        for (std::size_t i = 0; i < item.inputs.size(); ++i) {
+            moved += bytes_of(item.inputs[i], input_pieces(item, i, *functions_));
+        }
         return bytes(moved);
     }
 
@@ -295,6 +307,13 @@ private:
         o.model = this;
         o.acquainted = scenario_.acquainted;
         o.blind = !scenario_.placed;
+        if (scenario_.nodes > training::crew_members_max) {
+            o.crew_max = training::crew_groups_nodes_max;
+            o.nodes_expected = scenario_.nodes;
+            // About half full, as they are when a crew has divided.
+            while (scenario_.nodes >> o.depth > group_size) ++o.depth;
+            o.links_abroad = links_abroad;
+        }
         return o;
     }
 
@@ -516,6 +535,8 @@ private:
     training::crew_lane_load load_;
     job_report report_;
     std::function<training::crew_shard(training::contribution_run)> shard_;
+    std::function<training::crew_sums(const training::partial_sums&, training::contribution_run)>
+        sums_;
     std::unique_ptr<lane_functions> functions_;
     std::deque<machine_record> machines_;
     std::unique_ptr<crew_world> world_;

@@ -106,9 +106,8 @@ BOOST_AUTO_TEST_CASE(a_transfer_without_a_holder_says_what_is_left) {
 }
 
 BOOST_AUTO_TEST_CASE(a_refused_option_is_named_with_what_was_found_and_what_is_allowed) {
-    BOOST_TEST(refusal("nodes", "100") ==
-               "--nodes: found \"100\", allowed: 1 to 64 (the most a crew has; groups of crews, up "
-               "to 1000 nodes, are not in this version)");
+    BOOST_TEST(refusal("nodes", "1025") ==
+               "--nodes: found \"1025\", allowed: 1 to 1024; above 64 they are in groups");
     for (const auto& option : job_options()) {
         const auto said = refusal(option.name, "x\ty");
         BOOST_TEST(said.starts_with("--" + std::string(option.name) + ": found "), said);
@@ -119,6 +118,23 @@ BOOST_AUTO_TEST_CASE(a_refused_option_is_named_with_what_was_found_and_what_is_a
     BOOST_TEST(refusal("up", "0Mbit/s").starts_with("--up"));
     BOOST_TEST(refusal("lanes", "0").starts_with("--lanes"));
     BOOST_TEST(!job_preset("office").has_value());
+}
+
+/// As many nodes as two groups have: every lane once, and what leaves a node is what it computed,
+/// its share of the mean, and the sums of its group over an n-th of the elements.
+BOOST_AUTO_TEST_CASE(more_nodes_than_a_crew_has_work_in_groups) {
+    auto s = small(72);
+    s.rounds = 1;
+    s.lanes = 72;
+    s.acquainted = true;
+    const auto r = run(s);
+    BOOST_TEST(r.finished);
+    BOOST_TEST(r.lanes_merged == 72u);
+    BOOST_TEST(r.utilisation > 0.3, "utilisation " << r.utilisation);
+    const double sent = (r.bytes_sent - r.message_bytes) / r.bytes_formula;
+    BOOST_TEST((sent > 0.8 && sent < 1.6), "of the formula's bytes " << sent);
+    std::printf("72 nodes: utilisation %.3f of bound %.3f, bytes %.3f, messages %.0f bytes\n",
+                r.utilisation, r.ratio_to_bound, sent, r.message_bytes);
 }
 
 BOOST_AUTO_TEST_CASE(presets_are_valid_jobs) {

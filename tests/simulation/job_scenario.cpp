@@ -107,9 +107,8 @@ std::string models() {
            std::string(tinyllama().name);
 }
 
-static_assert(training::crew_members_max == 64, "the text of --nodes says the crew's cap");
-constexpr std::string_view nodes_allowed =
-    "1 to 64 (the most a crew has; groups of crews, up to 1000 nodes, are not in this version)";
+static_assert(training::crew_groups_nodes_max == 1024, "the text of --nodes says the crew's cap");
+constexpr std::string_view nodes_allowed = "1 to 1024; above 64 they are in groups";
 constexpr std::string_view codecs_allowed = "f32, mxint8, mxfp4";
 constexpr std::string_view rate_allowed = "1kbit/s to 1000Gbit/s, as 20Mbit/s";
 
@@ -122,7 +121,7 @@ const std::vector<job_option>& job_options() {
     static const std::string models_allowed = models();
     static const std::vector<job_option> options{
         {"nodes", "how many work at a time", nodes_allowed,
-         [](s_t& s, text_t t) { return within(t, 1, training::crew_members_max, s.nodes); },
+         [](s_t& s, text_t t) { return within(t, 1, training::crew_groups_nodes_max, s.nodes); },
          [](const s_t& s) { return std::to_string(s.nodes); }},
         {"rounds", "rounds of the job", "1 to 10000",
          [](s_t& s, text_t t) { return within(t, 1, rounds_max, s.rounds); },

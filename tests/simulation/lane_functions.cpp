@@ -98,6 +98,70 @@ public:
         out.outcome.blob = base::blob_ref_of(out.bytes);
         return out;
     }
+    crew_sums sums(const partial_sums& which, contribution_run shard) const override {
+        if (job_.sums) return job_.sums(which, shard);
+        const auto bytes_to = [&](std::uint64_t unit) {
+            std::uint64_t out = 0;
+            for (auto u = which.units.first; u < unit; ++u) {
+                out += which.lanes.count * contribution_unit_bytes(u);
+            }
+            return out;
+        };
+        const auto first = bytes_to(shard.first) / base::piece_size_bytes;
+        const auto end =
+            (bytes_to(shard.end()) + base::piece_size_bytes - 1) / base::piece_size_bytes;
+        return {bytes_to(which.units.end()), {first, end - first}};
+    }
+    /// Hashes cannot be added: for sums stand the lanes' units themselves, in order.
+    computed sum_lanes(const std::vector<base::byte_view>& contributions,
+                       const partial_sums& which) override {
+        computed out;
+        if (job_.stand_ins) {
+            for (const auto& c : contributions) {
+                out.bytes.insert(out.bytes.end(), c.begin(), c.end());
+            }
+            auto name = out.bytes;
+            base::byte_writer(name).u64(which.units.first);
+            out.outcome.blob = {base::sha256(name), sums(which, which.units).bytes};
+            return out;
+        }
+        for (auto u = which.units.first; u < which.units.end(); ++u) {
+            for (const auto& c : contributions) {
+                const auto unit = c.subspan(u * base::piece_size_bytes, contribution_unit_bytes(u));
+                out.bytes.insert(out.bytes.end(), unit.begin(), unit.end());
+            }
+        }
+        out.outcome.blob = base::blob_ref_of(out.bytes);
+        return out;
+    }
+    std::optional<computed> add_sums(const std::vector<base::byte_view>& sums,
+                                     const std::vector<partial_sums>& which,
+                                     contribution_run units) override {
+        std::vector<base::byte_vector> lanes(job_.lanes);
+        for (std::size_t i = 0; i < sums.size(); ++i) {
+            const auto& w = which[i];
+            if (!job_.stand_ins && sums[i].size() != this->sums(w, w.units).bytes) {
+                return std::nullopt;
+            }
+            base::byte_reader in(sums[i]);
+            for (auto u = w.units.first; u < (job_.stand_ins ? w.units.first + 1 : w.units.end());
+                 ++u) {
+                for (std::uint64_t l = 0; l < w.lanes.count; ++l) {
+                    const auto unit = in.raw(job_.stand_ins ? 32 : contribution_unit_bytes(u));
+                    auto& lane = lanes[w.lanes.first + l];
+                    if (!job_.stand_ins) lane.resize(u * base::piece_size_bytes);
+                    lane.insert(lane.end(), unit.begin(), unit.end());
+                }
+            }
+            if (in.failed()) return std::nullopt;
+        }
+        std::vector<base::byte_view> views;
+        for (auto& lane : lanes) {
+            if (!job_.stand_ins) lane.resize(contribution_bytes());
+            views.push_back(lane);
+        }
+        return sum_shard(views, units);
+    }
     base::digest apply(const base::digest& state, std::uint64_t, base::byte_view mean) override {
         base::sha256_stream both;
         both.add(state.view());
@@ -120,6 +184,9 @@ private:
     }
     std::uint64_t unit_bytes(std::uint64_t unit) const {
         return unit + 1 < job_.units ? base::piece_size_bytes : job_.mean_bytes;
+    }
+    std::uint64_t contribution_unit_bytes(std::uint64_t unit) const {
+        return unit + 1 < job_.units ? base::piece_size_bytes : job_.contribution_bytes;
     }
     static double loss_of(const base::digest& d) { return 1.0 + d.bytes[0] / 256.0; }
     std::uint64_t whole_bytes(std::uint64_t last) const {
@@ -253,6 +320,39 @@ public:
         out.outcome.blob = base::blob_ref_of(out.bytes);
         return out;
     }
+    crew_sums sums(const partial_sums& which, contribution_run shard) const override {
+        const auto& layout = engine_->layout();
+        const auto extent =
+            partial_extent_of(shape_of(contribution_kind::lane, recipe_, layout),
+                              shape_of(contribution_kind::mean, recipe_, layout), which, shard);
+        return {extent.bytes, extent.pieces};
+    }
+    computed sum_lanes(const std::vector<base::byte_view>& contributions,
+                       const partial_sums& which) override {
+        summation s(recipe_, engine_->layout(), which.units);
+        for (std::size_t i = 0; i < contributions.size(); ++i) {
+            const auto added = s.add({which.lanes.first + i}, contributions[i]);
+            base::ensure(added.has_value(), "the pieces of some units are canonical");
+        }
+        computed out;
+        out.bytes = *s.partial(which.lanes);
+        out.outcome.blob = base::blob_ref_of(out.bytes);
+        return out;
+    }
+    std::optional<computed> add_sums(const std::vector<base::byte_view>& sums,
+                                     const std::vector<partial_sums>& which,
+                                     contribution_run units) override {
+        summation s(recipe_, engine_->layout(), units);
+        for (std::size_t i = 0; i < sums.size(); ++i) {
+            if (!s.add_partial(which[i], sums[i])) return std::nullopt;
+        }
+        auto part = s.part();
+        if (!part) return std::nullopt;
+        computed out;
+        out.bytes = std::move(*part);
+        out.outcome.blob = base::blob_ref_of(out.bytes);
+        return out;
+    }
     std::optional<computed> join(const std::vector<base::byte_view>& parts) override {
         auto result = join_parts(recipe_, engine_->layout(), parts);
         if (!result) return std::nullopt;
@@ -344,6 +444,29 @@ private:
 };
 
 }  // namespace
+
+namespace {
+
+constexpr const char* not_in_groups = "these lanes are not summed in groups";
+
+}  // namespace
+
+crew_sums lane_functions::sums(const partial_sums&, contribution_run) const {
+    base::ensure(false, not_in_groups);
+    return {};
+}
+
+computed lane_functions::sum_lanes(const std::vector<base::byte_view>&, const partial_sums&) {
+    base::ensure(false, not_in_groups);
+    return {};
+}
+
+std::optional<computed> lane_functions::add_sums(const std::vector<base::byte_view>&,
+                                                 const std::vector<partial_sums>&,
+                                                 contribution_run) {
+    base::ensure(false, not_in_groups);
+    return std::nullopt;
+}
 
 base::digest hash_of(std::string_view what, base::byte_view bytes, std::uint64_t a,
                      std::uint64_t b) {

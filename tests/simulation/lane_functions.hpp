@@ -47,6 +47,16 @@ public:
                                training::contribution_run units) = 0;
     /// What `sum` gives; nothing when a part is none.
     virtual std::optional<computed> join(const std::vector<base::byte_view>& parts) = 0;
+
+    // In groups. Sums of some lanes, of which what a shard does not need may be zeros.
+    virtual training::crew_sums sums(const training::partial_sums& which,
+                                     training::contribution_run shard) const;
+    virtual computed sum_lanes(const std::vector<base::byte_view>& contributions,
+                               const training::partial_sums& which);
+    /// What `sum_shard` of all lanes gives; nothing when some are none. `which`: of each.
+    virtual std::optional<computed> add_sums(const std::vector<base::byte_view>& sums,
+                                             const std::vector<training::partial_sums>& which,
+                                             training::contribution_run units);
 };
 
 /// The hash that toy models are made of: SHA-256 over all of it.
@@ -64,6 +74,9 @@ struct hash_job {
     std::uint64_t units = 1;
     /// Sizes of shards as the crew counts them; without, a unit's neighbour is needed as well.
     std::function<training::crew_shard(training::contribution_run)> shard{};
+    /// Likewise of sums in groups.
+    std::function<training::crew_sums(const training::partial_sums&, training::contribution_run)>
+        sums{};
     /// Blobs are named and have sizes, the whole ones those above, but their bytes are a few that
     /// stand for them. Needs `shard` where there are several units.
     bool stand_ins = false;

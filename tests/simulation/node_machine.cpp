@@ -358,6 +358,9 @@ base::result<computed> node_machine::compute(job_worker& worker, const training:
             out = std::move(*joined);
             break;
         }
+        case work_kind::sum_lanes:
+        case work_kind::add_sums:
+            return failed("no task makes a crew of several groups");
         case work_kind::apply:
             out.outcome.state_after = f.apply(item.state, item.round.value, inputs.front());
             arrive(out.outcome.state_after);

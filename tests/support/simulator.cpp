@@ -38,6 +38,7 @@ void virtual_network::attach(std::size_t index, sim_node* node) {
     for (std::size_t other = 0; other < nodes_.size(); ++other) {
         if (other == index || nodes_[other] == nullptr) continue;
         if (cuts_.contains({index, other}) && cuts_.contains({other, index})) continue;
+        if (!connects(index, other)) continue;
         node->peer_up(other);
         nodes_[other]->peer_up(index);
     }
@@ -47,7 +48,7 @@ void virtual_network::detach(std::size_t index) {
     nodes_[index] = nullptr;
     ++lives_[index];
     for (std::size_t other = 0; other < nodes_.size(); ++other) {
-        if (nodes_[other] == nullptr) continue;
+        if (nodes_[other] == nullptr || !connects(index, other)) continue;
         // A closed socket tells some; the others learn it by silence.
         if (rng_.chance(0.5)) {
             nodes_[other]->peer_down(index);
@@ -94,7 +95,9 @@ void virtual_network::cut(const std::set<std::size_t>& from, const std::set<std:
 void virtual_network::heal() {
     const auto cuts = std::exchange(cuts_, {});
     for (const auto& [from, to] : cuts) {
-        if (nodes_[from] != nullptr && nodes_[to] != nullptr) nodes_[to]->peer_up(from);
+        if (nodes_[from] != nullptr && nodes_[to] != nullptr && connects(from, to)) {
+            nodes_[to]->peer_up(from);
+        }
     }
 }
 

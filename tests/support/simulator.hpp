@@ -7,6 +7,7 @@
 /// One queue, ordered by (time, sequence number); one root seed, split by component name, so that a
 /// new draw in one place shifts no other. The same seed gives the same `trace`.
 
+#include <algorithm>
 #include <functional>
 #include <map>
 #include <memory>
@@ -85,6 +86,10 @@ public:
     network_conditions conditions;
     /// How much longer the way from one node to another takes; none: no longer.
     std::function<base::duration(std::size_t from, std::size_t to)> way;
+    /// Whether two nodes, the lower number first, hold a connection while both live; nothing: all
+    /// do. Without one they may send all the same, as who opens one for it, but hear of neither
+    /// life nor death of each other.
+    std::function<bool(std::size_t, std::size_t)> linked;
 
     /// Called for every message delivered, before the receiver has it; for the trace.
     std::function<void(std::size_t from, std::size_t to, base::byte_view)> on_delivery;
@@ -100,6 +105,9 @@ public:
     std::uint64_t bytes_sent() const { return bytes_; }
 
 private:
+    bool connects(std::size_t a, std::size_t b) const {
+        return !linked || linked(std::min(a, b), std::max(a, b));
+    }
     void notice_death(std::size_t other, std::size_t dead);
 
     scheduler& time_;

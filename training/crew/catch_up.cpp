@@ -79,13 +79,16 @@ std::optional<std::uint64_t> catch_up::missing_from(std::uint64_t their_length) 
 }
 
 void catch_up::step(base::time_point now, const roster& members, blob_desk& desk,
-                    bool next_in_parts, std::vector<crew_effect>& out) {
+                    bool next_in_parts, bool abroad, std::vector<crew_effect>& out) {
     for (auto& [round, list] : candidates_) {
         for (auto& c : list) {
             blob_desk::wish w{c.ref, {}, round, true};
             for (const auto& [node, m] : members.all()) {
                 const bool has = c.from.contains(node) || m.said.chronicle > round;
                 if (has && members.present(now, node)) w.holders.push_back(node);
+            }
+            for (const auto& node : c.from) {
+                if (abroad && members.foreign(node)) w.holders.push_back(node);
             }
             if (!c.entry) {
                 // Without anyone to ask there is nothing to ask for.

@@ -41,9 +41,9 @@ public:
     /// Ask a member from here on when it has more; nothing while enough is known.
     std::optional<std::uint64_t> missing_from(std::uint64_t their_length) const;
     /// Fetches texts of candidates, and their means ahead of need. `next_in_parts`: but not the
-    /// next entry's, which is put together here.
+    /// next entry's, which is put together here. `abroad`: members of other groups are asked too.
     void step(base::time_point now, const roster& members, blob_desk& desk, bool next_in_parts,
-              std::vector<crew_effect>& out);
+              bool abroad, std::vector<crew_effect>& out);
     /// A text arrived. Errors: `errc::bad_chronicle`; the candidate is then forgotten for good.
     base::result<void> arrived(const base::blob_ref& ref, base::byte_view text);
 

@@ -4,6 +4,8 @@
 ///   crew.cpp         construction, events in, memory, check
 ///   crew_rounds.cpp  prepare, apply, close, settle, fail, finish
 ///   crew_shards.cpp  the open round's sum, shard by shard
+///   crew_groups.cpp  a crew in groups: what they tell one another
+///   crew_sums.cpp    a crew in groups: sums of groups' lanes, and parts of those
 ///   crew_work.cpp    which item this node works on, and what came of it
 ///   crew_slices.cpp  the state of one slice of the model, and how a whole state is known by it
 ///   crew_teams.cpp   seats and teams, calls of a team
@@ -20,7 +22,9 @@
 #include "training/crew/catch_up.hpp"
 #include "training/crew/checks.hpp"
 #include "training/crew/exchange.hpp"
+#include "training/crew/groups.hpp"
 #include "training/crew/lottery.hpp"
+#include "training/crew/purpose.hpp"
 #include "training/crew/roster.hpp"
 #include "training/crew/round_book.hpp"
 #include "training/crew/shards.hpp"
@@ -44,26 +48,10 @@ public:
 
 private:
     using item_key = crew_protocol::item_key;
+    using purpose = crew_protocol::purpose;
     using round_book = crew_protocol::round_book;
     using effects = std::vector<crew_effect>;
 
-    /// Why an item is in hand.
-    enum class purpose {
-        prepare,      ///< S(0)
-        item,         ///< handed out by the steward
-        own_lane,     ///< a contribution that the own exchange misses
-        own_sum,      ///< closing a round, or making a lost mean again
-        audit_lane,   ///< a contribution that the audit misses
-        audit_sum,    ///< checking another's merge
-        shard_lane,   ///< a contribution that an own shard misses
-        shard_sum,    ///< an own shard of the open round
-        join,         ///< the open round's sum, from its parts
-        apply_entry,  ///< the next entry's mean, or one applied before a restart
-        apply_own,    ///< the own sum's mean, to learn state_after
-        apply_ahead,  ///< the open round's mean to a slice, to tell the others what it comes to
-        called,       ///< part of what this node's team works on
-        again,        ///< a lane whose contribution nobody can give to whoever asked the steward
-    };
     struct in_hand {
         work_item work;
         purpose why = purpose::prepare;
@@ -159,6 +147,7 @@ private:
     std::vector<base::node_id> gatherers(std::size_t index) const;
     void drive_standbys(effects& out);
     bool orphaned(item_key key) const;
+    bool away(item_key key) const;
     std::vector<std::uint32_t> missing_lanes() const;
     std::set<std::uint32_t> lost_lanes() const;
     void fetch_parts(const summands& s, effects& out);
@@ -169,7 +158,7 @@ private:
     bool begin_shard_work(effects& out);
     void shard_summed(const work_item& item, const work_outcome& outcome, effects& out);
     void tell_parts(effects& out);
-    void take_part(crew_protocol::known_part p, effects& out);
+    void take_part(crew_protocol::known_part p, const base::node_id& from, effects& out);
     void parts_joined(const work_item& item, const work_outcome& outcome);
     void parts_refused();
     void plan_shards();
@@ -182,6 +171,50 @@ private:
     std::optional<contribution_run> drawn_shard(std::uint64_t round);
     bool draw_again(std::uint64_t round);
     void shard_checked(const work_item& item, const work_outcome& outcome, effects& out);
+
+    // crew_groups.cpp
+    /// As many nodes are here that they are in groups.
+    bool grouped() const { return groups_.several(); }
+    bool lead_group() const;
+    bool serves(std::uint32_t group) const;
+    bool elsewhere(item_key key) const;
+    bool checks_for(std::uint32_t group) const;
+    void adopt_depth(std::uint32_t depth, effects& out);
+    void divide_when_full(effects& out);
+    void refresh_groups();
+    void heard_abroad(const base::node_id& from, const crew_protocol::status& said);
+    std::vector<base::node_id> stewards_abroad() const;
+    void send_notes(effects& out);
+    crew_protocol::group_note own_note() const;
+    void relay(const crew_protocol::known_claim& k, effects& out);
+    void relay_waiting(effects& out);
+
+    // crew_sums.cpp
+    bool sums_in_groups() const;
+    void open_group_shards();
+    const std::vector<crew_protocol::shard>& hinted_shards() const;
+    void plan_rows();
+    const crew_protocol::shard* row_of(contribution_run units) const;
+    std::optional<base::digest> column_inputs(contribution_run lanes);
+    void drive_groups(effects& out);
+    std::optional<partial_sums> sums_in_turn(const summands* s);
+    void want_sums(const summands& s, effects& out);
+    void want_group_parts(const summands& s, effects& out);
+    bool begin_group_work(effects& out);
+    void sums_made(const work_item& item, const work_outcome& outcome, effects& out);
+    void part_added(const work_item& item, const work_outcome& outcome, effects& out);
+    void sums_refused(const work_item& item);
+    void sign_part(contribution_run units, const base::digest& inputs, const base::blob_ref& blob);
+    void send_sums(const std::vector<base::node_id>& to,
+                   const std::vector<const crew_protocol::known_part*>& parts,
+                   const std::vector<const crew_protocol::known_sums*>& sums, effects& out);
+    void pass_on(const crew_protocol::known_part& p, effects& out);
+    void pass_on(const crew_protocol::known_sums& s, effects& out);
+    void tell_rows(bool again, effects& out);
+    void take_sums(crew_protocol::known_sums s, effects& out);
+    void answer_wants(const base::node_id& from, const crew_protocol::status& said, effects& out);
+    std::uint32_t sums_known(std::uint32_t group) const;
+    void push_sums(const base::node_id& to, effects& out);
 
     // crew_work.cpp
     bool able() const;
@@ -300,11 +333,12 @@ private:
     base::result<void> heard(const base::node_id& from, crew_protocol::chronicle_reply m,
                              effects& out);
     base::result<void> heard(const base::node_id& from, crew_protocol::team_call m, effects& out);
+    base::result<void> heard(const base::node_id& from, crew_protocol::group_note m, effects& out);
     void take_claim(crew_protocol::known_claim k, effects& out);
     void take_own_claim(crew_protocol::known_claim k, effects& out);
     void send(const base::node_id& to, const crew_protocol::message& m, effects& out);
     void send(const std::vector<base::node_id>& to, const crew_protocol::message& m, effects& out);
-    void send_claims(const base::node_id& to,
+    void send_claims(const std::vector<base::node_id>& to,
                      const std::vector<const crew_protocol::signed_fact*>& claims,
                      const std::vector<base::node_id>& signers, effects& out);
     void show(const base::node_id& to, item_key key, effects& out);
@@ -330,6 +364,7 @@ private:
     bool started_ = false;
 
     crew_protocol::key_book keys_;
+    crew_protocol::group_map groups_;
     crew_protocol::roster roster_;
     std::optional<crew_protocol::leadership> leadership_;  ///< from the first event on
     crew_protocol::planner planner_;
@@ -423,6 +458,30 @@ private:
     std::map<base::node_id, item_key> told_again_;  ///< as the steward
     crew_protocol::team_plan told_teams_;
     base::blob_ref told_mean_;
+
+    // Where more nodes may come than fit into one group.
+    std::uint32_t depth_max_ = 0;                 ///< 0: none are formed
+    std::vector<contribution_run> group_shards_;  ///< the mean's units, cut
+    std::uint64_t live_ = 0;                      ///< groups that are heard of, a bit each
+    std::uint32_t abroad_ = 0;                    ///< members of others
+    std::map<std::uint32_t, crew_protocol::group_contact> contacts_;  ///< as a steward
+    std::map<base::node_id, base::time_point> applicants_;            ///< found no seat here
+    std::set<std::uint32_t> lost_here_;       ///< lanes that the steward has computed once more
+    std::vector<crew_protocol::shard> rows_;  ///< who of the group sums which units
+    std::uint64_t rows_round_ = 0;
+    std::set<std::pair<std::uint64_t, base::node_id>> rows_tried_;  ///< by first unit
+    base::time_point rows_changed_{};
+    crew_protocol::sums_book sums_;
+    partial_sums gathered_for_;                                           ///< what `mine_` gathers
+    std::map<std::uint64_t, std::optional<base::digest>> column_inputs_;  ///< by first lane
+    std::pair<std::uint64_t, base::blob_ref> column_inputs_of_;           ///< fold, entry
+    std::optional<crew_protocol::addable_part> addable_;
+    std::uint64_t sums_wanted_ = 0;  ///< as in statuses
+    bool parts_wanted_ = false;
+    std::map<base::blob_ref, std::set<base::node_id>> tellers_;  ///< who says that it has a part
+    std::set<std::uint64_t> rows_told_;                          ///< by first unit
+    std::vector<std::pair<item_key, base::node_id>> relayed_;    ///< claims from other groups
+    std::uint64_t noted_ = 0;                                    ///< chronicle as last told abroad
 
     job_state job_ = job_state::waiting;
     std::string reason_code_, reason_, trouble_;

@@ -23,10 +23,15 @@ constexpr std::size_t vanished_max = 4 * crew_members_max;
 /// A task may ask for more than a crew of this version can be: it gets the most there is.
 crew_config bounded(crew_config c) {
     c.settle = std::clamp<std::uint64_t>(c.settle, 1, crew_settle_max);
-    c.crew_max = std::clamp<std::uint64_t>(c.crew_max, 1, crew_members_max);
+    c.slices.max = std::clamp<std::uint32_t>(c.slices.max, 1, crew_slices_max);
+    // A model in slices needs its teams to hear of one another.
+    const auto most = c.slices.max > 1 ? crew_members_max : crew_groups_nodes_max;
+    c.group_max = std::clamp<std::uint64_t>(c.group_max, 1, crew_members_max);
+    const bool sums = c.mean_units == 1 || c.sums;
+    c.crew_max = std::clamp<std::uint64_t>(c.crew_max, 1, sums ? most : crew_members_max);
     c.crew_min = std::clamp<std::uint64_t>(c.crew_min, 1, c.crew_max);
     c.check = std::clamp(c.check, 0.05, 1.0);
-    c.slices.max = std::clamp<std::uint32_t>(c.slices.max, 1, crew_slices_max);
+    if (c.slices.max > 1 || c.crew_max <= c.group_max) c.group_max = c.crew_max;
     return c;
 }
 
@@ -75,7 +80,8 @@ crew::core::core(crew_config config, crew_memory memory, base::rng rng)
       shape_(shape_of(config_)),
       rng_(rng),
       keys_(config_.keys),
-      roster_(config_.self, config_.crew_max, config_.timings),
+      groups_(shape_.task, config_.self),
+      roster_(config_.self, config_.group_max, config_.timings, &groups_, 4 * config_.crew_max),
       planner_(shape_),
       chain_(shape_),
       desk_(config_.timings),
@@ -86,7 +92,12 @@ crew::core::core(crew_config config, crew_memory memory, base::rng rng)
       checks_(shape_, config_.self, config_.timings),
       lottery_(shape_, config_.self, config_.check, lottery_root(shape_.task, config_.keys)),
       fits_(fits_of(config_.slices)),
-      speed_(config_.slices.speed) {
+      speed_(config_.slices.speed),
+      depth_max_(depth_max(config_.crew_max, config_.group_max)),
+      sums_(shape_, config_.self) {
+    if (depth_max_ > 0) group_shards_ = group_shards(shape_.mean_units);
+    groups_.set_depth(std::min(config_.depth, depth_max_));
+    if (grouped()) live_ = std::uint64_t{1} << groups_.own();
     standing_.know(config_.standings);
     load(std::move(memory));
 }
@@ -298,6 +309,7 @@ void crew::core::beat(effects& out) {
     ++beats_;
     roster_.beat(now_);
     look_for_steward();
+    divide_when_full(out);
     for (const auto& s : checks_.beat(now_, out)) {
         if (s.show) {
             show(s.to, s.key, out);
@@ -312,7 +324,9 @@ void crew::core::beat(effects& out) {
     if (beats_ % 2 == 1) {
         send_status(out);
         tell_parts(out);
+        if (grouped() && leadership_->leading()) send_notes(out);
     }
+    relay_waiting(out);
     if (leadership_->leading()) send_round_open(out);
     if (call_out_) call_team(false, out);
 }
@@ -330,7 +344,7 @@ void crew::core::advance(effects& out) {
         open_books();
         set_apart(chain_.reject_misfits());
         const bool in_parts = chain_.next() != nullptr && mean_comes_in_parts();
-        chain_.step(now_, roster_, desk_, in_parts, out);
+        chain_.step(now_, roster_, desk_, in_parts, leadership_->leading(), out);
         draw_checks();
         if (sliced()) compare_slices(out);
         while (accept_closing(out) || close_last(out) || close_by_slices(out) ||
@@ -347,7 +361,7 @@ void crew::core::advance(effects& out) {
     if (leadership_->leading() ? !may_lead() : !leadership_->current()) look_for_steward();
     lead(out);
     if (job_ == job_state::waiting && caught_up() && leadership_->current() &&
-        roster_.count_present(now_) + 1 >= config_.crew_min) {
+        roster_.count_present(now_) + 1 + abroad_ >= config_.crew_min) {
         job_ = job_state::running;
     }
     choose(out);
@@ -360,6 +374,8 @@ void crew::core::check() const {
     desk_.check();
     checks_.check();
     shards_.check();
+    sums_.check();
+    base::ensure(groups_.depth() <= depth_max_, "no more groups than the crew may have");
     lottery_.check();
     lists_.check();
     base::ensure(!sliced() || proven_ <= applied_, "nothing proven that is not held");

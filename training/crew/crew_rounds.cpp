@@ -47,7 +47,10 @@ bool crew::core::round_resolved() const {
 /// The steward closes the round. When it gets nowhere others do too: two owners waste work only.
 bool crew::core::should_own() const {
     if (!able()) return false;
-    if (leadership_->leading() || distrusted_ == chain_.length()) return true;
+    if (distrusted_ == chain_.length()) return true;
+    // One of a crew's stewards is enough; and two that put one merge together from the same parts
+    // would match, though nobody had looked at a part.
+    if (leadership_->leading()) return lead_group();
     return !unseated() && steward_rests_for(config_.timings.owner_patience);
 }
 
@@ -78,7 +81,11 @@ void crew::core::drive_exchanges(effects& out) {
         resolved_since_ = now_;
     }
     if (!prepared_) return;
-    drive_shards(out);
+    if (sums_in_groups()) {
+        drive_groups(out);
+    } else {
+        drive_shards(out);
+    }
     const auto* sum_of = joined_ && distrusted_ != length ? summed_lanes() : nullptr;
     if (applied_ < std::min(length, shape_.rounds)) {
         const auto& entry = chain_.entries()[applied_];

@@ -69,7 +69,7 @@ bool crew::core::part_comes(contribution_run units, const summands& s) const {
     const auto makers = shards_.makers(k->said);
     return desk_.failures(k->said.blob) < part_failures_max &&
            std::any_of(makers.begin(), makers.end(),
-                       [&](const auto& node) { return roster_.present(now_, node); });
+                       [&](const auto& node) { return roster_.reachable(now_, node); });
 }
 
 /// What this node is to sum next: a shard that it has gathered for and that was given to another
@@ -187,8 +187,14 @@ void crew::core::drive_standbys(effects& out) {
     }
 }
 
-/// Everybody who has computed this lane of the open round is gone.
+/// Everybody who has computed this lane of the open round is gone. Who of another group is there
+/// nobody here knows: then it is gone when the steward says so.
 bool crew::core::orphaned(item_key key) const {
+    return away(key) && (!grouped() || lost_here_.contains(key.item));
+}
+
+/// Nobody who is here has computed this lane of the open round.
+bool crew::core::away(item_key key) const {
     const auto* b = book(key.round);
     if (b == nullptr || b->closed() || key.item >= shape_.lanes) return false;
     const auto& claims = b->claims(key.item);
@@ -202,7 +208,7 @@ std::vector<std::uint32_t> crew::core::missing_lanes() const {
     std::vector<std::uint32_t> out;
     if (!mine_.active()) return out;
     for (const auto lane : mine_.all_lost()) {
-        if (out.size() < missing_max && orphaned({mine_.round(), lane})) out.push_back(lane);
+        if (out.size() < missing_max && away({mine_.round(), lane})) out.push_back(lane);
     }
     return out;
 }
@@ -213,7 +219,7 @@ std::set<std::uint32_t> crew::core::lost_lanes() const {
     std::set<std::uint32_t> out;
     const auto add = [&](const std::vector<std::uint32_t>& lanes) {
         for (const auto lane : lanes) {
-            if (orphaned({round, lane})) out.insert(lane);
+            if (away({round, lane})) out.insert(lane);
         }
     };
     add(missing_lanes());
@@ -284,6 +290,9 @@ bool crew::core::mean_comes_in_parts() {
 
 /// Work on the sum that others wait for: it goes before items.
 bool crew::core::shard_work_waits() {
+    // A group's lanes may all be there while others are computed; what is in hand is one of those.
+    if (sums_in_groups() && !round_resolved()) return false;
+    if (sums_in_groups() && addable_) return true;
     if (mine_.complete()) return true;
     return !joined_ && should_own() && window_open() && round_resolved() && parts_here();
 }
@@ -291,7 +300,9 @@ bool crew::core::shard_work_waits() {
 bool crew::core::begin_shard_work(effects& out) {
     const auto round = chain_.length();
     const item_key merge{round, shape_.merge_item()};
-    if (mine_.complete()) {
+    if (sums_in_groups()) {
+        if (begin_group_work(out)) return true;
+    } else if (mine_.complete()) {
         work_item work{work_kind::sum_shard, base::round_index{round}, {}, {}, mine_.inputs()};
         work.units = mine_units_;
         begin(purpose::shard_sum, std::move(work), merge, out);
@@ -311,7 +322,7 @@ bool crew::core::begin_shard_work(effects& out) {
     return false;
 }
 
-/// Signs and tells: the one place where this node says what a shard comes to.
+/// Signs and tells.
 void crew::core::shard_summed(const work_item& item, const work_outcome& outcome, effects& out) {
     if (!mine_.works_on(item.round.value) || mine_units_ != item.units || !mine_.complete() ||
         mine_.inputs() != item.inputs) {
@@ -324,20 +335,26 @@ void crew::core::shard_summed(const work_item& item, const work_outcome& outcome
     desk_.made(outcome.blob, item.round.value);
     std::vector<base::digest> contributions;
     for (const auto& ref : item.inputs) contributions.push_back(ref.root);
-    sum_part said{config_.self, item.round.value, item.units, inputs_digest(contributions),
-                  outcome.blob};
-    signed_fact fact;
-    fact.body = part_body(shape_.task, said);
-    fact.signature = config_.keys.sign(signed_bytes(fact_kind::part, fact.body));
-    shards_.add({std::move(said), std::move(fact)});
+    sign_part(item.units, inputs_digest(contributions), outcome.blob);
     mine_.end();
     ++activity_;
     tell_parts(out);
 }
 
+/// The one place where this node says what a shard comes to.
+void crew::core::sign_part(contribution_run units, const base::digest& inputs,
+                           const base::blob_ref& blob) {
+    sum_part said{config_.self, chain_.length(), units, inputs, blob};
+    signed_fact fact;
+    fact.body = part_body(shape_.task, said);
+    fact.signature = config_.keys.sign(signed_bytes(fact_kind::part, fact.body));
+    shards_.add({std::move(said), std::move(fact)});
+}
+
 /// State, not steps: told again until the round is closed here.
 void crew::core::tell_parts(effects& out) {
     if (!sharded()) return;
+    if (sums_in_groups()) return tell_rows(true, out);
     facts m;
     m.parts = shards_.own_facts();
     if (m.parts.empty()) return;
@@ -345,14 +362,17 @@ void crew::core::tell_parts(effects& out) {
     send(roster_.present(now_), m, out);
 }
 
-void crew::core::take_part(known_part p, effects& out) {
+void crew::core::take_part(known_part p, const base::node_id& from, effects& out) {
+    if (sums_in_groups()) open_group_shards();
     if (p.said.round != chain_.length() || p.said.node == config_.self) return;
     if (!config_.shard || p.said.blob.size != config_.shard(p.said.units).part_bytes) return;
     const auto node = p.said.node;
     const auto units = p.said.units;
+    const auto copy = grouped() ? std::optional(p) : std::nullopt;
     switch (shards_.add(std::move(p))) {
         case shard_book::added::fresh:
             ++activity_;
+            if (copy) pass_on(*copy, out);
             break;
         case shard_book::added::contradiction:
             trouble_ = "node " + node.brief() + " signed two sums of units " +
@@ -363,6 +383,7 @@ void crew::core::take_part(known_part p, effects& out) {
         case shard_book::added::stale:
             break;
     }
+    if (copy && !groups_.foreign(from)) tellers_[copy->said.blob].insert(from);
 }
 
 void crew::core::parts_joined(const work_item& item, const work_outcome& outcome) {
@@ -477,12 +498,16 @@ std::size_t crew::core::audit_turn(std::uint64_t round) const {
         return false;
     };
     const auto present = roster_.present(now_);
-    return static_cast<std::size_t>(
-        std::count_if(present.begin(), present.end(), [&](const auto& node) {
-            const auto* m = roster_.find(node);
-            return m->said.able && !m->apart && m->said.chronicle >= round &&
-                   nearer(node, config_.self) && b->claim_of(shape_.merge_item(), node) == nullptr;
-        }));
+    // One of a crew's groups looks at a merge: another one than closes the rounds.
+    const auto drawn = entry.back() % std::max<std::uint32_t>(groups_.count() - 1, 1);
+    const std::size_t others = checks_for(drawn) ? 0 : 1;
+    return others + static_cast<std::size_t>(
+                        std::count_if(present.begin(), present.end(), [&](const auto& node) {
+                            const auto* m = roster_.find(node);
+                            return m->said.able && !m->apart && m->said.chronicle >= round &&
+                                   nearer(node, config_.self) &&
+                                   b->claim_of(shape_.merge_item(), node) == nullptr;
+                        }));
 }
 
 /// Gathers for checking a merge, beside whatever else this node does: computing it is little,
@@ -584,7 +609,14 @@ void crew::core::close_shards(const chronicle_entry& entry, effects& out) {
         std::erase_if(joined_->parts, [&](const auto& p) { return p.node == config_.self; });
         parts_of_others_[entry.round.value] = std::move(joined_->parts);
     }
-    for (const auto& ref : std::exchange(old_parts_, shards_.blobs())) desk_.drop(ref, out);
+    auto parts = shards_.blobs();
+    for (const auto& k : sums_.all()) parts.insert(k.said.blob);
+    for (const auto& ref : std::exchange(old_parts_, std::move(parts))) desk_.drop(ref, out);
+    sums_.open(chain_.length());
+    tellers_.clear();
+    rows_told_.clear();
+    addable_.reset();
+    lost_here_.clear();
     shards_.open(chain_.length());
     parts_asked_.clear();
     joined_.reset();

@@ -37,7 +37,8 @@ void crew::core::send(const std::vector<base::node_id>& to, const message& m, ef
     }
 }
 
-void crew::core::send_claims(const base::node_id& to, const std::vector<const signed_fact*>& claims,
+void crew::core::send_claims(const std::vector<base::node_id>& to,
+                             const std::vector<const signed_fact*>& claims,
                              const std::vector<base::node_id>& signers, effects& out) {
     facts m;
     std::set<base::node_id> certified;
@@ -92,12 +93,24 @@ base::result<void> crew::core::heard(const base::node_id& from, facts m, effects
     std::vector<known_part> parts;
     for (auto& fact : m.parts) {
         TEQUIO_TRY(auto said, parse_part(shape_, fact.body));
-        if (said.round != chain_.length() || shards_.knows(said, fact)) continue;
+        if (said.round != chain_.length()) continue;
+        if (shards_.knows(said, fact)) {
+            if (grouped() && !groups_.foreign(from)) tellers_[said.blob].insert(from);
+            continue;
+        }
         TEQUIO_CHECK(keys_.verify(said.node, fact_kind::part, fact));
         parts.push_back({std::move(said), std::move(fact)});
     }
+    std::vector<known_sums> sums;
+    for (auto& fact : m.sums) {
+        TEQUIO_TRY(auto said, parse_sums(shape_, fact.body));
+        if (said.round != chain_.length() || sums_.knows(said, fact)) continue;
+        TEQUIO_CHECK(keys_.verify(said.node, fact_kind::sums, fact));
+        sums.push_back({std::move(said), std::move(fact)});
+    }
     for (auto& k : claims) take_claim(std::move(k), out);
-    for (auto& p : parts) take_part(std::move(p), out);
+    for (auto& p : parts) take_part(std::move(p), from, out);
+    for (auto& s : sums) take_sums(std::move(s), out);
     for (const auto& o : openings) {
         if (o.node == config_.self) continue;
         if (checks_.heard(book(o.key.round), o, out)) show(o.node, o.key, out);
@@ -133,6 +146,7 @@ void crew::core::take_claim(known_claim k, effects& out) {
     if (key.item == shape_.merge_item()) chain_.offer(key.round, k.said.blob(), node);
     auto* b = book(key.round);
     if (b == nullptr) return;
+    const auto copy = grouped() ? std::optional(k) : std::nullopt;
     switch (b->add(std::move(k))) {
         case round_book::added::fresh:
             break;
@@ -146,6 +160,7 @@ void crew::core::take_claim(known_claim k, effects& out) {
         case round_book::added::full:
             return;
     }
+    if (copy) relay(*copy, out);
     weigh(*b, key.item);
     ++activity_;
     if (key.item < shape_.lanes) ++lanes_by_[node];
@@ -173,6 +188,12 @@ void crew::core::show(const base::node_id& to, item_key key, effects& out) {
 
 base::result<void> crew::core::heard(const base::node_id& from, status m, effects& out) {
     TEQUIO_CHECK(lottery_.admissible(from, m.tickets));
+    adopt_depth(m.depth, out);
+    if (depth_max_ > 0 && m.depth < groups_.depth()) send(from, spoken_status(), out);
+    if (groups_.foreign(from)) {
+        heard_abroad(from, m);
+        return {};
+    }
     const auto* before = roster_.find(from);
     const bool fresh = before == nullptr || !before->joined;
     // Whose work was found wrong here is given none, gives none, and is no company.
@@ -182,7 +203,10 @@ base::result<void> crew::core::heard(const base::node_id& from, status m, effect
         leadership_->disown(now_, from);
     }
     auto* m_from = roster_.heard(now_, from, m);
-    if (m_from == nullptr) return {};
+    if (m_from == nullptr) {
+        if (depth_max_ > 0 && m.able && applicants_.size() < facts_max) applicants_[from] = now_;
+        return {};
+    }
     vanished_.erase(from);
     const auto* open = book(chain_.length());
     const bool begun = open == nullptr || open->workers() > 0;
@@ -200,6 +224,7 @@ base::result<void> crew::core::heard(const base::node_id& from, status m, effect
     }
     if (!excluded) adopt_settled(m, out);
     compare_books(from, m, out);
+    if (grouped()) answer_wants(from, m, out);
     return {};
 }
 
@@ -207,7 +232,9 @@ base::result<void> crew::core::heard(const base::node_id& from, status m, effect
 /// and its side, to which we answer with what it lacks.
 void crew::core::compare_books(const base::node_id& with, const status& said, effects& out) {
     auto* m = roster_.find(with);
-    if (now_ - m->book_sent < compare_every) return;
+    // In groups claims come by the steward, and every book differs from some for a moment.
+    if (grouped() && !leadership_->leading() && !leadership_->follows(with)) return;
+    if (now_ - m->book_sent < compare_every * (grouped() ? 5 : 1)) return;
     const auto chunks = (shape_.items() + tags_max - 1) / tags_max;
     const auto first = static_cast<std::uint32_t>(beats_ % chunks * tags_max);
     std::set<std::uint64_t> theirs;
@@ -258,12 +285,14 @@ base::result<void> crew::core::heard(const base::node_id& from, book_tags m, eff
             signers.push_back(k.said.node);
         }
     }
-    send_claims(from, claims, signers, out);
+    send_claims({from}, claims, signers, out);
     if (differ && m.want_back) send_tags(from, *b, m.first, false, out);
     return {};
 }
 
 base::result<void> crew::core::heard(const base::node_id& from, round_open m, effects& out) {
+    adopt_depth(m.depth, out);
+    if (m.depth != groups_.depth() || groups_.foreign(from)) return {};
     const auto* who = roster_.find(from);
     if ((who != nullptr && who->apart) || standing_.excluded(from)) return {};
     // A node that found no seat hears nothing from the crew and would lead it, blindly.
@@ -273,6 +302,8 @@ base::result<void> crew::core::heard(const base::node_id& from, round_open m, ef
     next_order_.reset();
     again_.reset();
     place_ = {m.place, m.places};
+    live_ = m.groups;
+    abroad_ = m.abroad;
     mean_told_ = m.round == chain_.length() ? m.mean : base::blob_ref{};
     if (slicing() && m.slices > 0) take_plan({m.slices, std::move(m.seats)}, out);
     for (const auto& [node, key] : m.again) {
@@ -284,7 +315,15 @@ base::result<void> crew::core::heard(const base::node_id& from, round_open m, ef
     }
     if (shards_.round() != m.round) shards_.open(m.round);
     // A steward that came in the middle of the round has not heard of its plan.
-    if (shape_.mean_units > 1 && !m.shards.empty()) shards_.adopt(m.shards);
+    if (grouped()) lost_here_ = {m.lost.begin(), m.lost.end()};
+    if (sums_in_groups()) {
+        if (rows_fit(m.shards, group_shards_)) {
+            rows_ = std::move(m.shards);
+            rows_round_ = m.round;
+        }
+    } else if (shape_.mean_units > 1 && !m.shards.empty()) {
+        shards_.adopt(m.shards);
+    }
     for (const auto& [node, key] : m.next) {
         if (node == config_.self) next_order_ = key;
     }
@@ -331,6 +370,9 @@ status crew::core::own_status() const {
     s.activity = activity_;
     if (slicing()) s.slices = own_slices();
     s.missing = missing_lanes();
+    s.depth = groups_.depth();
+    s.sums_wanted = sums_wanted_;
+    s.parts_wanted = parts_wanted_;
     return s;
 }
 
@@ -348,7 +390,7 @@ void crew::core::send_status(effects& out) {
         if (m.joined) {
             if (m.up || roster_.present(now_, node)) members.push_back(node);
         } else if (m.up && beats_ % 4 == 1) {
-            strangers.push_back(node);
+            if (!groups_.foreign(node)) strangers.push_back(node);
         }
     }
     send(members, status_sent_, out);
@@ -371,7 +413,7 @@ bool crew::core::unseated() const {
         ++full;
         steward_says_so |= m.said.steward && m.said.steward->node == node;
     });
-    return (steward_says_so && !leading) || 2 * full > config_.crew_max - 1;
+    return (steward_says_so && !leading) || 2 * full > config_.group_max - 1;
 }
 
 /// Tells at once what others wait for; the rest waits for the beat.
@@ -383,7 +425,8 @@ void crew::core::status_on_change(effects& out) {
     if (resigned || s.chronicle != sent.chronicle || s.applied != sent.applied ||
         s.settled != sent.settled || s.doing != sent.doing || s.item != sent.item ||
         s.available != sent.available || s.able != sent.able || s.leaving != sent.leaving ||
-        s.job != sent.job || s.slices != sent.slices || s.missing != sent.missing) {
+        s.job != sent.job || s.slices != sent.slices || s.missing != sent.missing ||
+        s.sums_wanted != sent.sums_wanted || s.parts_wanted != sent.parts_wanted) {
         send_status(out);
     }
 }
@@ -417,8 +460,10 @@ void crew::core::lead(effects& out) {
         if (slicing()) team_desk_.adopt(teams_);
         return;
     }
+    divide_when_full(out);
+    if (grouped()) refresh_groups();
     if (slicing()) plan_teams(out);
-    const bool enough = roster_.count_present(now_) + 1 >= config_.crew_min;
+    const bool enough = roster_.count_present(now_) + 1 + abroad_ >= config_.crew_min;
     const auto length = chain_.length();
     if (!enough) {
         planner_.clear();
@@ -433,12 +478,22 @@ void crew::core::lead(effects& out) {
         };
         b.awaited = !window_open() || chain_.complete();
         b.lost = lost_lanes();
+        if (grouped()) {
+            lost_here_ = b.lost;
+            b.column = groups_.column(groups_.own(), shape_.lanes);
+            b.elsewhere = [this](item_key key) { return elsewhere(key); };
+        }
         planner_.plan(now_, b, slots());
     }
-    plan_shards();
+    if (sums_in_groups()) {
+        plan_rows();
+    } else {
+        plan_shards();
+    }
+    if (grouped() && noted_ != length) send_notes(out);
     place_ = planner_.place_of(config_.self);
     if (planner_.assignments() != told_ || planner_.next_assignments() != told_next_ ||
-        shards_.plan() != told_shards_ || teams_ != told_teams_ || mean_told_ != told_mean_) {
+        hinted_shards() != told_shards_ || teams_ != told_teams_ || mean_told_ != told_mean_) {
         send_round_open(out);
     }
 }
@@ -451,8 +506,14 @@ void crew::core::send_round_open(effects& out) {
     m.term = leadership_->current()->term;
     if (chain_.state()) m.state = *chain_.state();
     m.assignments = told_;
-    told_shards_ = shards_.plan();
-    if (shards_.round() == m.round) m.shards = told_shards_;
+    told_shards_ = hinted_shards();
+    if ((sums_in_groups() ? rows_round_ : shards_.round()) == m.round) m.shards = told_shards_;
+    m.depth = groups_.depth();
+    if (grouped()) m.groups = live_;
+    m.abroad = abroad_;
+    for (const auto lane : lost_here_) {
+        if (m.lost.size() < missing_max) m.lost.push_back(lane);
+    }
     m.next = told_next_;
     told_teams_ = teams_;
     told_mean_ = mean_told_;

@@ -178,7 +178,7 @@ bool crew::core::can_work(const base::node_id& node) const {
 /// is whole everything waits.
 bool crew::core::has_company() const {
     if (sliced()) return teams_here() != 1;
-    return roster_.has_company(now_);
+    return roster_.has_company(now_) || abroad_ > 0;
 }
 
 /// Seats come before any state: where the model is divided whoever takes part may lead until

@@ -55,6 +55,8 @@ crew_view crew::core::view(bool with_chronicle) const {
     v.lanes_coded = lanes_coded_;
     v.means_coded = means_coded_;
     v.tokens = std::min(v.round, shape_.rounds) * shape_.lanes * config_.lane_tokens;
+    v.groups = groups_.count();
+    if (grouped()) v.group = groups_.own();
     if (leadership_ && leadership_->current()) v.steward = leadership_->current()->node;
     if (chain_.state()) v.state_digest = *chain_.state();
     if (with_chronicle) v.chronicle = entries;
@@ -160,9 +162,9 @@ void crew::core::explain(crew_view& v) const {
                                std::to_string(std::max(chain_.length(), applied_ + 1)));
     } else if (apart()) {
         say("apart", "this node's chronicle differs from the others': compare it with job replay");
-    } else if (here < config_.crew_min) {
+    } else if (here + abroad_ < config_.crew_min) {
         say("crew_min", "waiting for " + std::to_string(config_.crew_min) + " nodes, " +
-                            std::to_string(here) + " here");
+                            std::to_string(here + abroad_) + " here");
     } else if (v.steward.is_zero()) {
         say("no_steward", "finding out who hands out the work");
     } else if (chain_.complete() || !window_open()) {

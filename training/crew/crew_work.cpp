@@ -83,8 +83,11 @@ std::optional<item_key> crew::core::lane_by_place() const {
         }
     }
     // Before the steward has spoken only the first of its own: the others' come in a moment.
-    const auto lane = lane_for(place_, b->unclaimed(), taken, shape_.lanes);
-    if (!lane || (!silent && *lane != place_.index)) return std::nullopt;
+    const auto own =
+        grouped() ? groups_.column(groups_.own(), shape_.lanes) : contribution_run{0, shape_.lanes};
+    const auto lane = grouped() ? lane_for(place_, own, b->unclaimed(), taken, shape_.lanes, false)
+                                : lane_for(place_, b->unclaimed(), taken, shape_.lanes);
+    if (!lane || (!silent && *lane != own.first + place_.index)) return std::nullopt;
     return item_key{length, *lane};
 }
 
@@ -118,6 +121,10 @@ bool crew::core::in_hand_is_moot() const {
             return !mine_.works_on(in_hand_->key.round);
         case purpose::shard_sum:
             return !mine_.works_on(in_hand_->key.round) || mine_units_ != in_hand_->work.units;
+        case purpose::lane_sums:
+            return !mine_.works_on(in_hand_->key.round) || gathered_for_ != in_hand_->work.sums[0];
+        case purpose::add_sums:
+            return in_hand_->key.round != chain_.length() || !sums_in_groups();
         case purpose::join:
             return joined_ || in_hand_->key.round != chain_.length() || !sharded();
         case purpose::apply_entry:
@@ -290,6 +297,7 @@ bool crew::core::may_check(const base::node_id& node, item_key key) const {
     const auto* b = book(key.round);
     if (node == config_.self && hopeless_.contains(key)) return false;
     if (b == nullptr || !b->closed() || b->claims(key.item).size() != 1) return true;
+    if (grouped() && elsewhere(key)) return false;
     const auto& drawers = lottery_.drawers(key.round, key.item);
     if (drawers.empty() || drawers.contains(node)) return true;
     const auto there = [&](const base::node_id& drawer) {
@@ -382,7 +390,8 @@ base::result<void> crew::core::on(const work_done& e, effects& out) {
         const bool mean = e.item.kind == work_kind::sum || e.item.kind == work_kind::join;
         if (mean) {
             means_coded_.add(e.outcome.counts);
-        } else if (e.item.kind != work_kind::sum_shard) {
+        } else if (e.item.kind != work_kind::sum_shard && e.item.kind != work_kind::sum_lanes &&
+                   e.item.kind != work_kind::add_sums) {
             lanes_coded_.add(e.outcome.counts);
         }
     }
@@ -415,6 +424,12 @@ base::result<void> crew::core::on(const work_done& e, effects& out) {
             break;
         case purpose::shard_sum:
             shard_summed(e.item, e.outcome, out);
+            break;
+        case purpose::lane_sums:
+            sums_made(e.item, e.outcome, out);
+            break;
+        case purpose::add_sums:
+            part_added(e.item, e.outcome, out);
             break;
         case purpose::join:
             parts_joined(e.item, e.outcome);
@@ -460,6 +475,7 @@ base::result<void> crew::core::on(const work_failed& e, effects& out) {
         team_trouble("the team's work failed: " + e.reason);
     }
     if (hand.why == purpose::join) parts_refused();
+    if (hand.why == purpose::add_sums) sums_refused(hand.work);
     if (hand.why == purpose::item) give_up_closed(hand.key);
     out.push_back(crew_progress{});
     return {};
@@ -593,9 +609,8 @@ void crew::core::claim_result(claim said, const base::digest& trace, effects& ou
     if (key.item < shape_.lanes) ++lanes_by_[config_.self];
     note_taint();
     checks_.pair_up(now_, *b, key.item, out);
-    for (const auto& node : roster_.present(now_)) {
-        send_claims(node, {&own_claims_[key].fact}, {config_.self}, out);
-    }
+    send_claims(roster_.present(now_), {&own_claims_[key].fact}, {config_.self}, out);
+    if (grouped()) relay({own_claims_[key].said, own_claims_[key].fact}, out);
     out.push_back(crew_progress{});
 }
 

@@ -17,11 +17,12 @@ constexpr std::uint64_t in_turn_min_bytes = std::uint64_t{4} << 20;
 }  // namespace
 
 void exchange::begin(std::uint64_t round, std::vector<base::digest> expected,
-                     const round_book* book, base::piece_run pieces) {
+                     const round_book* book, base::piece_run pieces, contribution_run lanes) {
     base::ensure(expected.empty() || expected.size() == shape_.lanes, "a digest a lane");
     active_ = true;
     round_ = round;
     pieces_ = pieces;
+    lanes_ = lanes.count == 0 ? contribution_run{0, shape_.lanes} : lanes;
     expected_ = std::move(expected);
     helpers_.clear();
     helpers_alone_ = false;
@@ -31,9 +32,10 @@ void exchange::begin(std::uint64_t round, std::vector<base::digest> expected,
     got_ = 0;
     sum.reset();
     others_ = true;
-    for (std::uint32_t lane = 0; lane < shape_.lanes; ++lane) {
-        if (ref_of(book, lane)) wanted_.insert(lane);
+    for (auto lane = lanes_.first; lane < lanes_.end(); ++lane) {
+        offer(static_cast<std::uint32_t>(lane));
     }
+    std::erase_if(wanted_, [&](std::uint32_t lane) { return !ref_of(book, lane); });
 }
 
 void exchange::lean_on(std::vector<base::node_id> helpers, bool alone) {
@@ -89,7 +91,7 @@ std::uint64_t exchange::run_bytes() const {
 }
 
 void exchange::offer(std::uint32_t lane) {
-    if (!active_ || lane >= shape_.lanes) return;
+    if (!active_ || lane < lanes_.first || lane >= lanes_.end()) return;
     wanted_.insert(lane);
     others_ = true;
 }
@@ -114,7 +116,7 @@ std::vector<base::node_id> exchange::holders_of(base::time_point now, const roun
     if (book != nullptr && !helpers_alone_) {
         for (const auto& k : book->claims(lane)) {
             if (k.said.result != ref.root) continue;
-            if (members.present(now, k.said.node)) out.push_back(k.said.node);
+            if (members.reachable(now, k.said.node)) out.push_back(k.said.node);
         }
     }
     for (const auto& node : helpers_) {
@@ -175,7 +177,7 @@ void exchange::step(base::time_point now, const round_book* book, const roster& 
         if (look.asked && !others) continue;
         const auto maker = in_turn && !helpers_alone_ ? maker_of(book, lane) : std::nullopt;
         const bool waits =
-            !look.asked && maker && members.present(now, *maker) && !busy.insert(*maker).second;
+            !look.asked && maker && members.reachable(now, *maker) && !busy.insert(*maker).second;
         if (waits || (!look.asked && under_way >= fetches_max)) {
             lost_.erase(lane);
             continue;
@@ -204,7 +206,7 @@ void exchange::step(base::time_point now, const round_book* book, const roster& 
 std::vector<base::blob_ref> exchange::inputs() const {
     base::ensure(complete(), "sums are made of every lane");
     std::vector<base::blob_ref> out;
-    for (const auto& ref : refs_) out.push_back(*ref);
+    for (auto lane = lanes_.first; lane < lanes_.end(); ++lane) out.push_back(*refs_[lane]);
     return out;
 }
 

@@ -20,9 +20,10 @@ public:
     explicit exchange(const job_shape& shape) : shape_(shape) {}
 
     /// Begins on a round. `expected`: the contributions by lane when the chronicle has them; empty
-    /// to take what the book resolves to. `pieces`: of each contribution; none: all.
+    /// to take what the book resolves to. `pieces`: of each contribution; none: all. `lanes`: of
+    /// those alone; none: of every lane.
     void begin(std::uint64_t round, std::vector<base::digest> expected, const round_book* book,
-               base::piece_run pieces = {});
+               base::piece_run pieces = {}, contribution_run lanes = {});
     /// Works on a round whose sum was made elsewhere, of these contributions.
     void adopt(std::uint64_t round, const std::vector<base::digest>& contributions,
                work_outcome made);
@@ -34,6 +35,7 @@ public:
     bool works_on(std::uint64_t round) const { return active_ && round_ == round; }
     std::uint64_t round() const { return round_; }
     const base::piece_run& pieces() const { return pieces_; }
+    const contribution_run& lanes() const { return lanes_; }
 
     /// A claim on this lane arrived.
     void offer(std::uint32_t lane);
@@ -43,8 +45,8 @@ public:
     void step(base::time_point now, const round_book* book, const roster& members, blob_desk& desk,
               std::vector<crew_effect>& out, std::size_t fetches_max = all);
     static constexpr std::size_t all = ~std::size_t{0};
-    /// Every lane's blob is here.
-    bool complete() const { return active_ && got_ == shape_.lanes; }
+    /// The blobs of all lanes that it gathers are here.
+    bool complete() const { return active_ && got_ == lanes_.count; }
     std::vector<base::blob_ref> inputs() const;
     /// A lane whose blob nobody can give, to be computed here.
     std::optional<std::uint32_t> lost() const;
@@ -71,6 +73,7 @@ private:
     bool active_ = false;
     std::uint64_t round_ = 0;
     base::piece_run pieces_;
+    contribution_run lanes_;
     std::vector<base::digest> expected_;
     std::vector<base::node_id> helpers_;
     bool helpers_alone_ = false;

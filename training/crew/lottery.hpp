@@ -48,7 +48,7 @@ public:
     base::result<void> decode(base::byte_view bytes);
 
 private:
-    static constexpr std::size_t nodes_max = 4 * crew_members_max;
+    static constexpr std::size_t nodes_max = 4 * crew_groups_nodes_max;
     struct record {
         std::uint64_t matched = 0;  ///< at most `newcomer_lanes`
         bool excluded = false;

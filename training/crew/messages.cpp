@@ -195,6 +195,12 @@ result<std::vector<seat>> read_seats(const crew_wire::round_open& in) {
     return out;
 }
 
+/// No group beyond the 2^depth; none at all of a crew that is not in groups.
+bool groups_exist(std::uint32_t depth, std::uint64_t groups) {
+    if (depth > group_depth_max) return false;
+    return depth == 0 ? groups == 0 : depth == group_depth_max || groups >> (1u << depth) == 0;
+}
+
 void write(const facts& in, crew_wire::frame& frame) {
     auto& out = *frame.mutable_facts();
     for (const auto& [node, bytes] : in.certificates) {
@@ -206,6 +212,7 @@ void write(const facts& in, crew_wire::frame& frame) {
     for (const auto& fact : in.openings) write_fact(fact, *out.add_openings());
     for (const auto& key : in.openings_wanted) write_item(key, *out.add_openings_wanted());
     for (const auto& fact : in.parts) write_fact(fact, *out.add_parts());
+    for (const auto& fact : in.sums) write_fact(fact, *out.add_sums());
 }
 
 result<message> read(const job_shape& shape, const crew_wire::facts& in) {
@@ -214,6 +221,7 @@ result<message> read(const job_shape& shape, const crew_wire::facts& in) {
         in.claims_size() > static_cast<int>(facts_max) ||
         in.openings_size() > static_cast<int>(facts_max) ||
         in.parts_size() > static_cast<int>(facts_max) ||
+        in.sums_size() > static_cast<int>(facts_max) ||
         in.openings_wanted_size() > static_cast<int>(wanted_max)) {
         return bad("too many facts");
     }
@@ -239,6 +247,10 @@ result<message> read(const job_shape& shape, const crew_wire::facts& in) {
     for (const auto& fact : in.parts()) {
         TEQUIO_TRY(auto f, read_fact(fact));
         out.parts.push_back(std::move(f));
+    }
+    for (const auto& fact : in.sums()) {
+        TEQUIO_TRY(auto f, read_fact(fact));
+        out.sums.push_back(std::move(f));
     }
     return message(std::move(out));
 }
@@ -276,6 +288,9 @@ void write(const status& in, crew_wire::frame& frame) {
     if (in.slices) write(*in.slices, *out.mutable_slices());
     for (const auto lane : in.missing) out.add_missing(lane);
     out.set_full(in.full);
+    out.set_depth(in.depth);
+    out.set_sums_wanted(in.sums_wanted);
+    out.set_parts_wanted(in.parts_wanted);
 }
 
 result<message> read(const job_shape& shape, const crew_wire::status& in) {
@@ -330,6 +345,10 @@ result<message> read(const job_shape& shape, const crew_wire::status& in) {
         }
         out.missing.push_back(lane);
     }
+    out.depth = in.depth();
+    out.sums_wanted = in.sums_wanted();
+    out.parts_wanted = in.parts_wanted();
+    if (!groups_exist(out.depth, out.sums_wanted)) return bad("groups out of bounds");
     return message(std::move(out));
 }
 
@@ -369,6 +388,10 @@ void write(const round_open& in, crew_wire::frame& frame) {
         to.set_node(to_string(node.view()));
         write_item(key, *to.mutable_item());
     }
+    out.set_depth(in.depth);
+    out.set_groups(in.groups);
+    out.set_abroad(in.abroad);
+    for (const auto lane : in.lost) out.add_lost(lane);
 }
 
 result<message> read(const job_shape& shape, const crew_wire::round_open& in) {
@@ -413,6 +436,19 @@ result<message> read(const job_shape& shape, const crew_wire::round_open& in) {
         if (key.item >= shape.lanes) return bad("a lost contribution of no lane");
         out.again.emplace_back(node, key);
     }
+    out.depth = in.depth();
+    out.groups = in.groups();
+    out.abroad = in.abroad();
+    if (!groups_exist(out.depth, out.groups) || out.abroad > crew_groups_nodes_max) {
+        return bad("groups out of bounds");
+    }
+    if (in.lost_size() > static_cast<int>(missing_max)) return bad("too many lost lanes");
+    for (const auto lane : in.lost()) {
+        if (lane >= shape.lanes || (!out.lost.empty() && out.lost.back() >= lane)) {
+            return bad("a lost lane out of bounds");
+        }
+        out.lost.push_back(lane);
+    }
     return message(std::move(out));
 }
 
@@ -442,6 +478,55 @@ result<message> read(const job_shape& shape, const crew_wire::team_call& in) {
         if (!read_id(n, node) || !seen.insert(node).second) return bad("a team without a member");
         out.nodes.push_back(node);
     }
+    return message(std::move(out));
+}
+
+void write(const group_note& in, crew_wire::frame& frame) {
+    auto& out = *frame.mutable_group_note();
+    out.set_depth(in.depth);
+    out.set_group(in.group);
+    out.mutable_steward()->set_round(in.steward.round);
+    out.mutable_steward()->set_term(in.steward.term);
+    out.mutable_steward()->set_node(to_string(in.steward.node.view()));
+    out.set_chronicle(in.chronicle);
+    out.set_members(in.members);
+    for (const auto lane : in.leased) out.add_leased(lane);
+    for (const auto& [round, fold] : in.books) {
+        auto& book = *out.add_books();
+        book.set_round(round);
+        book.set_fold(fold);
+    }
+    out.set_sums(in.sums);
+    for (const auto count : in.known) out.add_known(count);
+}
+
+result<message> read(const job_shape& shape, const crew_wire::group_note& in) {
+    group_note out;
+    out.depth = in.depth();
+    out.group = in.group();
+    out.chronicle = in.chronicle();
+    out.members = in.members();
+    out.sums = in.sums();
+    const auto groups = std::uint32_t{1} << std::min(out.depth, group_depth_max);
+    if (out.depth == 0 || out.depth > group_depth_max || out.group >= groups ||
+        out.chronicle > shape.rounds + 1 || out.members > crew_members_max ||
+        out.sums > group_sums_max || in.known_size() > static_cast<int>(groups) ||
+        in.leased_size() > static_cast<int>(leased_max) ||
+        in.books_size() > static_cast<int>(books_max)) {
+        return bad("a group's note out of bounds");
+    }
+    TEQUIO_TRY(out.steward, read_steward(shape, in.steward()));
+    for (const auto lane : in.leased()) {
+        if (lane >= shape.lanes || (!out.leased.empty() && out.leased.back() >= lane)) {
+            return bad("a leased lane out of bounds");
+        }
+        out.leased.push_back(lane);
+    }
+    for (const auto& book : in.books()) {
+        if (book.round() > shape.rounds) return bad("a book of a round that does not exist");
+        out.books.emplace_back(book.round(), book.fold());
+    }
+    out.known = {in.known().begin(), in.known().end()};
     return message(std::move(out));
 }
 
@@ -557,6 +642,8 @@ result<message> decode(const job_shape& shape, byte_view bytes) {
             return read(shape, frame.chronicle_reply());
         case crew_wire::frame::kTeamCall:
             return read(shape, frame.team_call());
+        case crew_wire::frame::kGroupNote:
+            return read(shape, frame.group_note());
         case crew_wire::frame::BODY_NOT_SET:
             break;
     }
@@ -664,6 +751,42 @@ result<sum_part> parse_part(const job_shape& shape, byte_view body) {
     return p;
 }
 
+byte_vector sums_body(const base::task_id& task, const lane_sums& s) {
+    crew_wire::sums_body out;
+    out.set_task(to_string(task.view()));
+    out.set_node(to_string(s.node.view()));
+    out.set_round(s.round);
+    out.set_first(s.which.units.first);
+    out.set_count(s.which.units.count);
+    out.set_first_lane(s.which.lanes.first);
+    out.set_lanes(s.which.lanes.count);
+    out.set_inputs(to_string(s.inputs.view()));
+    out.set_root(to_string(s.blob.root.view()));
+    out.set_size(s.blob.size);
+    return serialize(out);
+}
+
+result<lane_sums> parse_sums(const job_shape& shape, byte_view body) {
+    crew_wire::sums_body in;
+    lane_sums s;
+    base::task_id task;
+    if (body.size() > fact_body_max_bytes || !parse(in, body)) return bad("not a fact on sums");
+    if (!read_id(in.task(), task) || task != shape.task || !read_id(in.node(), s.node) ||
+        !read_id(in.inputs(), s.inputs) || !read_id(in.root(), s.blob.root)) {
+        return bad("digests of sums have 32 bytes each");
+    }
+    s.round = in.round();
+    s.which = {{in.first(), in.count()}, {in.first_lane(), in.lanes()}};
+    s.blob.size = in.size();
+    const auto& lanes = s.which.lanes;
+    if (s.round >= shape.rounds || !units_exist(shape, s.which.units) || lanes.count == 0 ||
+        lanes.count > shape.lanes || lanes.first > shape.lanes - lanes.count || s.blob.size == 0 ||
+        s.blob.size > base::blob_size_max_bytes) {
+        return bad("sums of units or lanes that this job does not have");
+    }
+    return s;
+}
+
 byte_vector signed_bytes(fact_kind kind, byte_view body) {
     const auto domain = [kind]() -> std::string_view {
         switch (kind) {
@@ -671,6 +794,8 @@ byte_vector signed_bytes(fact_kind kind, byte_view body) {
                 return "tequio/crew/claim/v1";
             case fact_kind::opening:
                 return "tequio/crew/opening/v1";
+            case fact_kind::sums:
+                return "tequio/crew/sums/v1";
             case fact_kind::part:
                 break;
         }

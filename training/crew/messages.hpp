@@ -28,6 +28,9 @@ inline constexpr std::size_t tickets_max = 80;     ///< lottery tickets a status
 inline constexpr std::size_t slice_lists_max = 8;  ///< a status
 inline constexpr std::uint64_t slice_list_max_bytes = 1u << 19;       ///< 16,384 tensors
 inline constexpr std::size_t missing_max = 64;                        ///< lost lanes a status
+inline constexpr std::size_t leased_max = 4 * crew_members_max;       ///< lanes a group's note
+inline constexpr std::uint32_t group_sums_max = 1u << 16;             ///< facts a group and round
+inline constexpr std::uint32_t group_depth_max = 6;                   ///< 64 groups: a bit each
 inline constexpr std::uint64_t counter_max = std::uint64_t{1} << 48;  ///< terms, activity
 
 /// One item of a round: lanes first, then the validation item, then the merge.
@@ -93,12 +96,23 @@ struct sum_part {
     bool operator==(const sum_part&) const = default;
 };
 
+/// "I summed these lanes over these units, and it came to these sums."
+struct lane_sums {
+    base::node_id node;
+    std::uint64_t round = 0;
+    partial_sums which;
+    base::digest inputs;  ///< `inputs_digest` of those lanes' contributions
+    base::blob_ref blob;
+    bool operator==(const lane_sums&) const = default;
+};
+
 struct facts {
     std::vector<std::pair<base::node_id, base::byte_vector>> certificates;
     std::vector<signed_fact> claims;
     std::vector<signed_fact> openings;
     std::vector<item_key> openings_wanted;
     std::vector<signed_fact> parts = {};
+    std::vector<signed_fact> sums = {};
 };
 
 /// Orders stewards: the later round, then the higher term, then the smaller id leads.
@@ -164,7 +178,10 @@ struct status {
     std::optional<slice_status> slices = {};  ///< where the model can be divided
     /// Lanes of the open round, ascending, whose contribution the sender needs and nobody gives.
     std::vector<std::uint32_t> missing = {};
-    bool full = false;  ///< whoever hears it has no seat at the sender, and none is free
+    bool full = false;        ///< whoever hears it has no seat at the sender, and none is free
+    std::uint32_t depth = 0;  ///< the crew is in 2^depth groups
+    std::uint64_t sums_wanted = 0;  ///< groups of whose lanes it lacks sums that it is to add
+    bool parts_wanted = false;      ///< lacks parts of the open round, whose lanes are known
     bool operator==(const status&) const = default;
 };
 
@@ -207,6 +224,24 @@ struct round_open {
     std::vector<seat> seats = {};    ///< by node; every team is whole
     base::blob_ref mean = {};        ///< of this round, to be applied ahead; size 0: none
     std::vector<std::pair<base::node_id, item_key>> again = {};  ///< lanes whose blobs are lost
+    // Of a crew in groups; else as they are here.
+    std::uint32_t depth = 0;
+    std::uint64_t groups = 0;              ///< that are heard of, a bit each
+    std::uint32_t abroad = 0;              ///< members of other groups
+    std::vector<std::uint32_t> lost = {};  ///< lanes that nobody can give, ascending
+};
+
+/// From the steward of a group to those of the others.
+struct group_note {
+    std::uint32_t depth = 0;
+    std::uint32_t group = 0;
+    steward_name steward;
+    std::uint64_t chronicle = 0;
+    std::uint32_t members = 0;
+    std::vector<std::uint32_t> leased;  ///< lanes of the open round that the group has in hand
+    std::vector<std::pair<std::uint64_t, std::uint64_t>> books;  ///< round, fold
+    std::uint32_t sums = 0;            ///< facts on sums and parts by members of the group
+    std::vector<std::uint32_t> known;  ///< by group: those that the sender has
 };
 
 struct book_tags {
@@ -227,7 +262,7 @@ struct chronicle_reply {
 };
 
 using message = std::variant<facts, status, round_open, book_tags, chronicle_request,
-                             chronicle_reply, team_call>;
+                             chronicle_reply, team_call, group_note>;
 
 /// At most crew_message_max_bytes, which the caps above ensure.
 base::byte_vector encode(const base::task_id& task, const message& m);
@@ -247,7 +282,11 @@ base::byte_vector part_body(const base::task_id& task, const sum_part& p);
 /// Errors: as parse_claim.
 base::result<sum_part> parse_part(const job_shape& shape, base::byte_view body);
 
-enum class fact_kind { claim, opening, part };
+base::byte_vector sums_body(const base::task_id& task, const lane_sums& s);
+/// Errors: as parse_claim.
+base::result<lane_sums> parse_sums(const job_shape& shape, base::byte_view body);
+
+enum class fact_kind { claim, opening, part, sums };
 /// What is signed for a body: a domain of its own for each kind.
 base::byte_vector signed_bytes(fact_kind kind, base::byte_view body);
 

@@ -52,7 +52,7 @@ bool roster::up(base::time_point now, const base::node_id& node) {
         it->second.up = true;
         return true;
     }
-    if (members_.size() >= 4 * crew_max_) return false;
+    if (members_.size() >= links_max_) return false;
     members_[node].up = true;
     return true;
 }
@@ -74,7 +74,7 @@ member* roster::heard(base::time_point now, const base::node_id& node, const sta
             return nullptr;
         }
         if (it == members_.end()) {
-            if (members_.size() >= 4 * crew_max_) return nullptr;
+            if (members_.size() >= links_max_) return nullptr;
             it = members_.emplace(node, member{}).first;
         }
     }
@@ -87,6 +87,14 @@ member* roster::heard(base::time_point now, const base::node_id& node, const sta
     m.heard = now;
     m.said = said;
     return &m;
+}
+
+void roster::release_foreign() {
+    for (auto& [node, m] : members_) {
+        if (!foreign(node)) continue;
+        m.joined = false;
+        m.heard.reset();
+    }
 }
 
 bool roster::full(base::time_point now) const {
@@ -143,6 +151,7 @@ std::uint64_t roster::stamp(base::time_point now) const {
     // FNV-1a, a word at a time.
     std::uint64_t stamp = 0xcbf29ce484222325u;
     const auto add = [&](std::uint64_t word) { stamp = (stamp ^ word) * 0x100000001b3u; };
+    if (groups_ != nullptr && groups_->several()) add(groups_->depth());
     for (const auto& [node, m] : members_) {
         if (!shows(now, m)) continue;
         std::uint64_t head = 0;
@@ -166,7 +175,10 @@ bool roster::expecting() const {
 
 void roster::check() const {
     base::ensure(!members_.contains(self_), "this node is not its own member");
-    base::ensure(members_.size() <= 4 * crew_max_, "bounded roster");
+    base::ensure(members_.size() <= links_max_, "bounded roster");
+    for (const auto& [node, m] : members_) {
+        base::ensure(!m.joined || !foreign(node), "members are of one group");
+    }
 }
 
 }  // namespace tequio::training::crew_protocol

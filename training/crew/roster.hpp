@@ -2,12 +2,14 @@
 
 /// Who is in the crew, as this node sees it: local opinion, from what each said last and when.
 
+#include <algorithm>
 #include <map>
 #include <optional>
 #include <set>
 #include <vector>
 
 #include "base/time.hpp"
+#include "training/crew/groups.hpp"
 #include "training/crew/messages.hpp"
 
 namespace tequio::training::crew_protocol {
@@ -29,7 +31,7 @@ public:
 
 private:
     /// Every node that can be up, and one message's certificates.
-    static constexpr std::size_t keys_max = 4 * crew_members_max + 1 + 2 * facts_max;
+    static constexpr std::size_t keys_max = 4 * crew_groups_nodes_max + 1 + 2 * facts_max;
     struct key {
         base::public_key message;
         base::byte_vector certificate;
@@ -52,8 +54,15 @@ struct member {
 
 class roster {
 public:
-    roster(base::node_id self, std::uint64_t crew_max, const crew_timings& timings)
-        : self_(self), crew_max_(crew_max), timings_(timings) {}
+    /// `seats`: of the crew, or of a group of it. With `groups`, which outlives it, nodes of other
+    /// groups never have a seat here; `links`: nodes that it may hear of then.
+    roster(base::node_id self, std::uint64_t seats, const crew_timings& timings,
+           const group_map* groups = nullptr, std::uint64_t links = 0)
+        : self_(self),
+          crew_max_(seats),
+          links_max_(std::max(links, 4 * seats)),
+          timings_(timings),
+          groups_(groups) {}
 
     /// False when there is no room.
     bool up(base::time_point now, const base::node_id& node);
@@ -70,6 +79,15 @@ public:
     member* find(const base::node_id& node);
     /// Heard of lately, and not leaving.
     bool present(base::time_point now, const base::node_id& node) const;
+    /// Present, or of another group: then nobody here knows.
+    bool reachable(base::time_point now, const base::node_id& node) const {
+        return present(now, node) || foreign(node);
+    }
+    bool foreign(const base::node_id& node) const {
+        return groups_ != nullptr && groups_->foreign(node);
+    }
+    /// Who has a seat here and belongs to another group by now gives it up.
+    void release_foreign();
     /// Present members by id, without this node.
     std::vector<base::node_id> present(base::time_point now) const;
     /// Calls `see(node, member)` for each of them. Cost: no copy, no search.
@@ -80,7 +98,8 @@ public:
         }
     }
     std::uint64_t count_present(base::time_point now) const;
-    /// Another number when other members are present, or stand at other rounds.
+    /// Another number when other members are present, or stand at other rounds, or others are of
+    /// other groups.
     std::uint64_t stamp(base::time_point now) const;
     /// A present member takes part in the work, on the same chronicle.
     bool has_company(base::time_point now) const;
@@ -94,8 +113,9 @@ private:
     bool seated(base::time_point now, const member& m) const;
 
     base::node_id self_;
-    std::uint64_t crew_max_;
+    std::uint64_t crew_max_, links_max_;
     const crew_timings& timings_;
+    const group_map* groups_;
     std::map<base::node_id, member> members_;
 };
 

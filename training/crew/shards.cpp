@@ -222,6 +222,14 @@ std::vector<base::node_id> shard_book::makers(const sum_part& p) const {
     return out;
 }
 
+std::vector<const known_part*> shard_book::all() const {
+    std::vector<const known_part*> out;
+    for (const auto& [units, list] : parts_) {
+        for (const auto& k : list) out.push_back(&k);
+    }
+    return out;
+}
+
 std::vector<signed_fact> shard_book::own_facts() const {
     std::vector<signed_fact> out;
     for (const auto& [units, list] : parts_) {

@@ -86,6 +86,8 @@ public:
     const known_part* own(contribution_run units, const base::digest& inputs) const;
     /// All who made this part.
     std::vector<base::node_id> makers(const sum_part& p) const;
+    /// All parts of the round, by unit.
+    std::vector<const known_part*> all() const;
     /// This node's own parts of the round, to be told again.
     std::vector<signed_fact> own_facts() const;
     /// All parts known, as blobs.

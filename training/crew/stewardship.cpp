@@ -115,6 +115,30 @@ std::optional<std::uint32_t> lane_for(const crew_place& place,
     return std::nullopt;
 }
 
+std::optional<std::uint32_t> lane_for(const crew_place& place, contribution_run own,
+                                      const std::set<std::uint32_t>& wanted,
+                                      const std::set<std::uint32_t>& taken, std::uint32_t lanes,
+                                      bool others) {
+    const auto first = static_cast<std::uint32_t>(own.first);
+    const auto end = static_cast<std::uint32_t>(own.end());
+    std::set<std::uint32_t> own_wanted, own_taken;
+    for (auto it = wanted.lower_bound(first); it != wanted.end() && *it < end; ++it) {
+        own_wanted.insert(*it - first);
+    }
+    for (auto it = taken.lower_bound(first); it != taken.end() && *it < end; ++it) {
+        own_taken.insert(*it - first);
+    }
+    if (const auto lane = lane_for(place, own_wanted, own_taken, end - first)) {
+        return *lane + first;
+    }
+    if (!others) return std::nullopt;
+    for (std::uint32_t i = 0; i < lanes; ++i) {
+        const auto lane = (first + lanes - 1 - i) % lanes;
+        if (wanted.contains(lane) && !taken.contains(lane)) return lane;
+    }
+    return std::nullopt;
+}
+
 void planner::clear() {
     assigned_.clear();
     next_.clear();
@@ -206,7 +230,8 @@ void planner::adopt(base::time_point now, const books& b, const std::vector<work
     }
 }
 
-std::set<std::uint32_t> planner::taken_lanes(const round_book& open) const {
+std::set<std::uint32_t> planner::taken_lanes(const books& b) const {
+    const auto& open = *b.open;
     std::set<std::uint32_t> taken;
     for (const auto& [other, given] : assigned_) {
         if (given.key.round == open.round()) taken.insert(given.key.item);
@@ -216,19 +241,27 @@ std::set<std::uint32_t> planner::taken_lanes(const round_book& open) const {
     for (const auto& key : parked_) {
         if (key.round == open.round()) taken.insert(key.item);
     }
+    if (b.column) {
+        for (const auto lane : open.unclaimed()) {
+            if (b.elsewhere({open.round(), lane})) taken.insert(lane);
+        }
+    }
     return taken;
 }
 
-std::optional<item_key> planner::pick_lane(base::time_point now, const round_book& open,
+std::optional<item_key> planner::pick_lane(base::time_point now, const books& b,
                                            const base::node_id& node,
                                            const std::set<std::uint32_t>& taken) const {
+    const auto& open = *b.open;
     const auto record = records_.find(node);
     const bool shunned = record != records_.end() && record->second.left && out(now, node) &&
                          record->second.left->round == open.round();
     auto others = shunned ? taken : std::set<std::uint32_t>{};
     if (shunned) others.insert(record->second.left->item);
+    const auto& barred = shunned ? others : taken;
     const auto lane =
-        lane_for(place_of(node), open.unclaimed(), shunned ? others : taken, shape_.lanes);
+        b.column ? lane_for(place_of(node), *b.column, open.unclaimed(), barred, shape_.lanes, true)
+                 : lane_for(place_of(node), open.unclaimed(), barred, shape_.lanes);
     if (!lane) return std::nullopt;
     return item_key{open.round(), *lane};
 }
@@ -302,6 +335,7 @@ std::optional<item_key> planner::pick(base::time_point now, const books& b,
             if (item == shape_.merge_item()) continue;
             const item_key key{book.round(), item};
             if (not_begun(key) || book.claim_of(item, node) != nullptr || !wanted(key)) continue;
+            if (b.elsewhere && !b.lost.contains(item) && b.elsewhere(key)) continue;
             const bool checks = book.closed() && !book.claims(item).empty();
             if (!checks || !b.may_check || b.may_check(node, key)) return key;
         }
@@ -323,7 +357,7 @@ std::optional<item_key> planner::pick(base::time_point now, const books& b,
         // The round waits for these; once for all, however many miss them.
         if (auto key = first(open, b.lost, idle)) return key;
         if (auto key = first(open, b.lost, late)) return key;
-        if (auto key = pick_lane(now, open, node, taken_lanes(open))) return key;
+        if (auto key = pick_lane(now, b, node, taken_lanes(b))) return key;
         if (auto key = steal(open)) return key;
         if (auto key = first(open, open.unclaimed(), idle)) return key;
         if (auto key = first(open, open.unclaimed(), parked)) return key;
@@ -353,7 +387,7 @@ std::optional<item_key> planner::pick(base::time_point now, const books& b,
 }
 
 /// Lanes to go on with, for those first who will be free first.
-void planner::lease_next(base::time_point now, const round_book& open,
+void planner::lease_next(base::time_point now, const books& b,
                          const std::vector<worker_slot>& slots) {
     std::vector<std::pair<base::duration, const worker_slot*>> order;
     std::size_t fit = 0, newcomer_slots = 0, newcomers = 0;
@@ -370,12 +404,12 @@ void planner::lease_next(base::time_point now, const round_book& open,
         order.emplace_back(given->second.since.time_since_epoch() + time, &slot);
     }
     std::stable_sort(order.begin(), order.end(),
-                     [](const auto& a, const auto& b) { return a.first < b.first; });
-    auto taken = taken_lanes(open);
+                     [](const auto& x, const auto& y) { return x.first < y.first; });
+    auto taken = taken_lanes(b);
     for (const auto& [free_at, slot] : order) {
         // Of two leases a node; where all are newcomers nobody is kept waiting for it.
         if (slot->newcomer && newcomers >= fit && newcomer_slots < fit) continue;
-        const auto key = pick_lane(now, open, slot->node, taken);
+        const auto key = pick_lane(now, b, slot->node, taken);
         if (!key) continue;
         taken.insert(key->item);
         next_.emplace(slot->node, *key);
@@ -408,7 +442,7 @@ void planner::plan(base::time_point now, const books& b, const std::vector<worke
             }
         }
     }
-    if (b.open != nullptr) lease_next(now, *b.open, slots);
+    if (b.open != nullptr) lease_next(now, b, slots);
 }
 
 std::vector<std::pair<base::node_id, item_key>> planner::assignments() const {

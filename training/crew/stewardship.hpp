@@ -79,6 +79,13 @@ std::optional<std::uint32_t> lane_for(const crew_place& place,
                                       const std::set<std::uint32_t>& wanted,
                                       const std::set<std::uint32_t>& taken, std::uint32_t lanes);
 
+/// The same in a group of a crew: of the group's own lanes first. `others`: then those of other
+/// groups, from the end of the lanes before the own ones backwards, as others rarely do.
+std::optional<std::uint32_t> lane_for(const crew_place& place, contribution_run own,
+                                      const std::set<std::uint32_t>& wanted,
+                                      const std::set<std::uint32_t>& taken, std::uint32_t lanes,
+                                      bool others);
+
 /// Leases items: to each node the one it works on, and a lane to go on with, so that no message
 /// need come in between. Order of preference: diverged and disputed results of the open round; its
 /// lanes whose results were lost; those nobody has; lanes leased to go on with that nobody has
@@ -99,6 +106,10 @@ public:
         /// Lanes of the open round that were computed by nodes that are gone, and whose
         /// contributions are gone with them.
         std::set<std::uint32_t> lost = {};
+        /// Of a crew in groups: the lanes with which this group begins, and whether an item is for
+        /// another group to do.
+        std::optional<contribution_run> column = std::nullopt;
+        std::function<bool(item_key)> elsewhere = nullptr;
         /// Nothing more has to be computed for this item.
         bool decided(const round_book& book, std::uint32_t item) const {
             return book.decided(item) && !(&book == open && lost.contains(item));
@@ -130,16 +141,15 @@ private:
     void release(base::time_point now, const books& b, const std::vector<worker_slot>& slots);
     void adopt(base::time_point now, const books& b, const std::vector<worker_slot>& slots);
     std::optional<item_key> pick(base::time_point now, const books& b, const base::node_id& node);
-    std::set<std::uint32_t> taken_lanes(const round_book& open) const;
-    std::optional<item_key> pick_lane(base::time_point now, const round_book& open,
+    std::set<std::uint32_t> taken_lanes(const books& b) const;
+    std::optional<item_key> pick_lane(base::time_point now, const books& b,
                                       const base::node_id& node,
                                       const std::set<std::uint32_t>& taken) const;
     std::optional<item_key> steal(const round_book& open);
     base::time_point expected(base::time_point now, item_key key) const;
     std::optional<item_key> hasten(base::time_point now, const round_book& open,
                                    const base::node_id& node) const;
-    void lease_next(base::time_point now, const round_book& open,
-                    const std::vector<worker_slot>& slots);
+    void lease_next(base::time_point now, const books& b, const std::vector<worker_slot>& slots);
     void undelivered(base::time_point now, const base::node_id& node);
     std::size_t copies(item_key key) const;
     bool overdue(base::time_point now, item_key key) const;

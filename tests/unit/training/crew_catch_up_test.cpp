@@ -147,7 +147,7 @@ BOOST_AUTO_TEST_CASE(texts_and_means_are_asked_of_those_who_have_them) {
     c.offer(0, ref_of(entry_of(0)), node(9));  // not a member: cannot be asked
     blob_desk desk(timings);
     std::vector<crew_effect> out;
-    c.step(base::time_point{}, members, desk, false, out);
+    c.step(base::time_point{}, members, desk, false, false, out);
     BOOST_REQUIRE(out.size() == 1u);
     const auto ask = std::get<fetch_blob>(out[0]);
     BOOST_TEST((ask.ref == ref_of(entry_of(0))));
@@ -156,7 +156,7 @@ BOOST_AUTO_TEST_CASE(texts_and_means_are_asked_of_those_who_have_them) {
     desk.arrived(ask.ref);
     BOOST_TEST(arrives(c, entry_of(0)));
     out.clear();
-    c.step(base::time_point{}, members, desk, false, out);
+    c.step(base::time_point{}, members, desk, false, false, out);
     BOOST_REQUIRE(out.size() == 1u);
     BOOST_TEST((std::get<fetch_blob>(out[0]).ref == entry_of(0).mean));
     BOOST_TEST(!std::get<fetch_blob>(out[0]).deliver);

@@ -300,9 +300,9 @@ BOOST_AUTO_TEST_CASE(standing_survives_a_restart_and_damage_is_refused) {
     bytes.pop_back();
     BOOST_TEST(!again.decode(bytes).has_value());
     BOOST_TEST(again.newcomer(node(1)));
-    BOOST_TEST(!again.decode(base::byte_vector(33 * 1000)).has_value());
+    BOOST_TEST(!again.decode(base::byte_vector(33 * 5000)).has_value());
     // Made-up nodes do not make it grow beyond what can be read again.
-    for (std::uint32_t i = 0; i < 1000; ++i) {
+    for (std::uint32_t i = 0; i < 5000; ++i) {
         s.believe(base::node_id{base::sha256("node " + std::to_string(i)).bytes});
     }
     BOOST_TEST(again.decode(s.encode()).has_value());
