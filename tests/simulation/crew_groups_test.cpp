@@ -61,20 +61,33 @@ BOOST_AUTO_TEST_CASE(real_sums_of_groups_come_to_the_single_nodes_bits) {
     }
 }
 
-BOOST_AUTO_TEST_CASE(a_node_that_dies_at_any_moment_costs_time_alone) {
-    for (std::uint64_t seed = 0; seed < seeds(4, 40); ++seed) {
-        crew_world world(sixteen_lanes(), in_groups(7, 3, 1200 + seed));
-        world.start_all();
-        auto chance = world.rng("victim");
-        world.run_for(std::chrono::milliseconds(1000 + chance.below(30'000)));
-        const auto victim = chance.below(7);
-        world.crash(victim);
-        if (seed % 2 == 1) {
-            world.run_for(std::chrono::milliseconds(100 + chance.below(20'000)));
-            world.start(victim);
-        }
+/// One of seven nodes dies at some moment, and comes back when `seed` is odd.
+void survive_a_death(std::uint64_t seed) {
+    crew_world world(sixteen_lanes(), in_groups(7, 3, 1200 + seed));
+    world.start_all();
+    auto chance = world.rng("victim");
+    world.run_for(std::chrono::milliseconds(1000 + chance.below(30'000)));
+    const auto victim = chance.below(7);
+    world.crash(victim);
+    if (seed % 2 == 1) {
+        world.run_for(std::chrono::milliseconds(100 + chance.below(20'000)));
+        world.start(victim);
+    }
+    BOOST_TEST_CONTEXT("seed " << seed) {
         finish_as_alone(world, sixteen_alone(), 600s);
     }
+}
+
+BOOST_AUTO_TEST_CASE(a_node_that_dies_at_any_moment_costs_time_alone) {
+    for (std::uint64_t seed = 0; seed < seeds(4, 40); ++seed) survive_a_death(seed);
+}
+
+BOOST_AUTO_TEST_CASE(who_comes_back_when_its_group_is_beyond_its_rounds_parts_fetches_the_mean) {
+    survive_a_death(11);
+}
+
+BOOST_AUTO_TEST_CASE(sums_whose_maker_died_count_when_another_makes_the_same) {
+    survive_a_death(28);
 }
 
 BOOST_AUTO_TEST_CASE(a_whole_group_dies_and_the_others_finish) {

@@ -221,7 +221,9 @@ void crew::core::want_sums(const summands& s, effects& out) {
             if (desk_.want(now_, w, out)) continue;
             whole = false;
             const auto patience = w.holders.empty() ? 1 : fetch_failures_max;
-            if (desk_.failures(w.ref, w.pieces) >= patience) sums_.distrust(w.ref);
+            if (desk_.failures(w.ref, w.pieces) >= patience) {
+                sums_.distrust(k->said.node, w.ref);
+            }
         }
         if (whole && !addable_) addable_ = std::move(ready);
         if (++begun == parts_at_a_time) break;
@@ -241,8 +243,11 @@ void crew::core::want_group_parts(const summands& s, effects& out) {
         if (desk_.here(blob)) continue;
         blob_desk::wish w{blob, {}, s.round, false};
         const auto* row = row_of(x.units);
-        const bool crosses = row == nullptr || row->owner == config_.self ||
-                             !roster_.present(now_, row->owner) || desk_.failures(blob) > 0;
+        // Who is beyond this round tells nothing of it any more.
+        const bool owned = row != nullptr && row->owner != config_.self &&
+                           roster_.present(now_, row->owner) &&
+                           roster_.find(row->owner)->said.chronicle <= s.round;
+        const bool crosses = !owned || desk_.failures(blob) > 0;
         for (const auto& node : shards_.makers(k->said)) {
             const bool here = roster_.present(now_, node);
             if (here || (crosses && groups_.foreign(node))) w.holders.push_back(node);
@@ -254,7 +259,8 @@ void crew::core::want_group_parts(const summands& s, effects& out) {
                 if (!named && roster_.present(now_, node)) w.holders.push_back(node);
             }
         }
-        if (w.holders.empty()) continue;
+        // Once the round is closed, what nobody gives is to fail: then the whole mean is fetched.
+        if (w.holders.empty() && (!crosses || chain_.next() == nullptr)) continue;
         desk_.want(now_, w, out);
     }
     tell_rows(false, out);
@@ -320,11 +326,11 @@ void crew::core::part_added(const work_item& item, const work_outcome& outcome, 
 /// Some of them are none; whose is not said. They are made here, in time.
 void crew::core::sums_refused(const work_item& item) {
     for (const auto& ref : item.inputs) {
-        const auto& all = sums_.all();
-        const auto own = std::any_of(all.begin(), all.end(), [&](const known_sums& k) {
-            return k.said.blob == ref && k.said.node == config_.self;
-        });
-        if (!own) sums_.distrust(ref);
+        for (const auto& k : sums_.all()) {
+            if (k.said.blob == ref && k.said.node != config_.self) {
+                sums_.distrust(k.said.node, ref);
+            }
+        }
     }
 }
 

@@ -73,7 +73,7 @@ const known_sums* sums_book::find(contribution_run lanes, contribution_run shard
     for (const auto& k : sums_) {
         const auto& units = k.said.which.units;
         if (k.said.which.lanes != lanes || k.said.inputs != inputs || units.first > shard.first ||
-            units.end() < shard.end() || distrusted_.contains(k.said.blob)) {
+            units.end() < shard.end() || distrusted_.contains({k.said.node, k.said.blob})) {
             continue;
         }
         if (k.said.node == self_) return &k;

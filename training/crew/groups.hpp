@@ -90,8 +90,10 @@ public:
     const known_sums* find(contribution_run lanes, contribution_run shard,
                            const base::digest& inputs) const;
     const known_sums* own(const partial_sums& which) const;
-    /// Could not be had from its maker, or is none.
-    void distrust(const base::blob_ref& ref) { distrusted_.insert(ref); }
+    /// Could not be had from this maker, or is none. The same sums made by another are another's.
+    void distrust(const base::node_id& maker, const base::blob_ref& ref) {
+        distrusted_.emplace(maker, ref);
+    }
     const std::vector<known_sums>& all() const { return sums_; }
     void check() const;
 
@@ -103,7 +105,7 @@ private:
     base::node_id self_;
     std::uint64_t round_ = 0;
     std::vector<known_sums> sums_;
-    std::set<base::blob_ref> distrusted_;
+    std::set<std::pair<base::node_id, base::blob_ref>> distrusted_;
 };
 
 /// A part that can be made now: of these units, out of these sums.

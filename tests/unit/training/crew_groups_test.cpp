@@ -174,8 +174,12 @@ BOOST_AUTO_TEST_CASE(sums_are_found_by_what_they_hold) {
     BOOST_TEST((book.find({0, 2}, {3, 1}, right)->said.node == node(0)));
     BOOST_TEST(book.own({{0, 8}, {0, 2}}) != nullptr);
     BOOST_TEST(book.own({{0, 4}, {0, 2}}) == nullptr);
-    book.distrust({result_of("sums"), 90});
+    book.distrust(node(3), {result_of("sums"), 90});
     BOOST_TEST(book.find({2, 2}, {4, 1}, right) == nullptr);
+    // The same sums made by others: the first maker's being gone says nothing of them.
+    BOOST_TEST((book.find({0, 2}, {4, 1}, right)->said.node == node(0)));
+    BOOST_TEST(book.add(sums_by(4, {4, 4}, {2, 2})));
+    BOOST_TEST((book.find({2, 2}, {4, 1}, right)->said.node == node(4)));
     book.open(3);
     BOOST_TEST(book.all().empty());
     BOOST_TEST(!book.add(sums_by(1, {0, 4}, {0, 2})));
