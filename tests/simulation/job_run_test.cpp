@@ -120,6 +120,18 @@ BOOST_AUTO_TEST_CASE(a_refused_option_is_named_with_what_was_found_and_what_is_a
     BOOST_TEST(!job_preset("office").has_value());
 }
 
+BOOST_AUTO_TEST_CASE(a_model_is_divided_among_as_many_nodes_as_have_slices_and_are_in_no_groups) {
+    auto s = *job_preset("grid");
+    const auto said = [&](std::uint64_t nodes) {
+        s.nodes = nodes;
+        const auto r = recipe_of(s);
+        return r ? "accepted" : r.error().message();
+    };
+    BOOST_TEST(said(64) == "accepted");
+    BOOST_TEST(said(65) == "--nodes: found 65, allowed: at most 64 with --slices");
+    BOOST_TEST(said(7) == "--nodes: found 7, allowed: at least 8, one for each slice");
+}
+
 /// As many nodes as two groups have: every lane once, and what leaves a node is what it computed,
 /// its share of the mean, and the sums of its group over an n-th of the elements.
 BOOST_AUTO_TEST_CASE(more_nodes_than_a_crew_has_work_in_groups) {

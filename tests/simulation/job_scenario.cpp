@@ -303,6 +303,12 @@ base::result<training::recipe> recipe_of(const job_scenario& s) {
                               "--nodes: found " + std::to_string(s.nodes) + ", allowed: at least " +
                                   std::to_string(s.slices) + ", one for each slice");
         }
+        // Crews in groups do not divide models (training/crew/groups.md).
+        if (s.nodes > training::crew_members_max) {
+            return base::fail(base::errc::bad_encoding,
+                              "--nodes: found " + std::to_string(s.nodes) + ", allowed: at most " +
+                                  std::to_string(training::crew_members_max) + " with --slices");
+        }
     }
     r.train.codec = s.codec;
     r.train.codec_down = s.codec_down;
