@@ -179,14 +179,13 @@ void count_pieces(const held_job& j, const p2p::network& network, job_view& v) {
     }
 }
 
-/// The members elsewhere could go on without this node: where the model is divided, or can be, that
-/// takes a holder of every slice.
-bool goes_on_with(const held_job& j, const job_view& v, const std::set<std::uint32_t>& slices) {
-    if (v.crew.state == training::job_state::done || slices_max(j.task->work) == 1) return true;
-    return v.crew.slices == 1 || (v.crew.slices > 1 && slices.size() == v.crew.slices);
-}
-
 }  // namespace
+
+bool goes_on_with(const training::recipe& r, const training::crew_view& crew,
+                  const std::set<std::uint32_t>& slices) {
+    if (crew.state == training::job_state::done || slices_max(r) == 1) return true;
+    return crew.slices == 1 || (crew.slices > 1 && slices.size() == crew.slices);
+}
 
 job_view view_of(const held_job& j, const p2p::network& network) {
     job_view v;
@@ -218,7 +217,7 @@ job_view view_of(const held_job& j, const p2p::network& network) {
         if (m.slice && m.slice->count == v.crew.slices) slices.insert(m.slice->index);
     }
     v.data_copies += elsewhere;
-    v.safe_to_leave = elsewhere > 0 && goes_on_with(j, v, slices);
+    v.safe_to_leave = elsewhere > 0 && goes_on_with(j.task->work, v.crew, slices);
     v.refusals = j.refusals;
     v.files = j.files;
     v.traffic = j.traffic;

@@ -100,6 +100,12 @@ bool is_open(const held_job& j);
 /// The job for the functions of retention.hpp. Cost: a copy of its chronicle.
 stored_job stored_of(const held_job& j, const p2p::network& network);
 
+/// Nodes that hold these slices, among as many as `crew` divides the model into, could go on by
+/// themselves: where the model is divided, or can be, that takes a holder of every slice until the
+/// job is done.
+bool goes_on_with(const training::recipe& r, const training::crew_view& crew,
+                  const std::set<std::uint32_t>& slices);
+
 job_view view_of(const held_job& j, const p2p::network& network);
 
 /// Notes the end of a round for the speed shown to people.
