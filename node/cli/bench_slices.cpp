@@ -149,11 +149,19 @@ base::result<training_job> divided_job(const train_bench_options& o) {
 struct slices_result {
     std::vector<double> ratios;   ///< of a pair: the team's rate to the others'
     std::vector<double> bubbles;  ///< share of the team's time in which its workers waited
+    /// The same of workers that wait for nobody: what the machine itself takes from both.
+    std::vector<double> pauses;
     std::vector<double> team, each;
     std::vector<double> balances;             ///< mean of the stages' processor time to the most
     std::vector<std::vector<double>> stages;  ///< of each stage: its processor time of each lane
     double allowed = 0;                       ///< what the schedule's formula leaves of the time
 };
+
+/// Share of the workers' time in which they computed nothing.
+double waited(const lane_time& lane) {
+    const double all = std::accumulate(lane.processor.begin(), lane.processor.end(), 0.0);
+    return 1 - all / (static_cast<double>(lane.processor.size()) * lane.wall);
+}
 
 base::result<slices_result> measure_pairs(const training_job& job, const train_bench_options& o) {
     const auto count = static_cast<std::uint32_t>(o.slices);
@@ -175,7 +183,8 @@ base::result<slices_result> measure_pairs(const training_job& job, const train_b
         out.ratios.push_back(each.wall / (workers * together.wall));
         const auto& each_stage = together.processor;
         const double all = std::accumulate(each_stage.begin(), each_stage.end(), 0.0);
-        out.bubbles.push_back(1 - all / (workers * together.wall));
+        out.bubbles.push_back(waited(together));
+        out.pauses.push_back(waited(each));
         out.balances.push_back(all /
                                (workers * *std::max_element(each_stage.begin(), each_stage.end())));
         for (std::size_t i = 0; i < each_stage.size(); ++i) out.stages[i].push_back(each_stage[i]);
@@ -191,7 +200,7 @@ base::result<void> bench_slices(cli_context& context, const train_bench_options&
                 ", one thread each");
     TEQUIO_TRY(const auto found, measure_pairs(job, o));
     const auto ratio = bootstrap_median(found.ratios, 1);
-    const auto waited = median(found.bubbles);
+    const double waiting = median(found.bubbles);
     const double balance = median(found.balances);
     const auto costs = training::slice_costs(job.recipe, o.slices, 1);
     std::uint64_t message = 0;
@@ -217,7 +226,8 @@ base::result<void> bench_slices(cli_context& context, const train_bench_options&
                                             {"of_allowed", ratio.median / found.allowed},
                                             {"stages", stages},
                                             {"balance", balance},
-                                            {"waiting", waited},
+                                            {"waiting", waiting},
+                                            {"waiting_of_whole_lanes", median(found.pauses)},
                                             {"waiting_by_schedule", 1 - balance * found.allowed},
                                             {"message_bytes", message}});
         return {};
@@ -247,8 +257,8 @@ base::result<void> bench_slices(cli_context& context, const train_bench_options&
                     median(found.stages[i])));
     }
     line("balance of the slices", number("%.3f, measured", balance));
-    line("share of waiting",
-         number("%.3f, by schedule and balance %.3f", waited, 1 - balance * found.allowed));
+    line("share of waiting", number("%.3f, by schedule and balance %.3f; of whole lanes %.3f",
+                                    waiting, 1 - balance * found.allowed, median(found.pauses)));
     line("a message", base::human_size(message));
     return {};
 }
