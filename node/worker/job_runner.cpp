@@ -10,6 +10,7 @@
 #include "training/cost.hpp"
 #include "training/dataset.hpp"
 #include "training/errc.hpp"
+#include "training/full_state.hpp"
 #include "training/merge.hpp"
 #include "training/slices.hpp"
 
@@ -192,6 +193,7 @@ base::result<item_result> job_runner::compute(const compute_item& item,
         return sum(item, callbacks);
     }
     if (item.kind == compute_kind::join) return join(item, callbacks);
+    if (item.kind == compute_kind::load) return load(item, callbacks);
     TEQUIO_CHECK(expect_round(item));
     switch (item.kind) {
         case compute_kind::lane:
@@ -243,6 +245,18 @@ base::result<void> job_runner::join_team(const compute_item& item,
 base::result<item_result> job_runner::prepare() {
     engine_->initial_state(state_.next());
     return commit_next({0});
+}
+
+/// What a stranger stored: whoever asked compares the digest of what is held then.
+base::result<item_result> job_runner::load(const compute_item& item,
+                                           const item_callbacks& callbacks) {
+    if (!whole()) return base::fail(errc::bad_state, "stored states are of whole models");
+    TEQUIO_TRY(const auto input, callbacks.input(0));
+    TEQUIO_CHECK(verify_input(input, 0));
+    const auto read = training::read_full_state(engine_->layout(), training::recipe_id_of(recipe_),
+                                                item.round, input.bytes.bytes(), state_.next());
+    if (!read) return item_result{};  // the blob is what it is named: trying again is of no use
+    return commit_next(item.round);
 }
 
 /// Names the state that was just written to the other buffer, and holds it from now on.

@@ -94,6 +94,7 @@ private:
     base::result<item_result> compute(const compute_item& item, const item_callbacks& callbacks);
     base::result<void> join_team(const compute_item& item, const item_callbacks& callbacks);
     base::result<item_result> prepare();
+    base::result<item_result> load(const compute_item& item, const item_callbacks& callbacks);
     base::result<item_result> run_lane(const compute_item& item, const item_callbacks& callbacks);
     base::result<item_result> validate(const compute_item& item, const item_callbacks& callbacks);
     base::result<item_result> sum(const compute_item& item, const item_callbacks& callbacks);

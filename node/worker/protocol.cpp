@@ -137,6 +137,7 @@ bool inputs_fit(const compute_item& item) {
         case compute_kind::join:
             return item.inputs >= 1 && item.inputs <= worker_inputs_max;
         case compute_kind::apply:
+        case compute_kind::load:
             return item.inputs == 1;
         default:
             return item.inputs == 0;
@@ -146,7 +147,7 @@ bool inputs_fit(const compute_item& item) {
 std::optional<compute_item> get_item(decoder& in) {
     compute_item item;
     item.id = in.u64();
-    item.kind = static_cast<compute_kind>(in.in_range(in.u8(), 1, 7));
+    item.kind = static_cast<compute_kind>(in.in_range(in.u8(), 1, 8));
     item.engine = static_cast<compute_engine>(in.in_range(in.u8(), 0, 1));
     item.round.value = in.u64();
     item.lane.value = in.u64();

@@ -19,7 +19,7 @@
 
 namespace tequio::node {
 
-inline constexpr std::uint32_t worker_protocol_version = 6;
+inline constexpr std::uint32_t worker_protocol_version = 7;
 /// No message is longer; below the default socket buffer, so that one always fits.
 inline constexpr std::size_t worker_message_size_max = 128 * 1024;
 inline constexpr std::size_t recipe_text_size_max = 64 * 1024;
@@ -44,19 +44,21 @@ enum class compute_kind : std::uint8_t {
     apply = 5,       ///< a mean onto the held state -> the next round's state
     sum_shard = 6,   ///< as `sum`, of a run of the mean's units -> the part
     join = 7,        ///< parts in the order of their units -> what `sum` gives
+    load = 8,        ///< a stored state of `round` (training/full_state.hpp) -> held
 };
 
 /// Which kernels compute. Both give the same bits; `reference` is the definition, and slow.
 enum class compute_engine : std::uint8_t { fast = 0, reference = 1 };
 
-/// One piece of work. `round` is the round of the state it starts from; 0 for `prepare`.
+/// One piece of work. `round` is the round of the state it starts from, or loads; 0 for `prepare`.
 struct compute_item {
     std::uint64_t id = 0;  ///< chosen by the daemon; never used twice for one worker
     compute_kind kind = compute_kind::prepare;
     compute_engine engine = compute_engine::fast;
     base::round_index round;
-    base::lane_index lane;     ///< `lane` only, else 0
-    std::uint32_t inputs = 0;  ///< `sum`, `sum_shard`: the lanes; `apply`: 1; `join`: any; else 0
+    base::lane_index lane;  ///< `lane` only, else 0
+    /// `sum`, `sum_shard`: the lanes; `apply`, `load`: 1; `join`: any; else 0.
+    std::uint32_t inputs = 0;
     std::uint64_t first_unit = 0;  ///< `sum_shard` only: the shard, else 0
     std::uint64_t units = 0;
     /// `lane`, `validation` of a slice: with the others of its team, by messages.
@@ -73,7 +75,7 @@ struct compute_divergence {
 
 /// What came out of an item; fields that its kind does not have are zero.
 struct compute_outcome {
-    base::digest state_after;  ///< `prepare`, `apply`
+    base::digest state_after;  ///< `prepare`, `apply`; `load`: zero when the input is no state
     base::blob_ref blob;       ///< contribution, mean or part. The bytes come beside it
     std::optional<compute_divergence> divergence;  ///< `lane`, `validation`
     double loss = 0;     ///< `lane`: its mean training loss; `sum`: over lanes; `validation`

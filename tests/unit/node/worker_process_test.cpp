@@ -18,6 +18,7 @@
 #include "node/worker/landlock.hpp"
 #include "node/worker/sandbox.hpp"
 #include "tests/unit/node/worker_job.hpp"
+#include "training/full_state.hpp"
 
 using namespace tequio;
 using namespace tequio::node;
@@ -182,6 +183,49 @@ BOOST_AUTO_TEST_CASE(parts_join_to_what_a_sum_in_one_piece_gives) {
     item.units = UINT64_MAX;
     BOOST_TEST(failing(item, of(lanes)).find("beyond the mean's") != std::string::npos);
     BOOST_TEST(failing(join, of(lanes)).find("part 0 is none") != std::string::npos);
+}
+
+BOOST_AUTO_TEST_CASE(a_stored_state_is_loaded_and_named_by_what_is_in_it) {
+    open_worker w;
+    const auto prepared = w.compute({});
+    const auto layout = training::layout_of(w.job.recipe.model);
+    const auto recipe = training::recipe_id_of(w.job.recipe);
+    const auto stored = [&](std::uint64_t round) {
+        auto bytes = training::full_state_header(recipe, {round}, 2 * layout.parameters);
+        for (const auto& t : training::full_state_tensors(layout, w.state.view())) {
+            const auto floats = training::float_bytes(t);
+            bytes.insert(bytes.end(), floats.begin(), floats.end());
+        }
+        return bytes;
+    };
+    const auto load = [&](const base::byte_vector& bytes, std::uint64_t round) {
+        auto item = w.item(compute_kind::load);
+        item.round = {round};
+        item.inputs = 1;
+        const auto files = test_job::files_of({bytes});
+        return w.compute(item, [&](std::uint32_t) -> base::result<worker_input_file> {
+            return worker_input_file{base::blob_ref_of(bytes),
+                                     unique_fd(::fcntl(files[0].get(), F_DUPFD_CLOEXEC, 0))};
+        });
+    };
+    const auto good = stored(2);
+    const auto loaded = load(good, 2);
+    BOOST_TEST((loaded.outcome.state_after == prepared.outcome.state_after));
+    BOOST_TEST(loaded.outcome.blob.size == 0u);
+    BOOST_REQUIRE(w.state.held().has_value());
+    BOOST_TEST(w.state.held()->round.value == 2u);
+    w.compute(w.item(compute_kind::lane));
+    // Not of that round: nothing is held that was not before.
+    const auto held = w.state.held();
+    BOOST_TEST(load(good, 1).outcome.state_after.is_zero());
+    BOOST_TEST((w.state.held() == held));
+    // Another float is another state.
+    auto forged = good;
+    forged.back() ^= 1;
+    const auto other = load(forged, 2).outcome.state_after;
+    BOOST_TEST((!other.is_zero() && other != prepared.outcome.state_after));
+    w.compute({});
+    BOOST_TEST((w.state.held()->digest == prepared.outcome.state_after));
 }
 
 BOOST_AUTO_TEST_CASE(wrong_missing_and_damaged_inputs_fail_the_item_and_not_the_worker) {

@@ -25,6 +25,7 @@ std::vector<worker_command> every_command() {
         worker_begin{{8, compute_kind::sum, compute_engine::fast, {3}, {0}, worker_inputs_max}},
         worker_begin{{8, compute_kind::sum_shard, compute_engine::fast, {3}, {0}, 4, 17, 5}},
         worker_begin{{8, compute_kind::join, compute_engine::fast, {3}, {0}, 3}},
+        worker_begin{{9, compute_kind::load, compute_engine::fast, {30}, {0}, 1}},
         worker_begin{{9, compute_kind::apply, compute_engine::fast, {3}, {0}, 1}},
         worker_input{8, 5, {digest_of(1), 262144}, false},
         worker_input{8, 6, {}, true},
