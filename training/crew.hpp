@@ -51,12 +51,19 @@ enum class work_kind {
     /// inputs: such sums, as `sums` names them, each lane in one of them, of which the pieces that
     /// `units` need are here; outcome: blob (the part)
     add_sums,
+    /// S(round), the newest that the worker holds, written to a blob (training/full_state.hpp);
+    /// outcome: blob
+    keep_state,
+    /// inputs: {such a blob of S(round)}: the worker then holds what is in it; outcome:
+    /// state_after, zero when the blob is no state of this recipe and round
+    load_state,
 };
 
 /// Whether such work starts from a state that the worker has to hold.
 constexpr bool needs_state(work_kind kind) {
     return kind != work_kind::prepare && kind != work_kind::sum && kind != work_kind::sum_shard &&
-           kind != work_kind::join && kind != work_kind::sum_lanes && kind != work_kind::add_sums;
+           kind != work_kind::join && kind != work_kind::sum_lanes && kind != work_kind::add_sums &&
+           kind != work_kind::load_state;
 }
 
 /// Which slice of the model: number `index` of `count`, as `choose_slices` divides it. {0, 1} is
@@ -386,7 +393,28 @@ struct crew_config {
     std::vector<crew_standing> standings = {};  ///< each node once
     /// Its functions are needed when `max` is above 1.
     crew_slicing slices = {};
+    std::uint64_t full_state_bytes = 0;  ///< of a stored state; training/full_state.hpp
+    /// One is kept after every so many rounds; 0: none ever, and none is fetched.
+    std::uint64_t full_state_spacing = 0;
 };
+
+/// Full states that a node keeps: the last two, so that one that is being fetched by others does
+/// not go with the next.
+inline constexpr std::size_t crew_states_kept = 2;
+/// The key of the fact that names them.
+inline constexpr const char* crew_states_key = "full_states";
+
+/// What of a job's history a node has on its disk.
+struct crew_states {
+    /// The means of earlier rounds were never here: a full state took their place.
+    std::uint64_t means_from = 0;
+    std::vector<std::pair<std::uint64_t, base::blob_ref>> kept;  ///< by round; crew_states_kept
+    bool operator==(const crew_states&) const = default;
+};
+/// As the fact called `crew_states_key` has it.
+base::byte_vector encode_states(const crew_states& states);
+/// Errors: `errc::bad_message`.
+base::result<crew_states> decode_states(base::byte_view bytes);
 
 /// What this node had stored when it stopped, however it stopped.
 struct crew_memory {
@@ -406,6 +434,7 @@ struct crew_member_view {
     std::uint64_t slice_rounds = 0;         ///< rounds applied to it
     std::uint32_t team = 0;                 ///< its team's number; 0: none, then a standby
     bool lead = false;                      ///< of that team
+    std::uint64_t means_from = 0;           ///< as `crew_states` has it
 };
 
 /// The job as this node sees it.
@@ -429,6 +458,7 @@ struct crew_view {
     std::uint32_t slices = 0;                   ///< into how many the model is; 0: not known
     std::uint32_t teams = 0;                    ///< whole ones
     std::uint32_t groups = 1, group = 0;        ///< of the crew, and this node's
+    std::vector<base::blob_ref> full_states;    ///< kept here
     base::digest state_digest;                  ///< after the last entry; zero before S(0) is known
     std::vector<chronicle_entry> chronicle;     ///< filled by `view(true)` only
 };

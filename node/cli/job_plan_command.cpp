@@ -14,6 +14,7 @@
 #include "node/worker/compute_pool.hpp"
 #include "node/worker/job_runner.hpp"
 #include "training/cost.hpp"
+#include "training/crew.hpp"
 #include "training/slices.hpp"
 
 namespace tequio::node {
@@ -42,6 +43,8 @@ struct plan {
     training::round_traffic traffic;
     std::uint64_t memory_bytes = 0;
     std::uint64_t disk_bytes = 0;
+    std::uint64_t full_states_bytes = 0;  ///< where there is room; 0: none
+    std::uint64_t full_state_spacing = 0;
     std::vector<training::slice_cost> slices;  ///< as many as there can be; none without cuts
     step_rate rate;
     double seconds = 0;  ///< this machine alone
@@ -71,11 +74,16 @@ void judge_uplink(const job_input& job, const plan_options& o, plan& p) {
 }
 
 /// Disk of a member at the job's worst moment, as a node weighs it before it takes the job.
-std::uint64_t disk_of(const job_input& job) {
+void weigh_disk(const job_input& job, plan& p) {
     training::task task;
     task.work = job.recipe;
     task.trust = job.file.trust;
-    return disk_need(task) + job.companion.size();
+    task.keep = job.file.keep;
+    p.disk_bytes = disk_need(task) + job.companion.size();
+    p.full_state_spacing = full_state_spacing_of(task);
+    const bool some =
+        p.full_state_spacing < task.work.train.rounds && task.work.slices.cuts.empty();
+    if (some) p.full_states_bytes = training::crew_states_kept * full_state_bytes_of(task);
 }
 
 std::string who_can_read(const training::job_file& job) {
@@ -118,7 +126,7 @@ base::result<plan> make_plan(const cli_context& context, const job_input& job,
     out.cost = training::cost_of(job.recipe);
     out.traffic = training::round_traffic_of(job.recipe, o.nodes);
     out.memory_bytes = job_memory_bytes(job.recipe, o.threads);
-    out.disk_bytes = disk_of(job);
+    weigh_disk(job, out);
     TEQUIO_TRY(out.uplink, uplink_of(context, o));
     if (const auto most = training::slices_max(job.recipe); most > 1) {
         out.slices = training::slice_costs(job.recipe, most, o.threads);
@@ -157,6 +165,8 @@ json::object as_json(const job_input& job, const plan_options& o, const plan& p)
             {"companion_bytes", job.companion.size()},
             {"memory_bytes", p.memory_bytes},
             {"disk_bytes", p.disk_bytes},
+            {"full_states_bytes", p.full_states_bytes},
+            {"full_state_spacing", p.full_state_spacing},
             {"slices", slices_json(p)},
             {"contribution_bytes", p.cost.contribution_bytes},
             {"mean_bytes", p.cost.mean_bytes},
@@ -238,6 +248,11 @@ void print(const job_input& job, const plan_options& o, const plan& p) {
              text);
     }
     line("disk of a node", size(p.disk_bytes));
+    if (p.full_states_bytes > 0) {
+        line("and where there is room",
+             size(p.full_states_bytes) + " for newcomers: a full state every " +
+                 std::to_string(p.full_state_spacing) + " rounds, the last two");
+    }
     line("a contribution", size(p.cost.contribution_bytes) + " (" + train.codec + "); a mean " +
                                size(p.cost.mean_bytes) + " (" + train.codec_down + ")");
     line("network a round", "with " + std::to_string(o.nodes) + " nodes each sends " +

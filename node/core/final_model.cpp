@@ -91,7 +91,9 @@ void node_logic::state::rebuild_next(held_job& j) {
             r.mean = mean;
             std::vector<base::node_id> holders;
             for (const auto& m : j.crew->view().members) {
-                if (m.present && m.rounds > r.applied) holders.push_back(m.node);
+                if (m.present && m.rounds > r.applied && m.means_from <= r.applied) {
+                    holders.push_back(m.node);
+                }
             }
             return fetch(j, {mean, std::move(holders)});
         }

@@ -66,6 +66,8 @@ training::crew_config crew_config_of(const training::task& task, const base::tas
                    p2p::verify_role_certificate(node, p2p::key_role::message, certificate));
         return read.key;
     };
+    config.full_state_bytes = full_state_bytes_of(task);
+    config.full_state_spacing = full_state_spacing_of(task);
     if (room.need_bytes) config.slices = slicing_of(task, room);
     return config;
 }

@@ -50,6 +50,10 @@ std::string text_of(const training::work_item& item) {
             return of_round("sums");
         case work_kind::add_sums:
             return of_round("part of sums");
+        case work_kind::keep_state:
+            return of_round("writing the state");
+        case work_kind::load_state:
+            return of_round("reading the state");
     }
     return "work";
 }
@@ -384,11 +388,26 @@ void node_logic::state::begin_waiting_work() {
 }
 
 base::result<void> node_logic::state::begin_in_hand() {
+    if (computing_->item.kind == training::work_kind::keep_state) {
+        const auto& task = *jobs_.at(computing_->task).task;
+        // Nobody was promised that states are kept: they take what is left over.
+        if (const auto fits = has_room(full_state_bytes_of(task), task.submitter); !fits) {
+            say(log_level::info, "job " + computing_->task.brief() + ": the state of round " +
+                                     std::to_string(computing_->item.round.value) +
+                                     " is not kept: " + fits.error().message());
+            return fits;
+        }
+    }
     if (!computing_->item.team.empty()) {
         team_effects wanted;
         TEQUIO_CHECK(team_.begin(at_.now, computing_->task, jobs_.at(computing_->task).task->work,
                                  computing_->item, wanted));
         obey(std::move(wanted));
+    }
+    if (computing_->item.kind == training::work_kind::load_state) {
+        say(log_level::info, "job " + computing_->task.brief() +
+                                 " goes on from the state of round " +
+                                 std::to_string(computing_->item.round.value));
     }
     say_work("begins ");
     out_->push_back(begin_compute{computing_->task, computing_->item});

@@ -18,14 +18,14 @@ constexpr std::uint64_t traffic_worth_keeping = std::uint64_t{1} << 20;
 /// Ids of forgotten jobs are remembered until their deadlines, so many at most (guess: 2 MiB).
 constexpr std::size_t forgotten_max = 16384;
 
-/// The members of its crew, this node included, that are here and hold the whole chronicle; none
-/// can hold it without having applied every mean.
+/// The members of its crew, this node included, that are here and hold the whole chronicle with
+/// every mean.
 std::set<base::node_id> holders_of(const held_job& j, const base::node_id& self) {
     std::set<base::node_id> out{self};
     if (!j.crew) return out;
     const auto all = j.task->work.train.rounds + 1;
     for (const auto& m : j.crew->view().members) {
-        if (m.present && m.rounds == all) out.insert(m.node);
+        if (m.present && m.rounds == all && m.means_from == 0) out.insert(m.node);
     }
     return out;
 }
@@ -38,6 +38,7 @@ stored_job stored_of(const held_job& j, const p2p::network& network) {
     out.task = j.task;
     if (j.crew) out.chronicle = j.crew->view(true).chronicle;
     out.files = j.files;
+    if (j.crew) out.full_states = j.crew->view().full_states;
     out.state = job_state_name(view_of(j, network).crew.state);
     out.open = is_open(j) || j.exporting;
     if (!out.open) out.ended = j.ended_at;
@@ -86,7 +87,7 @@ void node_logic::state::drop_contributions(held_job& j) {
     }
     j.contributions_dropped = true;
     for (const auto& [ref, kind] : blobs_of(stored_of(j, network_))) {
-        if (kind == blob_kind::contribution) forget_blob(j, ref);
+        if (goes_after_end(kind)) forget_blob(j, ref);
     }
 }
 
@@ -132,7 +133,7 @@ void node_logic::state::forget_job(const base::task_id& id) {
     auto* twin = twin_of(j);
     for (const auto& [ref, kind] : blobs_of(stored_of(j, network_))) {
         if (others.contains(ref)) continue;
-        if (twin && kind == blob_kind::contribution) {
+        if (twin && goes_after_end(kind)) {
             twin->dropped_by_twin.insert(ref);
         } else {
             out_->push_back(drop_blob{ref});

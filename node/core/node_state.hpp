@@ -97,6 +97,8 @@ public:
     void take_up(training::task task, const base::digest& note_id, std::string_view note);
     /// Weighs the task's bytes against the disk and what other jobs may need of it.
     base::result<void> fits_disk(const training::task& t) const;
+    /// Whether so many bytes more fit beside what is promised and what is kept beyond that.
+    base::result<void> has_room(std::uint64_t bytes, const base::public_key& submitter) const;
     base::result<void> apply_cancellation(const training::cancellation& c, const std::string& note);
 
     // jobs.cpp

@@ -56,15 +56,23 @@ base::result<void> node_logic::state::acceptable(const training::task& t,
 }
 
 base::result<void> node_logic::state::fits_disk(const training::task& t) const {
+    return has_room(disk_need(t), t.submitter);
+}
+
+base::result<void> node_logic::state::has_room(std::uint64_t bytes,
+                                               const base::public_key& submitter) const {
     disk_promised promised;
     for (const auto& [other, j] : jobs_) {
-        const auto need = is_open(j) || j.exporting
-                              ? disk_need(*j.task)
-                              : disk_need_ended(*j.task, view_of(j, network_).crew.round);
+        auto need = is_open(j) || j.exporting
+                        ? disk_need(*j.task)
+                        : disk_need_ended(*j.task, view_of(j, network_).crew.round);
+        if (j.crew) {
+            for (const auto& ref : j.crew->view().full_states) need += ref.size;
+        }
         promised.all += need;
-        if (j.task->submitter == t.submitter) promised.of_submitter += need;
+        if (j.task->submitter == submitter) promised.of_submitter += need;
     }
-    const auto why = does_not_fit(disk_need(t), promised, config_.disk, disk_use_);
+    const auto why = does_not_fit(bytes, promised, config_.disk, disk_use_);
     return why.empty() ? base::result<void>() : fail(errc::refused, why);
 }
 

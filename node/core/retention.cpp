@@ -5,6 +5,7 @@
 #include "base/sha256.hpp"
 #include "base/text.hpp"
 #include "training/cost.hpp"
+#include "training/full_state.hpp"
 
 namespace tequio::node {
 namespace {
@@ -38,7 +39,7 @@ base::digest rank_of(const base::task_id& task, const base::node_id& node) {
 /// What of one job may go.
 struct job_verdict {
     bool all = false;            ///< the job is forgotten
-    bool contributions = false;  ///< it needs these no more
+    bool contributions = false;  ///< it needs these no more, nor full states
 };
 
 job_verdict judge(const stored_job& job, base::unix_time now, const prune_scope& scope) {
@@ -56,12 +57,16 @@ std::set<std::uint64_t> sizes_under_way(const std::vector<stored_job>& jobs) {
     for (const auto& job : jobs) {
         if (!job.open) continue;
         const auto cost = training::cost_of(job.task->work);
-        sizes.insert({cost.contribution_bytes, cost.mean_bytes});
+        sizes.insert({cost.contribution_bytes, cost.mean_bytes, full_state_bytes_of(*job.task)});
     }
     return sizes;
 }
 
 }  // namespace
+
+bool goes_after_end(blob_kind kind) {
+    return kind == blob_kind::contribution || kind == blob_kind::full_state;
+}
 
 const char* blob_kind_name(blob_kind kind) {
     switch (kind) {
@@ -75,6 +80,8 @@ const char* blob_kind_name(blob_kind kind) {
             return "states";
         case blob_kind::other:
             return "other";
+        case blob_kind::full_state:
+            return "full_states";
     }
     return "unknown";
 }
@@ -83,6 +90,7 @@ std::map<base::blob_ref, blob_kind> blobs_of(const stored_job& job) {
     std::map<base::blob_ref, blob_kind> out;
     for (const auto& ref : training::task_blobs(*job.task)) out.emplace(ref, blob_kind::data);
     for (const auto& [name, ref] : job.files) out.emplace(ref, blob_kind::state);
+    for (const auto& ref : job.full_states) out.emplace(ref, blob_kind::full_state);
     const auto size = training::cost_of(job.task->work).contribution_bytes;
     const auto kept = rounds_of_contributions(*job.task);
     for (const auto& entry : job.chronicle) {
@@ -109,6 +117,16 @@ bool is_spare_copy(const base::task_id& task, const base::node_id& self,
         return node != self && rank_of(task, node) < own;
     });
     return copies > 0 && static_cast<std::uint64_t>(before) >= copies;
+}
+
+std::uint64_t full_state_bytes_of(const training::task& task) {
+    const auto parameters = training::cost_of(task.work).parameters;
+    return training::full_state_bytes(parameters, training::optimizer_arrays(task.work.train));
+}
+
+std::uint64_t full_state_spacing_of(const training::task& task) {
+    return training::full_state_spacing(task.keep.state_every, full_state_bytes_of(task),
+                                        training::cost_of(task.work).mean_bytes);
 }
 
 std::uint64_t disk_need(const training::task& task) {
@@ -173,8 +191,7 @@ store_survey survey_store(const std::vector<stored_job>& jobs,
         out.jobs.push_back(std::move(share));
         for (const auto& [ref, kind] : blobs_of(job)) {
             auto& c = claims.try_emplace(ref, claim{i, kind, true}).first->second;
-            c.goes = c.goes &&
-                     (verdict.all || (verdict.contributions && kind == blob_kind::contribution));
+            c.goes = c.goes && (verdict.all || (verdict.contributions && goes_after_end(kind)));
         }
     }
     const auto under_way = sizes_under_way(jobs);

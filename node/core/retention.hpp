@@ -3,8 +3,9 @@
 /// What a node keeps of its jobs, for how long, and what of it may go (DESIGN.md section 11). Pure
 /// functions, shared by the daemon and by `tequio store`, which works without one.
 ///
-/// Full states are not stored in this version: means lead to every state, from S(0) on. The final
-/// state is kept as the files of the model.
+/// Of full states the last two are kept while a job goes on, one every `full_state_spacing_of`
+/// rounds: newcomers go on from there. Means lead to every state, from S(0) on, and the final state
+/// is kept as the files of the model.
 
 #include <array>
 #include <map>
@@ -36,9 +37,10 @@ enum class blob_kind {
     mean,          ///< of a round
     state,         ///< files of the final model
     other,         ///< texts of the chronicle
+    full_state,    ///< of a round, with the optimizer's
 };
-inline constexpr std::size_t blob_kinds = 5;
-/// "data", "contributions", "means", "states", "other".
+inline constexpr std::size_t blob_kinds = 6;
+/// "data", "contributions", "means", "states", "other", "full_states".
 const char* blob_kind_name(blob_kind kind);
 
 /// A job as a node stores it.
@@ -47,6 +49,7 @@ struct stored_job {
     std::shared_ptr<const training::task> task;
     std::vector<training::chronicle_entry> chronicle;  ///< from round 0 without a gap
     std::map<std::string, base::blob_ref> files;       ///< of the final model
+    std::vector<base::blob_ref> full_states;
     std::string state;  ///< for people: "waiting", "running", "done", "failed", "cancelled"
     bool open = true;   ///< it may still need anything of its own
     std::optional<base::unix_time> ended;  ///< none while open, or when that is not known
@@ -63,11 +66,14 @@ struct stored_blob {
 /// may still need (`crew_config::settle` + 3), whether they are there or not.
 std::map<base::blob_ref, blob_kind> blobs_of(const stored_job& job);
 
+/// Whether blobs of that kind go `contributions_after_end_seconds` after their job's end.
+bool goes_after_end(blob_kind kind);
+
 /// Until when a job that ended then is kept.
 base::unix_time kept_until(const training::task& task, base::unix_time ended);
 
-/// Contributions of an ended job stay this long for members that are not done yet and check them
-/// (guess: far above 30 s of patience and 60 s between tries).
+/// Contributions and full states of an ended job stay this long for members that are not done yet
+/// and check them (guess: far above 30 s of patience and 60 s between tries).
 inline constexpr std::int64_t contributions_after_end_seconds = 600;
 
 /// Whether `self` may let go of an ended job before its time, for `keep.copies` nodes of `holders`
@@ -77,8 +83,14 @@ inline constexpr std::int64_t contributions_after_end_seconds = 600;
 bool is_spare_copy(const base::task_id& task, const base::node_id& self,
                    const std::set<base::node_id>& holders, std::uint64_t copies);
 
+/// Of one stored state.
+std::uint64_t full_state_bytes_of(const training::task& task);
+/// After every how many rounds one is kept (`training::full_state_spacing`).
+std::uint64_t full_state_spacing_of(const training::task& task);
+
 /// Disk that a job takes at its worst moment: data, all rounds' means and texts, contributions of
-/// the rounds that are not settled, the model. Saturates at 2^62.
+/// the rounds that are not settled, the model. Not full states: those take what room is left over,
+/// and without it none is kept. Saturates at 2^62.
 std::uint64_t disk_need(const training::task& task);
 /// The same once it is over after so many rounds.
 std::uint64_t disk_need_ended(const training::task& task, std::uint64_t rounds);

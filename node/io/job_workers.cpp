@@ -7,6 +7,7 @@
 #include "node/core/errc.hpp"
 #include "node/io/model_files.hpp"
 #include "node/io/run_card.hpp"
+#include "node/io/state_writer.hpp"
 #include "node/worker/job_runner.hpp"
 #include "training/model_folder.hpp"
 #include "training/slices.hpp"
@@ -40,11 +41,14 @@ compute_kind kind_of(training::work_kind kind) {
             return compute_kind::sum_shard;
         case work_kind::join:
             return compute_kind::join;
-        case work_kind::sum_lanes:
+        case work_kind::load_state:
+            return compute_kind::load;
+        case work_kind::keep_state:  // the daemon writes it itself
+        case work_kind::sum_lanes:   // no task makes a crew of several groups (groups.md)
         case work_kind::add_sums:
             break;
     }
-    base::ensure(false, "no task makes a crew of several groups (training/crew/groups.md)");
+    base::ensure(false, "work that no worker is asked for");
     return compute_kind::prepare;
 }
 
@@ -96,7 +100,8 @@ struct job_workers::one_job {
     base::task_id id;
     std::shared_ptr<const training::task> task;
     std::unique_ptr<compute_worker> worker;
-    std::unique_ptr<state_memory> state;
+    std::shared_ptr<state_memory> state;
+    std::shared_ptr<state_writer> writer;        ///< of the item in hand
     std::optional<training::model_slice> slice;  ///< of which `state` is, or was last
     std::vector<unique_fd> blobs;                ///< of the recipe, in the order of `recipe_blobs`
     /// Watches the worker's descriptor, which the worker owns.
@@ -161,6 +166,7 @@ void job_workers::close(const base::task_id& task) {
     auto& j = *it->second;
     j.closed = true;
     j.unwatch();
+    if (j.writer) j.writer->cancel();
     if (j.worker) cpu_of_the_dead_ += std::max(j.cpu, j.worker->cpu_used());
     j.worker.reset();
     if (j.item) answer(j, fail(errc::compute_failed, "the job was closed"));
@@ -171,6 +177,7 @@ void job_workers::shut_down() {
     for (auto& [id, j] : jobs_) {
         j->closed = true;
         j->unwatch();
+        if (j->writer) j->writer->cancel();
         j->worker.reset();
     }
     jobs_.clear();
@@ -291,10 +298,34 @@ void job_workers::begin(const begin_compute& what) {
     j->item = what.item;
     j->begun = false;
     j->early.clear();
+    if (what.item.kind == training::work_kind::keep_state) return write_state(*j);
     prepare(*j);
 }
 
+/// From the memory that the worker made it in; the item being in hand, nothing is computed there
+/// meanwhile.
+void job_workers::write_state(one_job& j) {
+    const auto held = j.state ? j.state->held() : std::nullopt;
+    if (!held || held->round != j.item->round || held->digest != j.item->state) {
+        return answer(j, fail(errc::compute_failed, "another state is in memory"));
+    }
+    j.writer = std::make_shared<state_writer>(
+        storage_, blobs_, j.task, j.state,
+        [this, weak = std::weak_ptr(jobs_.at(j.id)), item = *j.item](auto written) {
+            const auto self = weak.lock();
+            if (!self || self->closed || !self->item || *self->item != item) return;
+            self->writer = nullptr;
+            if (!written)
+                return answer(*self, fail(errc::compute_failed, written.error().message()));
+            training::work_outcome out;
+            out.blob = *written;
+            answer(*self, std::move(out));
+        });
+    j.writer->start();
+}
+
 void job_workers::prepare(one_job& j) {
+    if (j.writer) return;  // what is in hand needs no worker
     const auto give_up = [&](const base::error& e) {
         answer(j, fail(errc::compute_failed, e.message()));
     };
@@ -356,7 +387,7 @@ base::result<void> job_workers::make_state(one_job& j) const {
     TEQUIO_TRY(auto state,
                state_memory::create(training::recipe_id_of(work),
                                     state_shape_of(work, kept, slice.index, slice.count)));
-    j.state = std::make_unique<state_memory>(std::move(state));
+    j.state = std::make_shared<state_memory>(std::move(state));
     j.slice = slice;
     return {};
 }
@@ -461,7 +492,7 @@ void job_workers::on_event(one_job& j, worker_event& e) {
         // Only the last of several counts: the others are of a slice that was let go.
         j.opened = --j.openings == 0;
         j.memory_bytes = opened->memory_bytes;
-        if (j.opened && j.item && !j.ending) start_item(j);
+        if (j.opened && j.item && !j.writer && !j.ending) start_item(j);
     } else if (auto* refused = std::get_if<worker_job_refused>(&e)) {
         if (j.item) answer(j, fail(errc::compute_failed, refused->reason));
         j.worker->stop_process();
@@ -516,6 +547,10 @@ void job_workers::finish(one_job& j, worker_finished& done) {
 void job_workers::stop(const base::task_id& task) {
     auto* j = job_of(task);
     if (!j || !j->item) return;
+    if (j->writer) {
+        std::exchange(j->writer, nullptr)->cancel();
+        return answer(*j, fail(errc::compute_failed, "stopped"));
+    }
     if (j->begun) {
         j->worker->stop_item();
     } else {

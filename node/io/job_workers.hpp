@@ -92,6 +92,7 @@ private:
     void on_team_event(const one_job& j, worker_event& e);
     static void end(one_job& j);
     void start_item(one_job& j);
+    void write_state(one_job& j);
     void watch(one_job& j);
     void on_event(one_job& j, worker_event& e);
     void finish(one_job& j, worker_finished& done);

@@ -7,6 +7,7 @@
 #include "base/text.hpp"
 #include "node/io/blob_store.hpp"
 #include "node/io/key_value_store.hpp"
+#include "training/crew.hpp"
 
 namespace tequio::node {
 namespace {
@@ -57,6 +58,10 @@ private:
             if (!entry || entry->round.value != out.chronicle.size()) break;
             out.chronicle.push_back(std::move(*entry));
         }
+        const auto* states = value("fact/" + hex, training::crew_states_key);
+        const auto named = training::decode_states(base::as_bytes(states ? *states : ""));
+        if (!named) return;
+        for (const auto& [round, ref] : named->kept) out.full_states.push_back(ref);
     }
     void read_end(const std::string& hex, stored_job& out) const {
         const auto bucket = "job/" + hex;

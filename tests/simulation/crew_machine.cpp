@@ -426,7 +426,8 @@ void crew_machine::finish_work(const work_item& item) {
         feed(work_failed{item, out.error().message()});
         return;
     }
-    if (item.kind == work_kind::prepare || item.kind == work_kind::apply) {
+    if (item.kind == work_kind::prepare || item.kind == work_kind::apply ||
+        item.kind == work_kind::load_state) {
         states_.push_back(out->outcome.state_after);
         if (states_.size() > world_.options_.settle + 2) states_.pop_front();
     }
@@ -531,8 +532,21 @@ base::result<computed> crew_machine::whole_work(const work_item& item,
             return std::move(*joined);
         }
         case work_kind::apply:
+            ++world_.logs_[index_].means_applied;
             out.outcome.state_after = f.apply(item.state, item.round.value, inputs.front());
             if (m.miscalculates) out.outcome.state_after.bytes[0] ^= 1;
+            break;
+        case work_kind::keep_state: {
+            if (m.keeps_none) return base::fail(training::errc::bad_state, "no room");
+            ++world_.logs_[index_].states_kept;
+            auto state = item.state;
+            if (m.forges_states) state.bytes[0] ^= 1;
+            const auto& o = world_.options_;
+            return stored_state(state, item.round.value, o.full_state_bytes, o.model != nullptr);
+        }
+        case work_kind::load_state:
+            ++world_.logs_[index_].states_loaded;
+            out.outcome.state_after = loaded_state(inputs.front(), item.round.value);
             break;
     }
     return out;

@@ -79,6 +79,8 @@ crew_config crew_world::config_of(std::size_t index) {
     c.validation = functions_.validation();
     c.check = options_.check;
     c.settle = options_.settle;
+    c.full_state_bytes = options_.full_state_bytes;
+    c.full_state_spacing = options_.full_state_spacing;
     c.mean_units = options_.sharded ? functions_.mean_units() : 1;
     c.shard = [this](contribution_run units) { return functions_.shard(units); };
     if (slices_ == nullptr && options_.crew_max > options_.group_max) {

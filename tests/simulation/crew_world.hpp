@@ -37,6 +37,8 @@ struct machine {
     bool breaks_sums = false;     ///< those are none
     std::uint64_t memory = 0;     ///< for slices, in tensors; 0: as much as anyone wants
     bool fails_in_teams = false;  ///< its worker gives up whatever its team works on
+    bool keeps_none = false;      ///< of the full states: its disk has no room
+    bool forges_states = false;   ///< writes others than it holds
     bool mistells = false;        ///< says other tensors of its slice than it has
     base::duration lane = std::chrono::seconds(2);
     base::duration other = std::chrono::milliseconds(200);
@@ -85,6 +87,8 @@ struct world_options {
     bool reads_messages = true;
     training::crew_timings timings{};
     std::uint64_t lane_tokens = 100;
+    /// Of a full state, and after every how many rounds one is kept; 0: none is.
+    std::uint64_t full_state_bytes = 0, full_state_spacing = 0;
     machine_model* model = nullptr;  ///< outlives the world
     /// Nodes are told nothing of what they measure, so that whoever composes teams goes by ids.
     bool blind = false;
@@ -103,6 +107,9 @@ struct node_log {
     std::optional<training::job_finished> finished;
     std::uint64_t lanes_run = 0;
     std::uint64_t whole_sums = 0;
+    std::uint64_t means_applied = 0;
+    std::uint64_t states_kept = 0;
+    std::uint64_t states_loaded = 0;
     std::uint64_t shards_summed = 0;
     std::uint64_t lane_sums = 0;   ///< of its group's lanes
     std::uint64_t sums_added = 0;  ///< parts made of such

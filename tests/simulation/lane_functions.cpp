@@ -468,6 +468,29 @@ std::optional<computed> lane_functions::add_sums(const std::vector<base::byte_vi
     return std::nullopt;
 }
 
+computed stored_state(const base::digest& state, std::uint64_t round, std::uint64_t size,
+                      bool stand_in) {
+    computed out;
+    base::byte_writer w(out.bytes);
+    w.u64(round);
+    w.raw(state.view());
+    base::ensure(out.bytes.size() <= size, "a stored state has room for its digest");
+    if (!stand_in) out.bytes.resize(size);
+    out.outcome.blob = base::blob_ref_of(out.bytes);
+    out.outcome.blob.size = size;
+    return out;
+}
+
+base::digest loaded_state(base::byte_view bytes, std::uint64_t round) {
+    base::byte_reader in(bytes);
+    base::digest out;
+    const bool its_round = in.u64() == round;
+    const auto digest = in.raw(out.bytes.size());
+    if (in.failed() || !its_round) return {};
+    std::copy(digest.begin(), digest.end(), out.bytes.begin());
+    return out;
+}
+
 base::digest hash_of(std::string_view what, base::byte_view bytes, std::uint64_t a,
                      std::uint64_t b) {
     base::byte_vector in;

@@ -59,6 +59,13 @@ public:
                                              training::contribution_run units);
 };
 
+/// What a virtual worker writes in place of a full state, and reads: such a blob of so many bytes,
+/// at least 40, of which a stand-in has the first alone; the state in it, zero when it is none of
+/// that round.
+computed stored_state(const base::digest& state, std::uint64_t round, std::uint64_t size,
+                      bool stand_in);
+base::digest loaded_state(base::byte_view bytes, std::uint64_t round);
+
 /// The hash that toy models are made of: SHA-256 over all of it.
 base::digest hash_of(std::string_view what, base::byte_view bytes, std::uint64_t a,
                      std::uint64_t b);

@@ -365,6 +365,12 @@ base::result<computed> node_machine::compute(job_worker& worker, const training:
             out.outcome.state_after = f.apply(item.state, item.round.value, inputs.front());
             arrive(out.outcome.state_after);
             break;
+        case work_kind::keep_state:
+            return stored_state(item.state, round, node::full_state_bytes_of(*worker.task), false);
+        case work_kind::load_state:
+            out.outcome.state_after = loaded_state(inputs.front(), round);
+            arrive(out.outcome.state_after);
+            break;
     }
     return out;
 }

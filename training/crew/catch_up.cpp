@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/ensure.hpp"
+#include "base/sha256.hpp"
 #include "training/errc.hpp"
 
 namespace tequio::training::crew_protocol {
@@ -58,7 +59,7 @@ bool catch_up::is_rejected(const base::blob_ref& ref) const {
 }
 
 void catch_up::offer(std::uint64_t round, const base::blob_ref& ref, const base::node_id& from) {
-    if (round < length() || round >= length() + ahead_max || is_rejected(ref)) return;
+    if (round < length() || round >= horizon() || is_rejected(ref)) return;
     auto& list = candidates_[round];
     for (auto& c : list) {
         if (c.ref == ref) {
@@ -71,29 +72,81 @@ void catch_up::offer(std::uint64_t round, const base::blob_ref& ref, const base:
 
 std::optional<std::uint64_t> catch_up::missing_from(std::uint64_t their_length) const {
     std::uint64_t round = length();
-    while (round < their_length && round < length() + ahead_max && candidates_.contains(round)) {
-        ++round;
-    }
-    if (round >= their_length || round >= length() + ahead_max) return std::nullopt;
+    const auto end = std::min(their_length, horizon());
+    while (round < end && candidates_.contains(round)) ++round;
+    if (round >= end) return std::nullopt;
     return round;
+}
+
+void catch_up::reach(std::uint64_t round) {
+    reach_ = round;
+    candidates_.erase(candidates_.lower_bound(horizon()), candidates_.end());
+}
+
+std::vector<const catch_up::candidate*> catch_up::way_to(
+    std::uint64_t round, const std::set<base::node_id>& preferred) const {
+    std::vector<const candidate*> out;
+    const chronicle_entry* last = entries_.empty() ? nullptr : &entries_.back();
+    const auto* state = state_ ? &*state_ : nullptr;
+    const auto is_preferred = [&](const candidate& c) {
+        return std::any_of(c.from.begin(), c.from.end(),
+                           [&](const auto& node) { return preferred.contains(node); });
+    };
+    for (auto at = length(); at < round; ++at) {
+        const auto it = candidates_.find(at);
+        const candidate* found = nullptr;
+        for (std::size_t i = 0; it != candidates_.end() && i < it->second.size(); ++i) {
+            const auto& c = it->second[i];
+            if (!c.entry || (state != nullptr && c.entry->state_before != *state) ||
+                !chronicle_entry_follows(last, *c.entry)) {
+                continue;
+            }
+            if (found == nullptr || (is_preferred(c) && !is_preferred(*found))) found = &c;
+        }
+        if (found == nullptr) break;
+        out.push_back(found);
+        last = &*found->entry;
+        state = &last->state_after;
+    }
+    return out;
+}
+
+base::digest catch_up::history(std::uint64_t round,
+                               const std::vector<const candidate*>& way) const {
+    base::ensure(round <= length() + way.size(), "a history that is known");
+    base::sha256_stream out;
+    out.add("tequio/history/v1\n");
+    for (std::uint64_t at = 0; at < round; ++at) {
+        const auto& ref = at < length() ? refs_[at] : way[at - length()]->ref;
+        out.add(base::byte_view(ref.root.bytes));
+    }
+    return out.finish();
 }
 
 void catch_up::step(base::time_point now, const roster& members, blob_desk& desk,
                     bool next_in_parts, bool abroad, std::vector<crew_effect>& out) {
     for (auto& [round, list] : candidates_) {
         for (auto& c : list) {
+            const bool for_mean = c.entry.has_value();
+            if (for_mean &&
+                (c.entry->closes() || round < reach_ || (next_in_parts && round == length()))) {
+                continue;
+            }
             blob_desk::wish w{c.ref, {}, round, true};
             for (const auto& [node, m] : members.all()) {
                 const bool has = c.from.contains(node) || m.said.chronicle > round;
-                if (has && members.present(now, node)) w.holders.push_back(node);
+                const bool had_mean = m.said.means_from <= round;
+                if (has && (!for_mean || had_mean) && members.present(now, node)) {
+                    w.holders.push_back(node);
+                }
             }
             for (const auto& node : c.from) {
                 if (abroad && members.foreign(node)) w.holders.push_back(node);
             }
-            if (!c.entry) {
+            if (!for_mean) {
                 // Without anyone to ask there is nothing to ask for.
                 if (!w.holders.empty()) desk.want(now, w, out);
-            } else if (!c.entry->closes() && !(next_in_parts && round == length())) {
+            } else {
                 desk.want(now, {c.entry->mean, w.holders, round, false}, out);
             }
         }

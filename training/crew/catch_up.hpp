@@ -4,6 +4,7 @@
 /// after this node applied its mean and arrived at the state it names (crew_rounds.cpp does that);
 /// here are the texts, their names, and the candidates.
 
+#include <algorithm>
 #include <deque>
 #include <map>
 #include <optional>
@@ -18,6 +19,13 @@ namespace tequio::training::crew_protocol {
 
 class catch_up {
 public:
+    /// What others say comes next, or later.
+    struct candidate {
+        base::blob_ref ref;
+        std::set<base::node_id> from;
+        std::optional<chronicle_entry> entry;
+    };
+
     explicit catch_up(const job_shape& shape) : shape_(shape) {}
 
     std::uint64_t length() const { return entries_.size(); }
@@ -44,14 +52,19 @@ public:
     /// next entry's, which is put together here. `abroad`: members of other groups are asked too.
     void step(base::time_point now, const roster& members, blob_desk& desk, bool next_in_parts,
               bool abroad, std::vector<crew_effect>& out);
+    /// The chain is to reach S(round) without the means on the way: entries are taken from further
+    /// ahead than usual, means only from there on. 0: as usual again.
+    void reach(std::uint64_t round);
+    /// The candidates that lead on to S(round), in order, those that one of `preferred` named
+    /// before others; as many as are here without a gap.
+    std::vector<const candidate*> way_to(std::uint64_t round,
+                                         const std::set<base::node_id>& preferred) const;
+    /// Names the rounds before `round`: SHA-256 over the roots of their entries, those that are not
+    /// in the chain as `way` has them. Ensures that the two are long enough. Cost: `round` roots.
+    base::digest history(std::uint64_t round, const std::vector<const candidate*>& way = {}) const;
     /// A text arrived. Errors: `errc::bad_chronicle`; the candidate is then forgotten for good.
     base::result<void> arrived(const base::blob_ref& ref, base::byte_view text);
 
-    struct candidate {
-        base::blob_ref ref;
-        std::set<base::node_id> from;
-        std::optional<chronicle_entry> entry;
-    };
     /// The next entry, when its text is here and fits.
     const candidate* next() const;
     /// Somebody claims to know the next entry.
@@ -67,6 +80,8 @@ private:
     static constexpr std::size_t candidates_max = 4;  ///< a round; more are refused
     static constexpr std::size_t rejected_max = 256;  ///< the oldest is forgotten
     bool is_rejected(const base::blob_ref& ref) const;
+    /// Candidates' rounds are below this.
+    std::uint64_t horizon() const { return std::max(length(), reach_) + ahead_max; }
     base::result<void> fits_shape(std::uint64_t round, const chronicle_entry& entry) const;
 
     job_shape shape_;
@@ -75,6 +90,7 @@ private:
     std::optional<base::digest> state_;
     std::map<std::uint64_t, std::vector<candidate>> candidates_;
     std::deque<base::blob_ref> rejected_;
+    std::uint64_t reach_ = 0;
 };
 
 }  // namespace tequio::training::crew_protocol

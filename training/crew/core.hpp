@@ -7,6 +7,7 @@
 ///   crew_groups.cpp  a crew in groups: what they tell one another
 ///   crew_sums.cpp    a crew in groups: sums of groups' lanes, and parts of those
 ///   crew_work.cpp    which item this node works on, and what came of it
+///   crew_states.cpp  full states: writing them, and going on from one
 ///   crew_slices.cpp  the state of one slice of the model, and how a whole state is known by it
 ///   crew_teams.cpp   seats and teams, calls of a team
 ///   crew_talk.cpp    messages, both ways
@@ -29,6 +30,7 @@
 #include "training/crew/round_book.hpp"
 #include "training/crew/shards.hpp"
 #include "training/crew/slice_lists.hpp"
+#include "training/crew/state_desk.hpp"
 #include "training/crew/stewardship.hpp"
 #include "training/crew/teams.hpp"
 
@@ -51,19 +53,6 @@ private:
     using purpose = crew_protocol::purpose;
     using round_book = crew_protocol::round_book;
     using effects = std::vector<crew_effect>;
-
-    struct in_hand {
-        work_item work;
-        purpose why = purpose::prepare;
-        item_key key;
-        std::uint64_t steps = 0, steps_total = 0;
-    };
-    /// An own claim, as stored.
-    struct own_claim {
-        crew_protocol::claim said;
-        crew_protocol::signed_fact fact;
-        base::digest trace;
-    };
 
     // crew.cpp
     void start(base::time_point now, effects& out);
@@ -247,6 +236,13 @@ private:
     void claim_result(crew_protocol::claim said, const base::digest& trace, effects& out);
     void claim_merge(std::uint64_t round, effects& out);
 
+    // crew_states.cpp
+    void drive_jump(effects& out);
+    void refuse_state(const std::string& why, bool blamed, effects& out);
+    bool begin_keep_state(effects& out);
+    void begin_load_state(effects& out);
+    void state_loaded(const work_outcome& outcome, effects& out);
+
     // crew_slices.cpp
     /// The mean of the open round, applied to this node's slice.
     struct state_ahead {
@@ -376,6 +372,7 @@ private:
     crew_protocol::catch_up chain_;
     std::map<std::uint64_t, round_book> books_;
     crew_protocol::blob_desk desk_;
+    crew_protocol::state_desk states_;
     crew_protocol::exchange own_;
     crew_protocol::exchange audit_;
     crew_protocol::shard_book shards_;
@@ -414,7 +411,7 @@ private:
     std::optional<std::uint64_t> ordered_round_;  ///< the last for which the steward gave orders
     std::set<item_key> hopeless_;                 ///< closed items that cannot be computed here
     std::map<item_key, unsigned> failed_;         ///< how often in a row, of closed items
-    std::map<item_key, own_claim> own_claims_;
+    std::map<item_key, crew_protocol::own_claim> own_claims_;
     std::optional<base::time_point> resolved_since_;  ///< every item of the open round is known
     std::optional<std::uint64_t> distrusted_;         ///< a round whose entry led elsewhere
 
@@ -427,7 +424,7 @@ private:
 
     bool prepared_ = false;
     std::uint64_t applied_ = 0;  ///< the worker holds S(applied_)
-    std::optional<in_hand> in_hand_;
+    std::optional<crew_protocol::in_hand> in_hand_;
     std::map<item_key, base::digest> first_try_;  ///< results that differ from what others claim
     std::optional<base::digest> state_mismatch_;  ///< what the last apply came to, once
     std::optional<base::time_point> resting_until_;

@@ -85,6 +85,7 @@ crew::core::core(crew_config config, crew_memory memory, base::rng rng)
       planner_(shape_),
       chain_(shape_),
       desk_(config_.timings),
+      states_(config_, shape_),
       own_(shape_),
       audit_(shape_),
       shards_(shape_, config_.self),
@@ -135,6 +136,13 @@ void crew::core::load_fact(const store_fact& fact) {
         settled_by_hearsay_ = hearsay;
     } else if (fact.key == "standing") {
         if (!standing_.decode(fact.bytes)) trouble_ = "a stored fact is damaged: " + fact.key;
+    } else if (fact.key == crew_states_key) {
+        const auto states = decode_states(fact.bytes);
+        if (!states) {
+            trouble_ = "a stored fact is damaged: " + fact.key;
+            return;
+        }
+        states_.load(*states, chain_);
     } else if (fact.key == "final") {
         const auto parts = base::split(base::as_text(fact.bytes), '\n');
         const auto state = parts.size() == 3 ? base::parse_u64(parts[0]) : std::nullopt;
@@ -343,6 +351,7 @@ void crew::core::advance(effects& out) {
     if (!over) {
         open_books();
         set_apart(chain_.reject_misfits());
+        drive_jump(out);
         const bool in_parts = chain_.next() != nullptr && mean_comes_in_parts();
         chain_.step(now_, roster_, desk_, in_parts, leadership_->leading(), out);
         draw_checks();
@@ -387,6 +396,7 @@ void crew::core::check() const {
     }
     base::ensure(books_.size() <= config_.settle + 3, "bounded books");
     base::ensure(applied_ <= std::min(chain_.length(), shape_.rounds), "nothing applied unheard");
+    states_.check(chain_);
     base::ensure(settled_ <= chain_.length(), "nothing settled that is not closed");
     base::ensure(
         !in_hand_ || !in_hand_->work.inputs.empty() ||

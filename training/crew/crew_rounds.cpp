@@ -81,6 +81,10 @@ void crew::core::drive_exchanges(effects& out) {
         resolved_since_ = now_;
     }
     if (!prepared_) return;
+    if (states_.jump()) {
+        own_.end();
+        return;
+    }
     if (sums_in_groups()) {
         drive_groups(out);
     } else {
@@ -94,7 +98,7 @@ void crew::core::drive_exchanges(effects& out) {
             const auto& said = roster_.find(node)->said;
             // A slice is walked to from S(0) with means that are on the disk.
             const auto passed = slicing() ? said.chronicle : said.applied;
-            if (passed > applied_) w.holders.push_back(node);
+            if (passed > applied_ && said.means_from <= applied_) w.holders.push_back(node);
         }
         const bool here = desk_.want(now_, w, out);
         const bool lost = desk_.failures(entry.mean) >= (w.holders.empty() ? 1u : 3u);

@@ -31,6 +31,7 @@ void crew::core::take_seat(model_slice seat, effects& out) {
 void crew::core::forget_state() {
     prepared_ = false;
     applied_ = 0;
+    states_.end_jump(chain_);
     proven_ = 0;
     state_mismatch_.reset();
     slice_states_.clear();

@@ -218,7 +218,10 @@ base::result<void> crew::core::heard(const base::node_id& from, status m, effect
         if (m_from->apart) set_apart({from});
     }
     const auto missing = chain_.missing_from(m.chronicle);
-    if (missing && now_ - m_from->asked >= ask_every) {
+    // What leads to a state is asked of those who named it.
+    const auto& jump = states_.jump();
+    const bool asks = !jump || jump->own() || jump->from.contains(from);
+    if (missing && asks && now_ - m_from->asked >= ask_every) {
         m_from->asked = now_;
         send(from, chronicle_request{*missing}, out);
     }
@@ -373,6 +376,8 @@ status crew::core::own_status() const {
     s.depth = groups_.depth();
     s.sums_wanted = sums_wanted_;
     s.parts_wanted = parts_wanted_;
+    s.kept = states_.newest(settled_);
+    s.means_from = states_.means_from();
     return s;
 }
 

@@ -64,6 +64,7 @@ crew_view crew::core::view(bool with_chronicle) const {
         const auto lanes = lanes_by_.find(node);
         v.members.push_back({node, present, s.available, doing_text(shape_, s), s.chronicle,
                              lanes == lanes_by_.end() ? 0 : lanes->second});
+        v.members.back().means_from = s.means_from;
         if (!s.slices || !s.slices->seat) return;
         auto& member = v.members.back();
         member.slice = s.slices->seat;
@@ -74,6 +75,7 @@ crew_view crew::core::view(bool with_chronicle) const {
             member.lead = leads(node);
         }
     };
+    v.full_states = states_.blobs();
     v.slices = teams_.count;
     v.teams = static_cast<std::uint32_t>(teams_here());
     add(config_.self, own_status(), true);
@@ -157,6 +159,9 @@ void crew::core::explain(crew_view& v) const {
         say(slices->first.c_str(), slices->second);
     } else if (!prepared_) {
         say("preparing", "making the initial state");
+    } else if (const auto& jump = states_.jump()) {
+        say("catching_up", "fetching the state of round " + std::to_string(jump->to.round) +
+                               " in place of the rounds before it");
     } else if (!caught_up() || chain_.expecting()) {
         say("catching_up", "applying round " + std::to_string(applied_) + " of " +
                                std::to_string(std::max(chain_.length(), applied_ + 1)));

@@ -31,7 +31,7 @@ bool crew::core::able() const {
 }
 
 bool crew::core::caught_up() const {
-    return prepared_ && applied_ == std::min(chain_.length(), shape_.rounds) &&
+    return prepared_ && !states_.jump() && applied_ == std::min(chain_.length(), shape_.rounds) &&
            (!sliced() || (proven_ == applied_ && !stranded_));
 }
 
@@ -128,7 +128,10 @@ bool crew::core::in_hand_is_moot() const {
         case purpose::join:
             return joined_ || in_hand_->key.round != chain_.length() || !sharded();
         case purpose::apply_entry:
+        case purpose::keep_state:
             return applied_ != in_hand_->key.round;
+        case purpose::load_state:
+            return !states_.jump() || states_.jump()->to.blob != in_hand_->work.inputs.front();
     }
     return false;
 }
@@ -184,6 +187,8 @@ void crew::core::stop(effects& out) {
     if (!in_hand_) return;
     if (call_out_) call_team(true, out);
     if (in_hand_->why == purpose::called) leave_call(in_hand_->work.session, out);
+    // Which state the worker holds now, this node cannot know.
+    if (in_hand_->why == purpose::load_state) forget_state();
     in_hand_.reset();
     out.push_back(stop_work{});
     out.push_back(crew_progress{});
@@ -195,6 +200,7 @@ void crew::core::choose(effects& out) {
         // Draining finishes what is in hand, and a suspended node keeps it for later; everything
         // else that ends the work ends it now.
         const bool must_stop = over || paused_ || left_ || inexact_ || in_hand_is_moot() ||
+                               (suspended_ && in_hand_->why == purpose::keep_state) ||
                                (!in_hand_->work.team.empty() && (suspended_ || team_fell_apart()));
         // Others wait for a round that nobody has closed yet. It closes with its validation, so
         // that is not begun again for the sum unless another has it.
@@ -209,7 +215,8 @@ void crew::core::choose(effects& out) {
         // Another has closed the round that this node is closing.
         const auto* candidate = chain_.next();
         const bool entry_waits = !works_on_item() && in_hand_->why != purpose::apply_ahead &&
-                                 in_hand_->why != purpose::apply_entry && caught_up() &&
+                                 in_hand_->why != purpose::apply_entry &&
+                                 in_hand_->why != purpose::keep_state && caught_up() &&
                                  candidate != nullptr && !candidate->entry->closes() &&
                                  desk_.here(candidate->entry->mean);
         const bool slice_waits = works_on_item() && ahead_is_due();
@@ -222,6 +229,10 @@ void crew::core::choose(effects& out) {
     if (!may) return;
     if (!prepared_) {
         begin_prepare(out);
+        return;
+    }
+    if (states_.jump()) {
+        begin_load_state(out);
         return;
     }
     const auto length = chain_.length();
@@ -240,7 +251,8 @@ void crew::core::choose(effects& out) {
     }
     if (begin_shard_work(out)) return;
     if (begin_exchange_work(own_, true, out)) return;
-    if (!caught_up() || begin_exchange_work(audit_, false, out) || begin_called(out)) return;
+    if (!caught_up() || begin_keep_state(out)) return;
+    if (begin_exchange_work(audit_, false, out) || begin_called(out)) return;
     begin_ordered(out);
 }
 
@@ -391,7 +403,7 @@ base::result<void> crew::core::on(const work_done& e, effects& out) {
         if (mean) {
             means_coded_.add(e.outcome.counts);
         } else if (e.item.kind != work_kind::sum_shard && e.item.kind != work_kind::sum_lanes &&
-                   e.item.kind != work_kind::add_sums) {
+                   e.item.kind != work_kind::add_sums && e.item.kind != work_kind::keep_state) {
             lanes_coded_.add(e.outcome.counts);
         }
     }
@@ -459,6 +471,12 @@ base::result<void> crew::core::on(const work_done& e, effects& out) {
         case purpose::apply_own:
             after_apply(e.item, e.outcome, true, out);
             break;
+        case purpose::keep_state:
+            states_.kept(hand.key.round, e.outcome.blob, chain_, desk_, out);
+            break;
+        case purpose::load_state:
+            state_loaded(e.outcome, out);
+            break;
     }
     return {};
 }
@@ -469,6 +487,11 @@ base::result<void> crew::core::on(const work_failed& e, effects& out) {
     if (call_out_) call_team(true, out);
     if (hand.why == purpose::called) leave_call(hand.work.session, out);
     in_hand_.reset();
+    if (hand.why == purpose::keep_state) {
+        states_.not_kept(hand.key.round);  // it serves others
+        return {};
+    }
+    if (hand.why == purpose::load_state) forget_state();
     if (hand.work.team.empty()) {
         work_trouble("work failed: " + e.reason);
     } else {

@@ -291,6 +291,13 @@ void write(const status& in, crew_wire::frame& frame) {
     out.set_depth(in.depth);
     out.set_sums_wanted(in.sums_wanted);
     out.set_parts_wanted(in.parts_wanted);
+    if (in.kept) {
+        auto& kept = *out.mutable_kept();
+        kept.set_round(in.kept->round);
+        write_ref(in.kept->blob, *kept.mutable_blob());
+        kept.set_history(to_string(in.kept->history.view()));
+    }
+    out.set_means_from(in.means_from);
 }
 
 result<message> read(const job_shape& shape, const crew_wire::status& in) {
@@ -349,6 +356,19 @@ result<message> read(const job_shape& shape, const crew_wire::status& in) {
     out.sums_wanted = in.sums_wanted();
     out.parts_wanted = in.parts_wanted();
     if (!groups_exist(out.depth, out.sums_wanted)) return bad("groups out of bounds");
+    if (in.has_kept()) {
+        named_state kept{in.kept().round(), {}, {}};
+        if (kept.round == 0 || kept.round >= shape.rounds || kept.round > out.chronicle ||
+            !read_id(in.kept().history(), kept.history) ||
+            !read_id(in.kept().blob().root(), kept.blob.root) || in.kept().blob().size() == 0 ||
+            in.kept().blob().size() > base::blob_size_max_bytes) {
+            return bad("a full state out of bounds");
+        }
+        kept.blob.size = in.kept().blob().size();
+        out.kept = kept;
+    }
+    out.means_from = in.means_from();
+    if (out.means_from > out.chronicle) return bad("means of rounds that are to come");
     return message(std::move(out));
 }
 

@@ -159,6 +159,14 @@ struct slice_status {
     bool operator==(const slice_status&) const = default;
 };
 
+/// A full state that the sender keeps, and the history that led to it.
+struct named_state {
+    std::uint64_t round = 0;
+    base::blob_ref blob;
+    base::digest history;  ///< of the rounds before (`catch_up::history`)
+    auto operator<=>(const named_state&) const = default;
+};
+
 struct status {
     std::uint64_t chronicle = 0;
     std::uint64_t applied = 0;
@@ -182,6 +190,8 @@ struct status {
     std::uint32_t depth = 0;  ///< the crew is in 2^depth groups
     std::uint64_t sums_wanted = 0;  ///< groups of whose lanes it lacks sums that it is to add
     bool parts_wanted = false;      ///< lacks parts of the open round, whose lanes are known
+    std::optional<named_state> kept = {};  ///< the newest
+    std::uint64_t means_from = 0;          ///< means of earlier rounds were never at the sender
     bool operator==(const status&) const = default;
 };
 

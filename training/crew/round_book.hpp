@@ -22,6 +22,13 @@ struct known_claim {
     signed_fact fact;
 };
 
+/// One of this node's, as stored.
+struct own_claim {
+    claim said;
+    signed_fact fact;
+    base::digest trace;
+};
+
 /// How things stand with an item, as this node sees it.
 enum class item_standing {
     unclaimed,  ///< nobody has computed it

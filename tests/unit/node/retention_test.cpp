@@ -97,6 +97,27 @@ BOOST_AUTO_TEST_CASE(blobs_are_counted_by_what_they_are) {
     BOOST_TEST(disk_need(*job.task) >= survey.used - 9000);
 }
 
+BOOST_AUTO_TEST_CASE(full_states_are_named_and_go_with_the_contributions) {
+    auto job = done_job("a");
+    job.full_states = {{base::sha256("state 10"), full_state_bytes_of(*job.task)}};
+    const auto parameters = training::cost_of(job.task->work).parameters;
+    BOOST_TEST(job.full_states[0].size == 64 + 8 * parameters);
+    // Each unit of the tiny model's mean has room for more than the model.
+    BOOST_TEST(full_state_spacing_of(*job.task) % 10 == 0u);
+    const auto blobs = all_of({job});
+    const auto survey = survey_store({job}, blobs, after(contributions_after_end_seconds - 1));
+    BOOST_TEST(bytes_of(survey.jobs.front(), blob_kind::full_state) == job.full_states[0].size);
+    BOOST_TEST(!goes(survey, job.full_states[0]));
+    const auto later = survey_store({job}, blobs, after(contributions_after_end_seconds));
+    BOOST_TEST(goes(later, job.full_states[0]));
+    const auto open = running(job);
+    BOOST_TEST(!goes(survey_store({open}, blobs, after(99 * day)), job.full_states[0]));
+    // One that is on its way here has no name yet.
+    auto unnamed = open;
+    unnamed.full_states.clear();
+    BOOST_TEST(!goes(survey_store({unnamed}, blobs, after(99 * day)), job.full_states[0]));
+}
+
 BOOST_AUTO_TEST_CASE(contributions_go_a_while_after_the_end_and_the_rest_with_its_days) {
     const auto job = done_job("a");
     const auto blobs = all_of({job});

@@ -162,6 +162,60 @@ BOOST_AUTO_TEST_CASE(texts_and_means_are_asked_of_those_who_have_them) {
     BOOST_TEST(!std::get<fetch_blob>(out[0]).deliver);
 }
 
+BOOST_AUTO_TEST_CASE(a_way_to_a_state_is_a_chain_without_a_gap) {
+    catch_up c(small_shape());
+    c.set_initial(state(0));
+    c.append(entry_of(0));
+    const auto offer = [&](const chronicle_entry& e, std::uint8_t from) {
+        c.offer(e.round.value, ref_of(e), node(from));
+        return arrives(c, e);
+    };
+    BOOST_TEST(c.way_to(4, {}).empty());
+    BOOST_TEST(offer(entry_of(1), 1));
+    BOOST_TEST(offer(entry_of(3), 1));
+    BOOST_TEST(c.way_to(4, {}).size() == 1u);
+    // Two say what the second round was: who is preferred is heard.
+    BOOST_TEST(offer(entry_of(2, "forged"), 2));
+    BOOST_TEST(offer(entry_of(2), 1));
+    const auto named = [&](std::uint8_t by) { return c.way_to(4, {node(by)}); };
+    BOOST_TEST(named(1).size() == 3u);
+    BOOST_TEST((*named(1)[1]->entry == entry_of(2)));
+    BOOST_TEST((*named(2)[1]->entry == entry_of(2, "forged")));
+    BOOST_TEST((c.history(4, named(1)) != c.history(4, named(2))));
+    const auto ahead = c.history(4, named(1));
+    for (std::uint64_t round = 1; round < 4; ++round) c.append(entry_of(round));
+    BOOST_TEST((c.history(4) == ahead));
+    BOOST_TEST((c.history(3) != ahead));
+    c.check();
+}
+
+BOOST_AUTO_TEST_CASE(on_the_way_to_a_state_no_means_are_fetched_before_it) {
+    crew_timings timings;
+    blob_desk desk(timings);
+    roster members(node(0), 8, timings);
+    members.up({}, node(1));
+    status said;
+    said.chronicle = 5;
+    members.heard({}, node(1), said);
+    catch_up c(small_shape());
+    c.set_initial(state(0));
+    c.reach(3);
+    for (std::uint64_t round = 0; round < 5; ++round) {
+        c.offer(round, ref_of(entry_of(round)), node(1));
+        BOOST_TEST(arrives(c, entry_of(round)));
+    }
+    std::vector<crew_effect> out;
+    c.step({}, members, desk, false, false, out);
+    BOOST_TEST(out.size() == 2u);
+    for (std::uint64_t round = 0; round < 5; ++round) {
+        BOOST_TEST(desk.asked(entry_of(round).mean) == (round >= 3));
+    }
+    c.reach(0);
+    c.step({}, members, desk, false, false, out);
+    BOOST_TEST(desk.asked(entry_of(0).mean));
+    c.check();
+}
+
 BOOST_AUTO_TEST_SUITE_END()
 
 }  // namespace tequio::training::crew_protocol

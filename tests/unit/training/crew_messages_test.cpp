@@ -111,6 +111,23 @@ BOOST_AUTO_TEST_CASE(what_is_out_of_bounds_is_refused) {
     refused(s);
     s.missing = {1, 1};
     refused(s);
+    const auto kept = [](std::uint64_t round, std::uint64_t size) {
+        auto out = some_status();
+        out.chronicle = 6;
+        out.kept = named_state{round, {result_of("state"), size}, result_of("history")};
+        return out;
+    };
+    BOOST_TEST((through_the_wire(kept(5, 900)) == kept(5, 900)));
+    refused(kept(0, 900));
+    refused(kept(6, 900));  // the last is the model
+    refused(kept(5, 0));
+    refused(kept(5, base::blob_size_max_bytes + 1));
+    s = kept(5, 900);
+    s.chronicle = s.settled = 4;
+    refused(s);
+    s = some_status();
+    s.means_from = s.chronicle + 1;
+    refused(s);
     refused(book_tags{2, 1, 3, base::byte_vector(4), false});  // six items
     refused(book_tags{7, 1, 0, {}, false});
     refused(chronicle_request{7});
