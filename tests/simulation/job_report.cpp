@@ -101,6 +101,8 @@ std::string report_text(const job_scenario& s, const job_report& r) {
            std::to_string(r.left) + " left, " + std::to_string(r.joined) + " came" +
                (r.first_work_seconds ? "; first work after " + time(*r.first_work_seconds) +
                                            " and " + size(r.newcomer_bytes)
+                                     : "") +
+               (r.states_fetched > 0 ? "; full states fetched: " + std::to_string(r.states_fetched)
                                      : ""));
     t.line("simulated", std::to_string(r.events) + " events, " + std::to_string(r.messages) +
                             " messages; hints every " + base::shortest(seconds_of(r.beat)) + " s");
@@ -148,6 +150,7 @@ json::object report_json(const job_scenario& s, const job_report& r) {
                      {"left", r.left},
                      {"joined", r.joined},
                      {"newcomer_bytes", r.newcomer_bytes},
+                     {"states_fetched", r.states_fetched},
                      {"events", r.events},
                      {"messages", r.messages},
                      {"beat_seconds", seconds_of(r.beat)},

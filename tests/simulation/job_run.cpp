@@ -6,10 +6,12 @@
 
 #include "tests/simulation/crew_machine.hpp"
 #include "tests/simulation/team_time.hpp"
+#include "training/full_state.hpp"
 #include "training/lane_load.hpp"
 #include "training/merge.hpp"
 #include "training/slices.hpp"
 #include "training/state.hpp"
+#include "training/task.hpp"
 
 namespace tequio::simulation {
 namespace {
@@ -21,6 +23,8 @@ using training::work_kind;
 /// Bytes a second at which contributions are summed and means applied: some passes over memory
 /// (guess: `tequio bench codecs` measures 2 to 10 GB/s).
 constexpr double merge_rate = 2e9;
+/// The same at which full states are hashed and written (guess: a hard disk).
+constexpr double disk_rate = 150e6;
 /// Of a group on average, at most: groups are as even as ids are, and the largest has to fit.
 constexpr std::uint64_t group_size = 40;
 /// Nodes of other groups that each is linked with (guess: what an overlay's views hold).
@@ -68,6 +72,8 @@ public:
         message_bytes_ =
             s.slices > 1 ? static_cast<double>(training::slice_message_bytes(recipe)) : 0;
         load_ = training::lane_load_of(recipe);
+        full_state_bytes_ =
+            training::full_state_bytes(cost_.parameters, training::optimizer_arrays(recipe.train));
         // As a node tells its crew (node/core/job.cpp).
         const auto layout = training::layout_of(recipe.model);
         const auto lane = shape_of(training::contribution_kind::lane, recipe, layout);
@@ -141,6 +147,10 @@ public:
                 return duration_of(static_cast<double>(cost_.validation_flops) / speed);
             case work_kind::prepare:
                 return bytes(cost_.state_bytes / item.slice.count);
+            case work_kind::keep_state:
+                return duration_of(static_cast<double>(full_state_bytes_) / disk_rate);
+            case work_kind::load_state:
+                return bytes(full_state_bytes_);
             case work_kind::apply:
                 return bytes(cost_.mean_bytes + 2 * cost_.state_bytes / item.slice.count);
             default:
@@ -304,6 +314,9 @@ private:
         o.reads_messages = false;
         o.timings = timings_for(beat());
         o.lane_tokens = cost_.lane_tokens;
+        o.full_state_bytes = full_state_bytes_;
+        o.full_state_spacing = training::full_state_spacing(training::keep_config{}.state_every,
+                                                            full_state_bytes_, cost_.mean_bytes);
         o.model = this;
         o.acquainted = scenario_.acquainted;
         o.blind = !scenario_.placed;
@@ -516,7 +529,9 @@ private:
 
     void newcomers() {
         std::vector<double> times;
-        for (const auto& m : machines_) {
+        for (std::size_t i = 0; i < machines_.size(); ++i) {
+            const auto& m = machines_[i];
+            report_.states_fetched += world_->log(i).states_loaded;
             if (!m.first_work) continue;
             times.push_back(*m.first_work);
             report_.newcomer_bytes += m.first_bytes;
@@ -529,6 +544,7 @@ private:
 
     job_scenario scenario_;
     training::job_cost cost_;
+    std::uint64_t full_state_bytes_ = 0;
     base::rng root_, draw_, draw_links_;
     std::vector<node_rates> first_;
     double message_bytes_ = 0;  ///< of a micro-batch, across a cut

@@ -54,8 +54,9 @@ struct job_report {
     double uplink_busy = 0, downlink_busy = 0;  ///< shares of what the links could carry
     std::uint64_t left = 0, joined = 0;         ///< nodes, after the beginning
     std::optional<double>
-        first_work_seconds;     ///< of newcomers, from arrival to a first item; median
-    double newcomer_bytes = 0;  ///< that one of those fetched until then; mean
+        first_work_seconds;            ///< of newcomers, from arrival to a first item; median
+    double newcomer_bytes = 0;         ///< that one of those fetched until then; mean
+    std::uint64_t states_fetched = 0;  ///< by whoever came too late for the means to be less
     std::uint64_t events = 0, messages = 0;
     base::duration beat{};
     training::job_cost cost;

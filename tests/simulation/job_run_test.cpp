@@ -391,6 +391,18 @@ BOOST_AUTO_TEST_CASE(a_crew_whose_members_come_and_go_gets_there) {
     BOOST_TEST(r.bound.kept < 1.0);
 }
 
+BOOST_AUTO_TEST_CASE(who_comes_late_fetches_one_state_in_place_of_all_means) {
+    job_scenario s = small(4);
+    s.rounds = 24;  // a state after the tenth, and the twentieth
+    s.leaving = 0.5;
+    const auto r = run(s);
+    BOOST_TEST(r.finished);
+    BOOST_TEST(r.states_fetched >= 2u);
+    BOOST_TEST(r.states_fetched < r.joined);
+    // Eight means' worth, and those of half the rounds between two.
+    BOOST_TEST(r.newcomer_bytes < 20.0 * static_cast<double>(r.cost.mean_bytes));
+}
+
 BOOST_AUTO_TEST_CASE(the_limit_of_time_ends_a_job_and_says_so) {
     job_scenario s = small(2);
     s.limit = 30s;
