@@ -391,7 +391,14 @@ void crew_machine::unpark() {
     }
 }
 
+/// The core has broken off what is in hand, and something has to be durable before that.
+bool crew_machine::stop_is_due() const {
+    return std::ranges::any_of(
+        queue_, [](const auto& e) { return std::holds_alternative<stop_work>(e); });
+}
+
 void crew_machine::finish_work(const work_item& item) {
+    if (stop_is_due()) return;
     if (!item.team.empty() && tensors_.contains(item.state) && held_ == item.slice &&
         !world_.machines_[index_].fails_in_teams) {
         give_part(item);
@@ -566,7 +573,7 @@ void crew_machine::report_work(const work_item& item, computed out) {
     disk_.put(key, std::move(out.bytes));
     later(world_.machines_[index_].disk, [this, item, outcome = out.outcome, number = work_] {
         disk_.sync();
-        if (number == work_) feed(work_done{item, outcome, computed_});
+        if (number == work_ && !stop_is_due()) feed(work_done{item, outcome, computed_});
     });
 }
 

@@ -57,6 +57,7 @@ private:
     void arm_tick();
     void begin_work(const training::work_item& item);
     void finish_work(const training::work_item& item);
+    bool stop_is_due() const;
     void run_timer();
     void poll_team();
     bool team_is_at(team_phase phase) const;

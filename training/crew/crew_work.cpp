@@ -210,7 +210,7 @@ void crew::core::choose(effects& out) {
                             b->claims(in_hand_->key.item).empty();
         const bool sum_waits = works_on_item() && !closed && !closes &&
                                ((own_.complete() && own_.round() == chain_.length() &&
-                                 round_resolved() && window_open()) ||
+                                 round_resolved() && window_open() && !(own_.sum && sliced())) ||
                                 shard_work_waits());
         // Another has closed the round that this node is closing.
         const auto* candidate = chain_.next();
