@@ -236,8 +236,12 @@ enum class check_verdict {
     unanswered,  ///< the results are alike, but the other side did not show its trace in time
     unchecked,   ///< nobody drew its check, or no second node was there; `checker` is zero
 };
-/// A lane's check as one of its two sides saw it: what the ledger makes a receipt of. Once a
+/// A lane's check as one of its two sides saw it: what the ledger makes receipts of. Once a
 /// (round, lane) and process; again after a restart.
+///
+/// Where a team computed the lane, or its check, each of its members has this too. `worker` and
+/// `checker` are the first members, whose claims it is about. The others see results, not traces:
+/// to them it is matched or refuted, and unchecked when nobody claimed the same lane.
 struct check_recorded {
     base::round_index round;
     base::lane_index lane;
@@ -250,6 +254,8 @@ struct check_recorded {
     base::digest trace;           ///< the worker's; zero when it was not shown
     base::digest commitment;      ///< the worker's
     base::digest checker_commitment;
+    std::vector<base::node_id> workers = {};   ///< by slice, each with its consent; one: alone
+    std::vector<base::node_id> checkers = {};  ///< likewise; none when unchecked
 };
 /// A settled round said something about a node's work: one for each node that it is about, in the
 /// same batch as the facts of that settling, so that a shell which makes them durable together

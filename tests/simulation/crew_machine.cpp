@@ -166,11 +166,47 @@ base::byte_vector crew_machine::without_secrets(const base::byte_vector& message
     return crew_protocol::encode(world_.shape_.task, *said);
 }
 
+base::byte_vector crew_machine::with_false_team(const base::byte_vector& message) const {
+    auto decoded = crew_protocol::decode(world_.shape_, message);
+    auto* told = std::get_if<crew_protocol::facts>(&*decoded);
+    if (told == nullptr) return message;
+    for (auto& fact : told->claims) {
+        auto c = *crew_protocol::parse_claim(world_.shape_, fact.body);
+        if (c.node != world_.id_of(index_) || c.team.members.empty()) continue;
+        const auto team = crew_protocol::team_of(c);
+        switch (world_.machines_[index_].names) {
+            case team_naming::honest:
+                break;
+            case team_naming::nobody:
+                c.team = {};
+                break;
+            case team_naming::not_all:
+                c.team.members.pop_back();
+                if (c.team.members.empty()) c.team.attempt = 0;
+                break;
+            case team_naming::stranger:
+                for (std::size_t i = 0; i < world_.roots_.size(); ++i) {
+                    const auto id = world_.id_of(i);
+                    if (std::find(team.begin(), team.end(), id) == team.end()) {
+                        c.team.members.back().node = id;
+                    }
+                }
+                break;
+        }
+        fact.body = crew_protocol::claim_body(world_.shape_.task, c);
+        fact.signature = world_.keys_[index_].sign(
+            crew_protocol::signed_bytes(crew_protocol::fact_kind::claim, fact.body));
+    }
+    return crew_protocol::encode(world_.shape_.task, *told);
+}
+
 void crew_machine::carry_out(const crew_effect& effect) {
     if (const auto* e = std::get_if<send_crew>(&effect)) {
         world_.observe_message(index_, e->bytes);
-        const auto said =
-            world_.machines_[index_].hides_secrets ? without_secrets(e->bytes) : e->bytes;
+        const auto& m = world_.machines_[index_];
+        const auto said = m.hides_secrets                  ? without_secrets(e->bytes)
+                          : m.names != team_naming::honest ? with_false_team(e->bytes)
+                                                           : e->bytes;
         base::byte_vector bytes(1 + said.size());
         bytes[0] = static_cast<std::uint8_t>(packet::crew);
         std::copy(said.begin(), said.end(), bytes.begin() + 1);
@@ -393,8 +429,8 @@ void crew_machine::unpark() {
 
 /// The core has broken off what is in hand, and something has to be durable before that.
 bool crew_machine::stop_is_due() const {
-    return std::ranges::any_of(
-        queue_, [](const auto& e) { return std::holds_alternative<stop_work>(e); });
+    return std::ranges::any_of(queue_,
+                               [](const auto& e) { return std::holds_alternative<stop_work>(e); });
 }
 
 void crew_machine::finish_work(const work_item& item) {

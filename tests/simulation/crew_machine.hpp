@@ -53,6 +53,7 @@ private:
 
     void pump();
     base::byte_vector without_secrets(const base::byte_vector& message) const;
+    base::byte_vector with_false_team(const base::byte_vector& message) const;
     void carry_out(const training::crew_effect& effect);
     void arm_tick();
     void begin_work(const training::work_item& item);

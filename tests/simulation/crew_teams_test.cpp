@@ -2,7 +2,10 @@
 // on the way; what a lost member costs; what is said when nobody can hold a slice.
 #include <array>
 #include <cstdlib>
+#include <map>
+#include <optional>
 #include <set>
+#include <tuple>
 
 #include "base/text.hpp"
 #include "tests/simulation/crew_fixture.hpp"
@@ -43,6 +46,57 @@ std::set<std::size_t> team_of(const crew_world& world, std::size_t index) {
     return out;
 }
 
+using check_place = std::tuple<std::uint64_t, std::uint64_t, base::node_id, base::node_id>;
+
+/// What those nodes recorded of a lane's check, each with who has it.
+std::map<check_place, std::pair<training::check_recorded, std::set<base::node_id>>> checks_of(
+    const crew_world& world, std::size_t nodes) {
+    std::map<check_place, std::pair<training::check_recorded, std::set<base::node_id>>> out;
+    for (std::size_t i = 0; i < nodes; ++i) {
+        for (const auto& c : world.log(i).checks) {
+            if (c.verdict == training::check_verdict::unanswered) continue;
+            auto& [first, who] = out[{c.round.value, c.lane.value, c.worker, c.checker}];
+            if (who.empty()) first = c;
+            who.insert(world.id_of(i));
+            // Whoever looks on sees no traces; of what both know they say the same.
+            BOOST_TEST((c.workers == first.workers && c.checkers == first.checkers));
+            BOOST_TEST((c.result == first.result && c.commitment == first.commitment));
+            BOOST_TEST((c.verdict == first.verdict));
+        }
+    }
+    return out;
+}
+
+/// Every node but that one that computed a slice of a lane, or of its check, knows what came of it,
+/// and is named by the others.
+void every_member_is_named(const crew_world& world, std::size_t nodes, std::uint32_t slices,
+                           std::optional<std::size_t> but = {}) {
+    std::map<base::node_id, std::uint64_t> named;
+    for (const auto& [where, known] : checks_of(world, nodes)) {
+        const auto& [check, who] = known;
+        // Of those two one may have died before it showed its trace.
+        const bool cut_off =
+            but && (check.worker == world.id_of(*but) || check.checker == world.id_of(*but));
+        for (const auto& side : {check.workers, check.checkers}) {
+            BOOST_TEST((side.size() == slices || side.empty()));
+            for (const auto& node : side) {
+                ++named[node];
+                if (cut_off || (but && node == world.id_of(*but))) continue;
+                BOOST_TEST(who.contains(node),
+                           world.index_of(node)
+                               << " does not know of round " << check.round.value << " lane "
+                               << check.lane.value << " of " << world.index_of(check.worker)
+                               << ", verdict " << static_cast<int>(check.verdict));
+            }
+        }
+        BOOST_TEST(check.checkers.empty() == (check.verdict == training::check_verdict::unchecked));
+    }
+    // Every lane has somebody behind it; here each team had one.
+    for (std::size_t i = 0; i < nodes; ++i) {
+        if (!but || i != *but) BOOST_TEST(named[world.id_of(i)] > 0, "node " << i);
+    }
+}
+
 /// Until two teams are whole and that node works on a lane of round 1.
 void reach_work_in_two_teams(crew_world& world, std::size_t index) {
     run_until(world, 120s, [&] {
@@ -51,14 +105,14 @@ void reach_work_in_two_teams(crew_world& world, std::size_t index) {
     });
 }
 
-/// Until all of six nodes but the victim have seen the job to its end.
-void finish_without(crew_world& world, std::size_t victim) {
+/// Until all nodes but the victim have seen the job to its end.
+void finish_without(crew_world& world, std::size_t victim, std::size_t nodes = 6) {
     run_until(world, 600s, [&] {
         std::size_t done = 0;
-        for (std::size_t i = 0; i < 6; ++i) {
+        for (std::size_t i = 0; i < nodes; ++i) {
             done += i != victim && world.view(i).state == job_state::done;
         }
-        return done == 5;
+        return done == nodes - 1;
     });
 }
 
@@ -77,6 +131,7 @@ BOOST_AUTO_TEST_CASE(any_number_of_slices_ends_with_the_digest_of_one_node) {
                 BOOST_TEST(world.view(0).slices == slices);
                 const auto led = sum_over(world, nodes, &node_log::team_lanes);
                 BOOST_TEST((led > 0) == (slices > 1));
+                every_member_is_named(world, nodes, slices);
                 for (std::size_t i = 0; i < nodes; ++i) BOOST_TEST(world.log(i).refused.empty());
             }
         }
@@ -89,6 +144,9 @@ BOOST_AUTO_TEST_CASE(a_lone_team_finishes_with_unchecked_lanes_as_a_lone_node_do
     give_room(world, 3, 3);
     world.start_all();
     finish_as_alone(world, replay(functions), 240s);
+    // Each has all twelve, as the first does.
+    every_member_is_named(world, 3, 3);
+    BOOST_TEST(checks_of(world, 3).size() == 12u);
 }
 
 BOOST_AUTO_TEST_CASE(a_lost_member_costs_one_lane_of_one_round_and_a_standby_takes_its_seat) {
@@ -103,7 +161,39 @@ BOOST_AUTO_TEST_CASE(a_lost_member_costs_one_lane_of_one_round_and_a_standby_tak
             world.crash(victim);
             finish_as_alone(world, replay(functions), 240s);
             BOOST_TEST(world.broken_attempts().size() <= 1u);
+            every_member_is_named(world, 7, 3, victim);
         }
+    }
+}
+
+/// A first member that does not name its team as it was is not heard, and others compute the lane.
+BOOST_AUTO_TEST_CASE(a_team_that_is_not_named_as_it_was_has_computed_nothing) {
+    constexpr std::size_t nodes = 9;
+    for (const auto names : {team_naming::nobody, team_naming::not_all, team_naming::stranger}) {
+        std::size_t refused = 0;
+        for (std::size_t victim = 0; victim < nodes; victim += 3) {
+            BOOST_TEST_CONTEXT("naming " << static_cast<int>(names) << ", victim " << victim) {
+                auto functions = divided(4, 4);
+                crew_world world(functions,
+                                 {.nodes = nodes, .seed = 700 + victim, .honest = false});
+                give_room(world, nodes, 3);
+                world.machine_of(victim).names = names;
+                world.start_all();
+                finish_without(world, victim, nodes);
+                const auto alone = replay(functions);
+                for (std::size_t i = 0; i < nodes; ++i) {
+                    if (i == victim) continue;
+                    BOOST_TEST((world.view(i, true).chronicle == alone.entries), "node " << i);
+                    refused += world.log(i).refused.size();
+                    for (const auto& c : world.log(i).checks) {
+                        BOOST_TEST((c.worker != world.id_of(victim)));
+                        BOOST_TEST((c.checker != world.id_of(victim)));
+                    }
+                }
+            }
+        }
+        // Bytes that break the protocol; whoever names nobody only is not believed.
+        BOOST_TEST((refused > 0) == (names != team_naming::nobody));
     }
 }
 
@@ -367,6 +457,7 @@ void random_team_history(std::uint64_t seed) {
             world.command(i, crew_command::resume);
         }
         finish_as_alone(world, replay(functions), 600s);
+        (void)checks_of(world, nodes);
     }
 }
 

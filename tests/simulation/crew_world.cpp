@@ -39,7 +39,8 @@ crew_world::crew_world(lane_functions& functions, world_options options)
              functions.contribution_bytes(),
              functions.mean_bytes(),
              functions.validation(),
-             options.sharded ? functions.mean_units() : 1},
+             options.sharded ? functions.mean_units() : 1,
+             crew_slices_max},
       options_(std::move(options)),
       root_(options_.seed),
       network_(time_, 0, root_.split("network")) {

@@ -18,6 +18,14 @@
 
 namespace tequio::simulation {
 
+/// Whom the first member of a team names with a lane.
+enum class team_naming {
+    honest,
+    nobody,    ///< it says that it was alone
+    not_all,   ///< one is left out
+    stranger,  ///< one is named in another's place
+};
+
 /// How fast a virtual machine is.
 struct machine {
     double slowness = 1;  ///< times the durations below
@@ -40,6 +48,7 @@ struct machine {
     bool keeps_none = false;      ///< of the full states: its disk has no room
     bool forges_states = false;   ///< writes others than it holds
     bool mistells = false;        ///< says other tensors of its slice than it has
+    team_naming names = team_naming::honest;
     base::duration lane = std::chrono::seconds(2);
     base::duration other = std::chrono::milliseconds(200);
     base::duration disk = std::chrono::milliseconds(3);

@@ -17,6 +17,28 @@ part part_of(const claim& own, const claim& other) {
     return own.node < other.node ? part::worker : part::checker;
 }
 
+check_recorded record_of(const round_book& book, const claim& worker, const claim& checker) {
+    check_recorded r;
+    r.round = base::round_index{worker.key.round};
+    r.lane = base::lane_index{worker.key.item};
+    r.worker = worker.node;
+    r.checker = checker.node;
+    r.state = book.state();
+    r.result = worker.result;
+    r.checker_result = checker.result;
+    r.commitment = worker.commitment;
+    r.checker_commitment = checker.commitment;
+    r.workers = team_of(worker);
+    r.checkers = team_of(checker);
+    return r;
+}
+
+/// It had a slice of what another node claims.
+bool has_part(const base::node_id& node, const claim& c) {
+    return std::any_of(c.team.members.begin(), c.team.members.end(),
+                       [&](const team_member& m) { return m.node == node; });
+}
+
 }  // namespace
 
 void check_desk::own_trace(item_key key, const base::digest& trace) {
@@ -26,6 +48,7 @@ void check_desk::own_trace(item_key key, const base::digest& trace) {
 void check_desk::pair_up(base::time_point now, const round_book& book, std::uint32_t lane,
                          std::vector<crew_effect>& out) {
     if (lane >= shape_.lanes) return;
+    look_on(book, lane, out);
     const auto* own = book.claim_of(lane, self_);
     const item_key key{book.round(), lane};
     if (own == nullptr || !traces_.contains(key)) return;
@@ -46,17 +69,28 @@ void check_desk::pair_up(base::time_point now, const round_book& book, std::uint
         auto& p = pairs_[{key, k.said.node}];
         p.worker = is_worker;
         p.since = now;
-        p.record.round = base::round_index{key.round};
-        p.record.lane = base::lane_index{key.item};
-        p.record.worker = worker.node;
-        p.record.checker = checker.node;
-        p.record.state = book.state();
-        p.record.result = worker.result;
-        p.record.checker_result = checker.result;
-        p.record.commitment = worker.commitment;
-        p.record.checker_commitment = checker.commitment;
+        p.record = record_of(book, worker, checker);
         if (is_worker) p.record.trace = traces_[key];
         if (worker.result != checker.result) finish(p, check_verdict::refuted, out);
+    }
+}
+
+/// What the first members of teams record between them, as the others can know it.
+void check_desk::look_on(const round_book& book, std::uint32_t lane,
+                         std::vector<crew_effect>& out) {
+    for (const auto& w : book.claims(lane)) {
+        for (const auto& c : book.claims(lane)) {
+            const bool involved = has_part(self_, w.said) || has_part(self_, c.said);
+            const bool own = w.said.node == self_ || c.said.node == self_;
+            if (!involved || own || part_of(w.said, c.said) != part::worker ||
+                !looked_on_.insert({w.said.key, {w.said.node, c.said.node}}).second) {
+                continue;
+            }
+            auto record = record_of(book, w.said, c.said);
+            const bool alike = w.said.result == c.said.result;
+            record.verdict = alike ? check_verdict::matched : check_verdict::refuted;
+            out.push_back(std::move(record));
+        }
     }
 }
 
@@ -125,6 +159,7 @@ std::optional<base::digest> check_desk::trace(item_key key) const {
 void check_desk::forget_before(std::uint64_t round) {
     traces_.erase(traces_.begin(), traces_.lower_bound(item_key{round, 0}));
     pairs_.erase(pairs_.begin(), pairs_.lower_bound({item_key{round, 0}, base::node_id{}}));
+    looked_on_.erase(looked_on_.begin(), looked_on_.lower_bound({item_key{round, 0}, {}}));
 }
 
 void check_desk::check() const {

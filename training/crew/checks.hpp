@@ -4,11 +4,14 @@
 /// the same lane show each other their traces, the worker first, so that a checker cannot copy.
 /// What comes of it is one record a pair, which the ledger makes a receipt of.
 ///
+/// Who had a slice of what another claims learns of its check from the claims alone.
+///
 /// Worker and checker: a claim `of` another's is its check; of two claims on nothing, the one of
 /// the smaller node id is the work.
 
 #include <map>
 #include <optional>
+#include <set>
 #include <vector>
 
 #include "training/crew/roster.hpp"
@@ -56,12 +59,15 @@ private:
         check_recorded record;
     };
     void finish(pair& p, check_verdict verdict, std::vector<crew_effect>& out);
+    void look_on(const round_book& book, std::uint32_t lane, std::vector<crew_effect>& out);
 
     job_shape shape_;
     base::node_id self_;
     const crew_timings& timings_;
     std::map<item_key, base::digest> traces_;
     std::map<std::pair<item_key, base::node_id>, pair> pairs_;
+    /// Pairs of claims, worker and checker, in which this node has part as another's member.
+    std::set<std::pair<item_key, std::pair<base::node_id, base::node_id>>> looked_on_;
 };
 
 }  // namespace tequio::training::crew_protocol

@@ -32,6 +32,7 @@
 #include "training/crew/slice_lists.hpp"
 #include "training/crew/state_desk.hpp"
 #include "training/crew/stewardship.hpp"
+#include "training/crew/team_names.hpp"
 #include "training/crew/teams.hpp"
 
 namespace tequio::training {
@@ -227,7 +228,8 @@ private:
     bool begin_exchange_work(crew_protocol::exchange& x, bool own, effects& out);
     std::optional<work_item> item_from_state(work_kind kind, item_key key);
     bool works_on_item() const;
-    void item_done(item_key key, const work_outcome& outcome, effects& out);
+    void item_done(item_key key, const work_outcome& outcome, crew_protocol::claim_team team,
+                   effects& out);
     void merge_checked(const work_outcome& outcome, effects& out);
     void claim_checked_merge(std::uint64_t round, const work_outcome& outcome, effects& out);
     bool confirm(item_key key, const base::digest& result, effects& out);
@@ -278,12 +280,6 @@ private:
     void arrived_ahead();
 
     // crew_teams.cpp
-    /// What this node's team is called to, and when it was heard last.
-    struct team_work {
-        crew_protocol::team_call call;
-        base::digest session;
-        base::time_point heard;
-    };
     static crew_protocol::slice_fits fits_of(const crew_slicing& slices);
     crew_protocol::slice_status own_slices() const;
     std::vector<crew_protocol::seat_candidate> seat_candidates() const;
@@ -304,6 +300,12 @@ private:
     std::vector<base::node_id> rivals() const;
     std::vector<crew_protocol::worker_slot> team_slots() const;
     void call_team(bool ended, effects& out);
+    void say_part(effects& out);
+    base::result<void> part_said(const base::node_id& from, const base::signature& part,
+                                 effects& out);
+    void wait_for_parts_no_longer(effects& out);
+    void keep_keys(const crew_protocol::claim_team& team, effects& out);
+    base::result<bool> names_team(const crew_protocol::claim& said);
     void leave_call(const base::digest& session, effects& out);
     bool team_fell_apart() const;
     bool call_stands() const;
@@ -335,8 +337,7 @@ private:
     void send(const base::node_id& to, const crew_protocol::message& m, effects& out);
     void send(const std::vector<base::node_id>& to, const crew_protocol::message& m, effects& out);
     void send_claims(const std::vector<base::node_id>& to,
-                     const std::vector<const crew_protocol::signed_fact*>& claims,
-                     const std::vector<base::node_id>& signers, effects& out);
+                     const std::vector<const crew_protocol::known_claim*>& claims, effects& out);
     void show(const base::node_id& to, item_key key, effects& out);
     void compare_books(const base::node_id& with, const crew_protocol::status& said, effects& out);
     void send_tags(const base::node_id& to, const round_book& b, std::uint32_t first,
@@ -447,7 +448,9 @@ private:
     std::optional<base::time_point> unlike_since_;  ///< the lists do not come to the next entry
     bool stranded_ = false;  ///< the others are where this node does not arrive
     std::optional<crew_protocol::team_call> call_out_;  ///< to the own team
-    std::optional<team_work> call_;                     ///< by the own team's first member
+    crew_protocol::team_names names_;
+    std::optional<std::pair<base::time_point, work_done>> unnamed_;  ///< done, and names are owed
+    std::optional<crew_protocol::team_work> call_;  ///< by the own team's first member
     base::digest session_over_;    ///< of the last call that was done, ended or failed here
     bool session_failed_ = false;  ///< the team's first member is to know
     unsigned team_failures_ = 0;

@@ -47,7 +47,7 @@ job_shape shape_of(const crew_config& c) {
     return {c.task,       static_cast<std::uint32_t>(c.lanes),
             c.rounds,     c.contribution_bytes,
             c.mean_bytes, c.validation,
-            c.mean_units};
+            c.mean_units, c.slices.max};
 }
 
 }  // namespace
@@ -150,6 +150,10 @@ void crew::core::load_fact(const store_fact& fact) {
         job_ = static_cast<job_state>(*state);
         reason_code_ = std::string(parts[1]);
         reason_ = std::string(parts[2]);
+    } else if (fact.key.starts_with(signer_key)) {
+        const auto node = base::parse_id<base::node_id>(fact.key.substr(signer_key.size()));
+        // A damaged one is not believed; then another has to bring the key.
+        if (node && keys_.learn(*node, fact.bytes)) names_.keep_key(*node);
     } else if (fact.key.starts_with("claim/")) {
         auto stored = decode_stored_claim(fact.bytes);
         if (!stored) return;
@@ -324,8 +328,11 @@ void crew::core::beat(effects& out) {
             continue;
         }
         facts ask;
-        ask.certificates.emplace_back(config_.self, config_.keys.certificate);
-        ask.claims.push_back(own_claims_.at(s.key).fact);
+        const auto& own = own_claims_.at(s.key);
+        if (auto signers = keys_.certificates_for(own.said, ask)) {
+            ask.certificates = std::move(*signers);
+            ask.claims.push_back(own.fact);
+        }
         ask.openings_wanted.push_back(s.key);
         send(s.to, ask, out);
     }
@@ -336,6 +343,7 @@ void crew::core::beat(effects& out) {
     }
     relay_waiting(out);
     if (leadership_->leading()) send_round_open(out);
+    wait_for_parts_no_longer(out);
     if (call_out_) call_team(false, out);
 }
 
@@ -389,6 +397,8 @@ void crew::core::check() const {
     lists_.check();
     base::ensure(!sliced() || proven_ <= applied_, "nothing proven that is not held");
     base::ensure(!call_out_ || (in_hand_ && !in_hand_->work.team.empty()), "calls are for work");
+    base::ensure(!unnamed_ || names_.owed(shape_, call_out_),
+                 "a result waits for those who are still to be named");
     for (const auto& [round, b] : books_) {
         base::ensure(b.round() == round, "books by round");
         base::ensure(b.closed() == (round < chain_.length()), "a book is closed by its entry");

@@ -238,22 +238,19 @@ void crew::core::relay(const known_claim& k, effects& out) {
         if (round_resolved()) relay_waiting(out);
         return;
     }
-    send_claims(stewards_abroad(), {&k.fact}, {k.said.node}, out);
+    send_claims(stewards_abroad(), {&k}, out);
 }
 
 void crew::core::relay_waiting(effects& out) {
     if (relayed_.empty()) return;
-    std::vector<const signed_fact*> claims;
-    std::vector<base::node_id> signers;
+    std::vector<const known_claim*> claims;
     for (const auto& [key, node] : relayed_) {
         const auto* b = book(key.round);
         const auto* k = b == nullptr ? nullptr : b->claim_of(key.item, node);
-        if (k == nullptr) continue;
-        claims.push_back(&k->fact);
-        signers.push_back(node);
+        if (k != nullptr) claims.push_back(k);
     }
     relayed_.clear();
-    send_claims(roster_.present(now_), claims, signers, out);
+    send_claims(roster_.present(now_), claims, out);
 }
 
 }  // namespace tequio::training

@@ -410,18 +410,29 @@ bool crew::core::settle(effects& out) {
 
 void crew::core::record_unchecked(std::uint64_t round, const std::vector<std::uint32_t>& lanes,
                                   effects& out) {
+    const auto record = [&](const claim& said, const base::digest& trace) {
+        check_recorded r;
+        r.round = base::round_index{round};
+        r.lane = base::lane_index{said.key.item};
+        r.worker = said.node;
+        r.state = said.state;
+        r.result = said.result;
+        r.trace = trace;
+        r.commitment = said.commitment;
+        r.workers = team_of(said);
+        out.push_back(std::move(r));
+    };
     for (const std::uint32_t lane : lanes) {
         const auto own = own_claims_.find({round, lane});
-        if (own == own_claims_.end() || checks_.has_checker(own->first)) continue;
-        check_recorded record;
-        record.round = base::round_index{round};
-        record.lane = base::lane_index{lane};
-        record.worker = config_.self;
-        record.state = own->second.said.state;
-        record.result = own->second.said.result;
-        record.trace = own->second.trace;
-        record.commitment = own->second.said.commitment;
-        out.push_back(record);
+        if (own != own_claims_.end()) {
+            if (!checks_.has_checker(own->first)) record(own->second.said, own->second.trace);
+            continue;
+        }
+        const auto* b = book(round);
+        if (b == nullptr || b->claims(lane).size() != 1) continue;
+        const auto& only = b->claims(lane).front().said;
+        const auto team = team_of(only);
+        if (std::find(team.begin(), team.end(), config_.self) != team.end()) record(only, {});
     }
 }
 
@@ -468,6 +479,7 @@ void crew::core::drop_old_books(effects& out) {
     closed_at_.erase(closed_at_.begin(), closed_at_.lower_bound(low));
     hopeless_.erase(hopeless_.begin(), hopeless_.lower_bound({low, 0}));
     failed_.erase(failed_.begin(), failed_.lower_bound({low, 0}));
+    names_.forget_before(low);
     desk_.drop_before(low, out);
     for (auto it = own_claims_.begin(); it != own_claims_.end() && it->first.round < low;) {
         const auto& said = it->second.said;

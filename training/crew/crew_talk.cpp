@@ -38,27 +38,28 @@ void crew::core::send(const std::vector<base::node_id>& to, const message& m, ef
 }
 
 void crew::core::send_claims(const std::vector<base::node_id>& to,
-                             const std::vector<const signed_fact*>& claims,
-                             const std::vector<base::node_id>& signers, effects& out) {
+                             const std::vector<const known_claim*>& claims, effects& out) {
     facts m;
-    std::set<base::node_id> certified;
     std::size_t bytes = 0;
     const auto flush = [&] {
         if (!m.claims.empty()) send(to, m, out);
         m = {};
-        certified.clear();
         bytes = 0;
     };
-    for (std::size_t i = 0; i < claims.size(); ++i) {
-        const auto* certificate = keys_.certificate(signers[i]);
-        if (certificate == nullptr) continue;
-        if (m.claims.size() == facts_max || bytes > claims_bytes_max) flush();
-        if (certified.insert(signers[i]).second) {
-            m.certificates.emplace_back(signers[i], *certificate);
-            bytes += certificate->size() + 40;
+    for (const auto* k : claims) {
+        auto signers = keys_.certificates_for(k->said, m);
+        if (!signers) continue;
+        if (m.claims.size() == facts_max || bytes > claims_bytes_max ||
+            m.certificates.size() + signers->size() > 2 * facts_max) {
+            flush();
+            signers = keys_.certificates_for(k->said, m);
         }
-        m.claims.push_back(*claims[i]);
-        bytes += claims[i]->body.size() + 72;
+        for (auto& certificate : *signers) {
+            bytes += certificate.second.size() + 40;
+            m.certificates.push_back(std::move(certificate));
+        }
+        m.claims.push_back(k->fact);
+        bytes += k->fact.body.size() + 72;
     }
     flush();
 }
@@ -82,6 +83,11 @@ base::result<void> crew::core::heard(const base::node_id& from, facts m, effects
         if (known != nullptr && known->fact == fact) continue;
         if (known == nullptr && b != nullptr && !b->has_room(said.key.item, said.node)) continue;
         TEQUIO_CHECK(keys_.verify(said.node, fact_kind::claim, fact));
+        TEQUIO_TRY(const bool believed, names_team(said));
+        if (!believed) {
+            out.push_back(crew_progress{});
+            continue;
+        }
         claims.push_back({std::move(said), std::move(fact)});
     }
     std::vector<opening> openings;
@@ -134,6 +140,7 @@ void crew::core::take_own_claim(known_claim k, effects& out) {
         return;
     }
     if (book(key.round) == nullptr) return;
+    keep_keys(k.said.team, out);
     out.push_back(store_fact{"claim/" + std::to_string(key.round) + "/" + std::to_string(key.item),
                              encode_stored_claim(k.fact, {})});
     own_claims_[key] = {k.said, k.fact, {}};
@@ -147,6 +154,7 @@ void crew::core::take_claim(known_claim k, effects& out) {
     auto* b = book(key.round);
     if (b == nullptr) return;
     const auto copy = grouped() ? std::optional(k) : std::nullopt;
+    const auto team = team_of(k.said);
     switch (b->add(std::move(k))) {
         case round_book::added::fresh:
             break;
@@ -163,7 +171,9 @@ void crew::core::take_claim(known_claim k, effects& out) {
     if (copy) relay(*copy, out);
     weigh(*b, key.item);
     ++activity_;
-    if (key.item < shape_.lanes) ++lanes_by_[node];
+    if (key.item < shape_.lanes) {
+        for (const auto& member : team) ++lanes_by_[member];
+    }
     if (own_.works_on(key.round)) own_.offer(key.item);
     if (mine_.works_on(key.round)) mine_.offer(key.item);
     for (auto& [first, x] : standbys_) {
@@ -197,9 +207,10 @@ base::result<void> crew::core::heard(const base::node_id& from, status m, effect
     const auto* before = roster_.find(from);
     const bool fresh = before == nullptr || !before->joined;
     // Whose work was found wrong here is given none, gives none, and is no company.
-    const bool excluded = standing_.excluded(from);
+    const bool excluded = standing_.excluded(from) || names_.distrusts(from);
     if (excluded) {
         m.able = m.available = m.full = false;
+        if (m.slices) m.slices->fits.clear();
         leadership_->disown(now_, from);
     }
     auto* m_from = roster_.heard(now_, from, m);
@@ -210,6 +221,7 @@ base::result<void> crew::core::heard(const base::node_id& from, status m, effect
     vanished_.erase(from);
     const auto* open = book(chain_.length());
     const bool begun = open == nullptr || open->workers() > 0;
+    names_.saw(shape_, from, m);
     lottery_.heard(from, m.tickets, chain_.length() + (begun ? 1 : 0), chain_.length() + 2);
     if (fresh) send(from, spoken_status(), out);
     leadership_->heard_status(now_, from, m.steward);
@@ -273,8 +285,7 @@ base::result<void> crew::core::heard(const base::node_id& from, book_tags m, eff
     const auto* b = book(m.round);
     if (b == nullptr) return {};
     const auto own = b->tags(m.nonce, m.first);
-    std::vector<const signed_fact*> claims;
-    std::vector<base::node_id> signers;
+    std::vector<const known_claim*> claims;
     bool differ = false;
     const auto count = std::min(own.size(), m.tags.size());
     // From a different place each time, so that a cut answer does not always miss the same items.
@@ -284,11 +295,10 @@ base::result<void> crew::core::heard(const base::node_id& from, book_tags m, eff
         if (own[at] == m.tags[at]) continue;
         differ = true;
         for (const auto& k : b->claims(static_cast<std::uint32_t>(m.first + at))) {
-            claims.push_back(&k.fact);
-            signers.push_back(k.said.node);
+            claims.push_back(&k);
         }
     }
-    send_claims({from}, claims, signers, out);
+    send_claims({from}, claims, out);
     if (differ && m.want_back) send_tags(from, *b, m.first, false, out);
     return {};
 }
@@ -297,7 +307,9 @@ base::result<void> crew::core::heard(const base::node_id& from, round_open m, ef
     adopt_depth(m.depth, out);
     if (m.depth != groups_.depth() || groups_.foreign(from)) return {};
     const auto* who = roster_.find(from);
-    if ((who != nullptr && who->apart) || standing_.excluded(from)) return {};
+    if ((who != nullptr && who->apart) || standing_.excluded(from) || names_.distrusts(from)) {
+        return {};
+    }
     // A node that found no seat hears nothing from the crew and would lead it, blindly.
     if ((who == nullptr || !who->joined) && roster_.full(now_)) return {};
     if (!leadership_->heard(now_, {m.round, m.term, from})) return {};

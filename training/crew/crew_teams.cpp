@@ -20,6 +20,13 @@ constexpr unsigned team_failures_max = 3;
 /// Operations a second; no machine is faster.
 constexpr double speed_max = 1e18;
 
+/// That node's slice in a team that is called. It is in it.
+model_slice slice_in(const team_call& call, const base::node_id& node) {
+    const auto place = std::find(call.nodes.begin(), call.nodes.end(), node);
+    return {static_cast<std::uint32_t>(place - call.nodes.begin()),
+            static_cast<std::uint32_t>(call.nodes.size())};
+}
+
 }  // namespace
 
 /// What this node has room for, for 1, 2, ... slices.
@@ -93,6 +100,7 @@ void crew::core::plan_teams(effects& out) {
 
 void crew::core::take_plan(team_plan plan, effects& out) {
     if (plan.count == 0 || plan.count > fits_.size()) return;
+    if (plan.count == 1 && teams_.count > 1) names_.undivided();
     teams_ = std::move(plan);
     const auto* own = teams_.find(config_.self);
     if (own == nullptr) return;
@@ -244,9 +252,65 @@ void crew::core::call_team(bool ended, effects& out) {
     auto call = *call_out_;
     call.ended = ended;
     for (const auto& node : call.nodes) {
+        call.has_part = names_.has(node);
         if (node != config_.self) send(node, call, out);
     }
     if (ended) call_out_.reset();
+}
+
+/// This node takes part in its team's lane, and signs that it does.
+void crew::core::say_part(effects& out) {
+    auto call = call_->call;
+    if (call.item.item >= shape_.lanes) return;
+    const auto body =
+        slice_body(shape_.task, call.item, slice_in(call, config_.self), call_->session);
+    call.part = config_.keys.sign(signed_bytes(fact_kind::slice, body));
+    send(call.nodes.front(), call, out);
+}
+
+/// As the first of the team. Errors: not its signature.
+base::result<void> crew::core::part_said(const base::node_id& from, const base::signature& part,
+                                         effects& out) {
+    const auto& call = *call_out_;
+    const auto body =
+        slice_body(shape_.task, call.item, slice_in(call, from), in_hand_->work.session);
+    TEQUIO_CHECK(keys_.verify(from, fact_kind::slice, {body, part}));
+    names_.said(from, part);
+    if (!unnamed_ || names_.owed(shape_, call_out_)) return {};
+    const auto done = std::move(unnamed_->second);
+    unnamed_.reset();
+    return on(done, out);
+}
+
+/// Somebody computed a slice and does not say so: the lane is lost, as if it had not.
+void crew::core::wait_for_parts_no_longer(effects& out) {
+    if (!unnamed_ || now_ - unnamed_->first <= config_.timings.silent_after) return;
+    stop(out);
+    team_trouble("a member of the team does not sign that it took part");
+}
+
+/// A claim is of use only with the keys of all who signed it, which may be gone by then.
+void crew::core::keep_keys(const claim_team& team, effects& out) {
+    for (const auto& m : team.members) {
+        const auto* certificate = keys_.certificate(m.node);
+        if (certificate == nullptr || !names_.keep_key(m.node)) continue;
+        out.push_back(store_fact{std::string(signer_key) + m.node.hex(), *certificate});
+    }
+}
+
+/// Whether a claim is to be believed as to who computed it. Errors: somebody is named who did not
+/// agree, or not to this. (Whose fault that is nobody can tell: a member may have two keys.)
+base::result<bool> crew::core::names_team(const claim& said) {
+    const auto parts = slice_facts(shape_.task, said);
+    for (std::size_t i = 0; i < parts.size(); ++i) {
+        TEQUIO_CHECK(keys_.verify(said.team.members[i].node, fact_kind::slice, parts[i]));
+    }
+    if (!names_.hides_team(said)) return true;
+    names_.distrust(said.node);
+    trouble_ = "node " + said.node.brief() + " claims round " + std::to_string(said.key.round) +
+               " lane " + std::to_string(said.key.item) +
+               " alone, and said that it worked on it with a team";
+    return false;
 }
 
 /// This node does not go on with its part: the team's first member must not wait for it.
@@ -262,12 +326,13 @@ void crew::core::leave_call(const base::digest& session, effects& out) {
 base::result<void> crew::core::heard(const base::node_id& from, team_call m, effects& out) {
     const auto session = session_of(shape_.task, m);
     const auto place = std::find(m.nodes.begin(), m.nodes.end(), from);
-    if (place == m.nodes.end() || (place != m.nodes.begin() && !m.ended)) {
+    if (place == m.nodes.end() || (place != m.nodes.begin() && !m.ended && !m.part)) {
         return fail(errc::bad_message, "a team called by another than its first member");
     }
     if (m.nodes.front() == config_.self) {
-        // One of them cannot go on.
-        if (in_hand_ && call_out_ && in_hand_->work.session == session) stop(out);
+        if (!in_hand_ || !call_out_ || in_hand_->work.session != session) return {};
+        if (m.part) return part_said(from, *m.part, out);
+        stop(out);  // one of them cannot go on
         return {};
     }
     if (m.ended) {
@@ -278,9 +343,14 @@ base::result<void> crew::core::heard(const base::node_id& from, team_call m, eff
     if (!sliced() || m.nodes != own_team()) return {};
     if (call_ && call_->session == session) {
         call_->heard = now_;
-        if (session_over_ == session && session_failed_) leave_call(session, out);
+        if (session_over_ == session && session_failed_) {
+            leave_call(session, out);
+        } else if (call_->begun && !m.has_part) {
+            say_part(out);
+        }
         return {};
     }
+    m.part.reset();
     call_ = team_work{std::move(m), session, now_};
     return {};
 }
@@ -313,6 +383,8 @@ bool crew::core::begin_called(effects& out) {
     work.team = call.nodes;
     work.session = call_->session;
     begin(purpose::called, std::move(work), call.item, out);
+    call_->begun = true;
+    say_part(out);
     return true;
 }
 

@@ -172,6 +172,7 @@ std::optional<work_item> crew::core::item_from_state(work_kind kind, item_key ke
     work.team = call.nodes;
     work.session = session_of(shape_.task, call);
     call_out_ = std::move(call);
+    names_.begin();
     return work;
 }
 
@@ -190,6 +191,7 @@ void crew::core::stop(effects& out) {
     // Which state the worker holds now, this node cannot know.
     if (in_hand_->why == purpose::load_state) forget_state();
     in_hand_.reset();
+    unnamed_.reset();
     out.push_back(stop_work{});
     out.push_back(crew_progress{});
 }
@@ -387,7 +389,13 @@ bool crew::core::begin_ordered(effects& out) {
 
 base::result<void> crew::core::on(const work_done& e, effects& out) {
     if (!in_hand_ || !(in_hand_->work == e.item)) return {};
+    if (names_.owed(shape_, call_out_)) {
+        // Nothing is claimed before it is known who is to be named.
+        if (!unnamed_) unnamed_ = {now_, e};
+        return {};
+    }
     const auto hand = *in_hand_;
+    auto team = names_.team(shape_, call_out_);
     // Whoever is not through with its part need not be.
     if (call_out_) call_team(true, out);
     in_hand_.reset();
@@ -432,7 +440,7 @@ base::result<void> crew::core::on(const work_done& e, effects& out) {
         case purpose::own_lane:
         case purpose::audit_lane:
         case purpose::shard_lane:
-            item_done(hand.key, e.outcome, out);
+            item_done(hand.key, e.outcome, std::move(team), out);
             break;
         case purpose::shard_sum:
             shard_summed(e.item, e.outcome, out);
@@ -487,6 +495,7 @@ base::result<void> crew::core::on(const work_failed& e, effects& out) {
     if (call_out_) call_team(true, out);
     if (hand.why == purpose::called) leave_call(hand.work.session, out);
     in_hand_.reset();
+    unnamed_.reset();
     if (hand.why == purpose::keep_state) {
         states_.not_kept(hand.key.round);  // it serves others
         return {};
@@ -567,10 +576,12 @@ bool crew::core::confirm(item_key key, const base::digest& result, effects& out)
     return false;
 }
 
-void crew::core::item_done(item_key key, const work_outcome& outcome, effects& out) {
+void crew::core::item_done(item_key key, const work_outcome& outcome, claim_team team,
+                           effects& out) {
     claim said;
     said.node = config_.self;
     said.key = key;
+    said.team = std::move(team);
     base::digest trace;
     if (outcome.divergence) {
         said.divergence = outcome.divergence;
@@ -622,6 +633,7 @@ void crew::core::claim_result(claim said, const base::digest& trace, effects& ou
     fact.body = claim_body(shape_.task, said);
     fact.signature = config_.keys.sign(signed_bytes(fact_kind::claim, fact.body));
     const auto key = said.key;
+    keep_keys(said.team, out);
     out.push_back(store_fact{"claim/" + std::to_string(key.round) + "/" + std::to_string(key.item),
                              encode_stored_claim(fact, trace)});
     if (key.item < shape_.lanes) checks_.own_trace(key, trace);
@@ -629,10 +641,12 @@ void crew::core::claim_result(claim said, const base::digest& trace, effects& ou
     b->add({std::move(said), fact});
     weigh(*b, key.item);
     ++activity_;
-    if (key.item < shape_.lanes) ++lanes_by_[config_.self];
+    if (key.item < shape_.lanes) {
+        for (const auto& member : team_of(own_claims_[key].said)) ++lanes_by_[member];
+    }
     note_taint();
     checks_.pair_up(now_, *b, key.item, out);
-    send_claims(roster_.present(now_), {&own_claims_[key].fact}, {config_.self}, out);
+    send_claims(roster_.present(now_), {&own_claims_[key]}, out);
     if (grouped()) relay({own_claims_[key].said, own_claims_[key].fact}, out);
     out.push_back(crew_progress{});
 }

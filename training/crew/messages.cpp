@@ -68,12 +68,18 @@ bool name_is_plain(const std::string& name) {
     return true;
 }
 
-result<signed_fact> read_fact(const crew_wire::signed_fact& in) {
+bool read_signature(const std::string& bytes, base::signature& out) {
+    if (bytes.size() != out.size()) return false;
+    std::copy(bytes.begin(), bytes.end(), out.begin());
+    return true;
+}
+
+result<signed_fact> read_fact(const crew_wire::signed_fact& in,
+                              std::size_t max_bytes = fact_body_max_bytes) {
     signed_fact out;
-    if (in.body().size() > fact_body_max_bytes) return bad("a fact is too long");
-    if (in.signature().size() != out.signature.size()) return bad("a signature has 64 bytes");
+    if (in.body().size() > max_bytes) return bad("a fact is too long");
+    if (!read_signature(in.signature(), out.signature)) return bad("a signature has 64 bytes");
     out.body = to_bytes(in.body());
-    std::copy(in.signature().begin(), in.signature().end(), out.signature.begin());
     return out;
 }
 
@@ -233,7 +239,7 @@ result<message> read(const job_shape& shape, const crew_wire::facts& in) {
         out.certificates.emplace_back(node, to_bytes(c.bytes()));
     }
     for (const auto& fact : in.claims()) {
-        TEQUIO_TRY(auto f, read_fact(fact));
+        TEQUIO_TRY(auto f, read_fact(fact, team_claim_max_bytes));
         out.claims.push_back(std::move(f));
     }
     for (const auto& fact : in.openings()) {
@@ -480,6 +486,8 @@ void write(const team_call& in, crew_wire::frame& frame) {
     for (const auto& node : in.nodes) out.add_nodes(to_string(node.view()));
     out.set_ended(in.ended);
     out.set_check(in.check);
+    if (in.part) out.set_part(to_string(*in.part));
+    out.set_has_part(in.has_part);
 }
 
 result<message> read(const job_shape& shape, const crew_wire::team_call& in) {
@@ -488,6 +496,12 @@ result<message> read(const job_shape& shape, const crew_wire::team_call& in) {
     out.attempt = in.attempt();
     out.ended = in.ended();
     out.check = in.check();
+    out.has_part = in.has_part();
+    if (!in.part().empty()) {
+        out.part.emplace();
+        if (!read_signature(in.part(), *out.part)) return bad("a signature has 64 bytes");
+        if (out.ended || out.item.item >= shape.lanes) return bad("a part of no lane");
+    }
     if (out.item.item == shape.merge_item() || !read_id(in.state(), out.state) ||
         in.nodes_size() < 2 || in.nodes_size() > static_cast<int>(crew_slices_max)) {
         return bad("a team's call out of bounds");
@@ -620,6 +634,28 @@ bool claim_is_whole(const job_shape& shape, const claim& c) {
     return c.blob_size == shape.contribution_bytes;
 }
 
+/// Each of a team once, the claim's own node among them.
+result<claim_team> read_team(const job_shape& shape, const crew_wire::claim_body& in,
+                             const claim& c) {
+    claim_team out{in.attempt(), {}};
+    const auto count = static_cast<std::uint32_t>(in.members_size());
+    if (count == 0) {
+        if (out.attempt != 0) return bad("a team's attempt, of nobody");
+        return out;
+    }
+    if (count >= shape.slices || c.key.item >= shape.lanes) return bad("a team for what has none");
+    std::set<base::node_id> seen{c.node};
+    for (const auto& m : in.members()) {
+        team_member member;
+        if (!read_id(m.node(), member.node) || !read_signature(m.signature(), member.signature)) {
+            return bad("a team's member out of bounds");
+        }
+        if (!seen.insert(member.node).second) return bad("a node twice in a team");
+        out.members.push_back(member);
+    }
+    return out;
+}
+
 }  // namespace
 
 bool job_shape::has(item_key key) const {
@@ -688,6 +724,12 @@ byte_vector claim_body(const base::task_id& task, const claim& c) {
     } else {
         out.set_loss(c.loss);
     }
+    out.set_attempt(c.team.attempt);
+    for (const auto& m : c.team.members) {
+        auto& to = *out.add_members();
+        to.set_node(to_string(m.node.view()));
+        to.set_signature(to_string(m.signature));
+    }
     return serialize(out);
 }
 
@@ -695,7 +737,7 @@ result<claim> parse_claim(const job_shape& shape, byte_view body) {
     crew_wire::claim_body in;
     claim c;
     base::task_id task;
-    if (body.size() > fact_body_max_bytes || !parse(in, body)) return bad("not a claim");
+    if (body.size() > team_claim_max_bytes || !parse(in, body)) return bad("not a claim");
     if (!read_id(in.task(), task) || task != shape.task) return bad("a claim of another job");
     if (!read_id(in.node(), c.node) || !read_id(in.of(), c.of, true) ||
         !read_id(in.state(), c.state) || !read_id(in.commitment(), c.commitment) ||
@@ -712,6 +754,7 @@ result<claim> parse_claim(const job_shape& shape, byte_view body) {
         c.loss = in.loss();
     }
     if (!claim_is_whole(shape, c)) return bad("a claim whose result does not fit its item");
+    TEQUIO_TRY(c.team, read_team(shape, in, c));
     return c;
 }
 
@@ -816,6 +859,8 @@ byte_vector signed_bytes(fact_kind kind, byte_view body) {
                 return "tequio/crew/opening/v1";
             case fact_kind::sums:
                 return "tequio/crew/sums/v1";
+            case fact_kind::slice:
+                return "tequio/crew/slice/v1";
             case fact_kind::part:
                 break;
         }
@@ -857,6 +902,40 @@ base::digest session_of(const base::task_id& task, const team_call& call) {
     return base::sha256(bytes);
 }
 
+std::vector<base::node_id> team_of(const claim& c) {
+    std::vector<base::node_id> out{c.node};
+    for (const auto& m : c.team.members) out.push_back(m.node);
+    return out;
+}
+
+byte_vector slice_body(const base::task_id& task, item_key key, model_slice slice,
+                       const base::digest& session) {
+    byte_vector bytes;
+    base::byte_writer w(bytes);
+    w.raw(task.view());
+    w.u64(key.round);
+    w.u32(key.item);
+    w.u32(slice.index);
+    w.u32(slice.count);
+    w.raw(session.view());
+    return bytes;
+}
+
+std::vector<signed_fact> slice_facts(const base::task_id& task, const claim& c) {
+    std::vector<signed_fact> out;
+    team_call call;
+    call.item = c.key;
+    call.attempt = c.team.attempt;
+    call.nodes = team_of(c);
+    const auto session = session_of(task, call);
+    model_slice slice{0, static_cast<std::uint32_t>(call.nodes.size())};
+    for (const auto& m : c.team.members) {
+        ++slice.index;
+        out.push_back({slice_body(task, c.key, slice, session), m.signature});
+    }
+    return out;
+}
+
 base::digest validation_result(double loss) {
     byte_vector bytes;
     base::byte_writer w(bytes);
@@ -877,7 +956,7 @@ byte_vector encode_stored_claim(const signed_fact& fact, const base::digest& tra
 
 result<std::pair<signed_fact, base::digest>> decode_stored_claim(byte_view bytes) {
     constexpr std::size_t head = 8 + 32 + 64;
-    if (bytes.size() <= head || bytes.size() > head + fact_body_max_bytes ||
+    if (bytes.size() <= head || bytes.size() > head + team_claim_max_bytes ||
         base::as_text(bytes.first(8)) != "TQCLAIM1") {
         return bad("not a stored claim");
     }

@@ -5,6 +5,7 @@
 
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <variant>
 #include <vector>
@@ -18,6 +19,9 @@ namespace tequio::training::crew_protocol {
 
 inline constexpr std::size_t facts_max = 64;             ///< claims, and openings, a message
 inline constexpr std::size_t fact_body_max_bytes = 640;  ///< a claim has about 300
+/// A claim of a team: node and signature of all its members but one, too.
+inline constexpr std::size_t team_claim_max_bytes =
+    fact_body_max_bytes + 104 * (crew_slices_max - 1);
 inline constexpr std::size_t certificate_max_bytes = 1024;
 inline constexpr std::size_t tensor_name_max_bytes = 200;
 inline constexpr std::size_t tags_max = 32768;     ///< items a book message
@@ -49,6 +53,7 @@ struct job_shape {
     std::uint64_t mean_bytes = 0;
     bool validation = false;
     std::uint64_t mean_units = 1;
+    std::uint32_t slices = 1;  ///< into which the model may be divided
 
     std::uint32_t validation_item() const { return lanes; }
     std::uint32_t merge_item() const { return lanes + 1; }
@@ -64,6 +69,20 @@ struct signed_fact {
     bool operator==(const signed_fact&) const = default;
 };
 
+/// Who computed a slice of a lane, and its word for that.
+struct team_member {
+    base::node_id node;
+    base::signature signature{};  ///< over `slice_body`
+    bool operator==(const team_member&) const = default;
+};
+
+/// Who computed a lane with the node that claims it, which had slice 0.
+struct claim_team {
+    std::uint64_t attempt = 0;         ///< `team_call::attempt`
+    std::vector<team_member> members;  ///< slices 1, 2, ...; none: it computed the lane alone
+    bool operator==(const claim_team&) const = default;
+};
+
 /// "I computed this item and got this result."
 struct claim {
     base::node_id node;
@@ -75,6 +94,7 @@ struct claim {
     std::uint64_t blob_size = 0;  ///< of the contribution or entry text; 0 for none
     std::optional<diverged> divergence;
     double loss = 0;
+    claim_team team = {};  ///< lanes only
 
     base::blob_ref blob() const { return {result, blob_size}; }
     bool operator==(const claim&) const = default;
@@ -211,14 +231,16 @@ struct seat {
 };
 
 /// A team's first member to the others: begin this attempt, or end it; a member to the first: it
-/// cannot go on.
+/// cannot go on, or takes part.
 struct team_call {
     item_key item;
     std::uint64_t attempt = 0;
     base::digest state;                ///< S(round)
     std::vector<base::node_id> nodes;  ///< by slice, 2 to crew_slices_max
     bool ended = false;
-    bool check = false;  ///< of a result that is known
+    bool check = false;                        ///< of a result that is known
+    std::optional<base::signature> part = {};  ///< a member's, over `slice_body`
+    bool has_part = false;                     ///< the sender has the receiver's
     bool operator==(const team_call&) const = default;
 };
 
@@ -296,7 +318,16 @@ base::byte_vector sums_body(const base::task_id& task, const lane_sums& s);
 /// Errors: as parse_claim.
 base::result<lane_sums> parse_sums(const job_shape& shape, base::byte_view body);
 
-enum class fact_kind { claim, opening, part, sums };
+/// Who computed what is claimed, by slice; one: its node alone.
+std::vector<base::node_id> team_of(const claim& c);
+/// What a member signs when it takes part in `session`: which slice of which item, of how many.
+base::byte_vector slice_body(const base::task_id& task, item_key key, model_slice slice,
+                             const base::digest& session);
+/// What the members named in a claim have signed, in their order; who signed is to be verified.
+/// Whoever is left out, or put into another's place, makes it another session.
+std::vector<signed_fact> slice_facts(const base::task_id& task, const claim& c);
+
+enum class fact_kind { claim, opening, part, sums, slice };
 /// What is signed for a body: a domain of its own for each kind.
 base::byte_vector signed_bytes(fact_kind kind, base::byte_view body);
 
@@ -310,6 +341,8 @@ base::digest session_of(const base::task_id& task, const team_call& call);
 /// Stands as the result of a validation item.
 base::digest validation_result(double loss);
 
+/// Under this, and a node's id, its certificate is stored as long as claims may bear its name.
+inline constexpr std::string_view signer_key = "signer/";
 /// A claim of this node as it is stored: the signed fact and the trace behind its commitment.
 base::byte_vector encode_stored_claim(const signed_fact& fact, const base::digest& trace);
 /// Errors: `errc::bad_message`.

@@ -43,6 +43,21 @@ base::result<void> key_book::verify(const base::node_id& node, fact_kind kind,
     return {};
 }
 
+std::optional<std::vector<std::pair<base::node_id, base::byte_vector>>> key_book::certificates_for(
+    const claim& said, const facts& m) const {
+    std::vector<std::pair<base::node_id, base::byte_vector>> out;
+    for (const auto& node : team_of(said)) {
+        const auto& has = m.certificates;
+        if (std::any_of(has.begin(), has.end(), [&](const auto& c) { return c.first == node; })) {
+            continue;
+        }
+        const auto* known = certificate(node);
+        if (known == nullptr) return std::nullopt;
+        out.emplace_back(node, *known);
+    }
+    return out;
+}
+
 bool roster::up(base::time_point now, const base::node_id& node) {
     if (node == self_) return false;
     const auto it = members_.find(node);

@@ -28,6 +28,10 @@ public:
     /// Errors: `errc::bad_message` when the node is unknown or did not sign this.
     base::result<void> verify(const base::node_id& node, fact_kind kind,
                               const signed_fact& fact) const;
+    /// Of everybody who signed that claim, those that the message lacks; nothing when they are not
+    /// all known here.
+    std::optional<std::vector<std::pair<base::node_id, base::byte_vector>>> certificates_for(
+        const claim& said, const facts& m) const;
 
 private:
     /// Every node that can be up, and one message's certificates.

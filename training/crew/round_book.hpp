@@ -23,9 +23,7 @@ struct known_claim {
 };
 
 /// One of this node's, as stored.
-struct own_claim {
-    claim said;
-    signed_fact fact;
+struct own_claim : known_claim {
     base::digest trace;
 };
 
