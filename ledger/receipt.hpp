@@ -10,13 +10,13 @@
 ///     recipe <64 hex>
 ///     round 3
 ///     lane 5                        `-` for validation and merge
-///     slice -                       `-`: the whole lane
+///     slice -                       `-`: the whole lane; else what the worker had of it, from 0
 ///     worker <64 hex>               node that did the work
 ///     checker <64 hex>              node that did it again; `-`: nobody
 ///     state <64 hex>                state digest the work began from
-///     contribution <64 hex>         digest of the result
-///     tokens 8192
-///     flops 123456                  computed from the recipe, never claimed
+///     contribution <64 hex>         digest of the result; of a slice: of the whole lane's
+///     tokens 8192                   likewise
+///     flops 123456                  of the slice; computed from the recipe, never claimed
 ///     verdict matched               matched | refuted | unchecked | unanswered | refused
 ///     time 2026-11-23T06:28:00Z
 ///     worker-key <64 hex> <base64>  log key of the worker, certified by its root key
@@ -31,7 +31,11 @@
 /// | unanswered, refused| a node  | `-`        | given       | checker          |
 ///
 /// `unanswered`: the worker did not open its commitment. `refused`: its result was not of the form
-/// the task asks for. There is exactly one text for a receipt; every other one is refused.
+/// the task asks for. A lane that a team computed, one node a slice, has a receipt for each of
+/// them: that it agreed beforehand to compute this slice of it, and what came of the lane. Which of
+/// them is behind a refuted one nobody can see. Its check, computed by a team, has receipts too, of
+/// kind `check`, in which the first of the one side is the checker of the other's members. There is
+/// exactly one text for a receipt; every other one is refused.
 
 #include <optional>
 

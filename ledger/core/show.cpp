@@ -14,8 +14,8 @@ std::string padded(std::string text, std::size_t width) {
 
 /// Entries are shown as they are; a note that cannot be parsed is said to be so.
 struct shown {
-    std::string kind = "unreadable", time = "-", task = "-", round = "-", lane = "-", worker = "-",
-                checker = "-", verdict = "-";
+    std::string kind = "unreadable", time = "-", task = "-", round = "-", lane = "-", slice = "-",
+                worker = "-", checker = "-", verdict = "-";
     std::optional<receipt> what;
 };
 
@@ -26,6 +26,7 @@ void fill(shown& s, const receipt& r) {
     s.task = f.task.brief();
     s.round = std::to_string(f.round.value);
     if (f.lane) s.lane = std::to_string(f.lane->value);
+    if (f.slice) s.slice = std::to_string(*f.slice);
     s.worker = f.worker.brief();
     if (f.checker) s.checker = f.checker->brief();
     s.verdict = name_of(f.verdict);
@@ -62,6 +63,7 @@ json::object json_of(const entry& e) {
         o["recipe"] = f.recipe.hex();
         o["round"] = f.round.value;
         o["lane"] = f.lane ? json::value(f.lane->value) : json::value(nullptr);
+        o["slice"] = f.slice ? json::value(*f.slice) : json::value(nullptr);
         o["worker"] = f.worker.hex();
         o["checker"] = f.checker ? json::value(f.checker->hex()) : json::value(nullptr);
         o["state"] = f.state.hex();
@@ -85,12 +87,12 @@ std::string show_text(std::span<const entry> entries) {
     if (entries.empty()) return "no entries\n";
     std::string out = padded("entry", 7) + padded("time", 20) + padded("kind", 10) +
                       padded("task", 8) + padded("round", 5) + padded("lane", 5) +
-                      padded("worker", 8) + padded("checker", 8) + "verdict\n";
+                      padded("slice", 5) + padded("worker", 8) + padded("checker", 8) + "verdict\n";
     for (const auto& e : entries) {
         const auto s = shown_of(e);
         out += padded(std::to_string(e.index.value), 7) + padded(s.time, 20) + padded(s.kind, 10) +
-               padded(s.task, 8) + padded(s.round, 5) + padded(s.lane, 5) + padded(s.worker, 8) +
-               padded(s.checker, 8) + s.verdict + "\n";
+               padded(s.task, 8) + padded(s.round, 5) + padded(s.lane, 5) + padded(s.slice, 5) +
+               padded(s.worker, 8) + padded(s.checker, 8) + s.verdict + "\n";
     }
     return out;
 }

@@ -27,6 +27,20 @@ training::crew_slicing slicing_of(const training::task& task, const slice_room& 
     return out;
 }
 
+ledger::receipt_verdict verdict_of(training::check_verdict verdict) {
+    switch (verdict) {
+        case training::check_verdict::matched:
+            return ledger::receipt_verdict::matched;
+        case training::check_verdict::refuted:
+            return ledger::receipt_verdict::refuted;
+        case training::check_verdict::unanswered:
+            return ledger::receipt_verdict::unanswered;
+        case training::check_verdict::unchecked:
+            break;
+    }
+    return ledger::receipt_verdict::unchecked;
+}
+
 }  // namespace
 
 training::crew_config crew_config_of(const training::task& task, const base::task_id& id,
@@ -72,12 +86,11 @@ training::crew_config crew_config_of(const training::task& task, const base::tas
     return config;
 }
 
-ledger::receipt_facts receipt_facts_of(const held_job& j,
-                                       const training::check_recorded& recorded) {
+std::vector<ledger::receipt_facts> receipts_of(const held_job& j,
+                                               const training::check_recorded& recorded) {
     using training::check_verdict;
     const auto cost = training::cost_of(j.task->work);
     ledger::receipt_facts facts;
-    facts.kind = ledger::receipt_kind::lane;
     facts.swarm = j.task->swarm;
     facts.task = j.id;
     facts.recipe = training::recipe_id_of(j.task->work);
@@ -88,22 +101,38 @@ ledger::receipt_facts receipt_facts_of(const held_job& j,
     facts.contribution = recorded.result;
     facts.tokens = cost.lane_tokens;
     facts.flops = cost.lane_flops;
-    switch (recorded.verdict) {
-        case check_verdict::matched:
-            facts.verdict = ledger::receipt_verdict::matched;
-            break;
-        case check_verdict::refuted:
-            facts.verdict = ledger::receipt_verdict::refuted;
-            break;
-        case check_verdict::unanswered:
-            facts.verdict = ledger::receipt_verdict::unanswered;
-            break;
-        case check_verdict::unchecked:
-            facts.verdict = ledger::receipt_verdict::unchecked;
-            break;
-    }
+    facts.verdict = verdict_of(recorded.verdict);
     if (recorded.verdict != check_verdict::unchecked) facts.checker = recorded.checker;
-    return facts;
+    const bool by_teams = recorded.workers.size() > 1 || recorded.checkers.size() > 1;
+    // A trace that is not shown is the first member's alone, whoever computed.
+    if (!by_teams || recorded.verdict == check_verdict::unanswered) return {facts};
+
+    std::vector<ledger::receipt_facts> out;
+    const auto load = training::lane_load_of(j.task->work);
+    const auto add_side = [&](const std::vector<base::node_id>& nodes) {
+        const auto count = static_cast<std::uint32_t>(nodes.size());
+        for (std::uint32_t i = 0; i < count; ++i) {
+            auto one = facts;
+            one.worker = nodes[i];
+            if (count > 1) {
+                one.slice = i;
+                one.flops = load.work({i, count});
+            }
+            if (one.checker == one.worker) {
+                one.checker.reset();
+                one.verdict = ledger::receipt_verdict::unchecked;
+            }
+            out.push_back(one);
+        }
+    };
+    add_side(recorded.workers);
+    if (recorded.checkers.size() > 1) {
+        facts.kind = ledger::receipt_kind::check;
+        facts.contribution = recorded.checker_result;
+        facts.checker = recorded.worker;
+        add_side(recorded.checkers);
+    }
+    return out;
 }
 
 base::byte_vector round_record_of(const held_job& j, const training::check_recorded& recorded) {

@@ -68,10 +68,9 @@ struct held_job {
     std::map<std::string, base::blob_ref> files;
     std::vector<refusal> refusals;
 
-    /// Lanes this node did, as their checkers saw them: what receipts about them may say. By
-    /// (round, lane, checker).
-    std::map<std::tuple<std::uint64_t, std::uint64_t, base::node_id>, training::check_recorded>
-        checked_here;
+    /// What receipts may say that others draft about this node's work. By round, and the key of
+    /// the statement.
+    std::map<std::pair<std::uint64_t, base::digest>, ledger::receipt_facts> checked_here;
 
     traffic_sum traffic;       ///< since the task came
     traffic_sum traffic_kept;  ///< as remembered last
@@ -87,8 +86,12 @@ training::crew_config crew_config_of(const training::task& task, const base::tas
                                      const p2p::identity& self,
                                      const training::crew_timings& timings, const slice_room& room);
 
-/// The facts of a receipt about a checked lane. `recorded` is this node's own view of it.
-ledger::receipt_facts receipt_facts_of(const held_job& j, const training::check_recorded& recorded);
+/// What receipts say about a checked lane, one for each node that computed it or a slice of it.
+/// Where a team did, the first of the other side is who checked each of its members; it is the
+/// checker of the lane, and of the check as work of its own (kind `check`) the worker. Who checked
+/// its own slice has it unchecked. `recorded` is this node's own view of it.
+std::vector<ledger::receipt_facts> receipts_of(const held_job& j,
+                                               const training::check_recorded& recorded);
 
 /// What the signed round record of an unanswered receipt says: the commitments of both sides, as
 /// text.

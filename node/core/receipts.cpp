@@ -1,5 +1,5 @@
 // What was checked becomes receipts: the checker drafts, the worker compares with what it saw
-// itself, both sign.
+// itself, both sign. Of a team each member does so for its slice.
 
 #include "node/core/node_state.hpp"
 
@@ -11,17 +11,18 @@ constexpr std::size_t checked_here_max = 1 << 16;  // guess: a round of the larg
 }  // namespace
 
 void node_logic::state::record_check(held_job& j, const training::check_recorded& recorded) {
-    using training::check_verdict;
-    const bool alone =
-        recorded.verdict == check_verdict::unchecked && recorded.worker == self_.node();
-    if (recorded.checker == self_.node() || alone) {
-        tell_desk(ledger::draft{receipt_facts_of(j, recorded), round_record_of(j, recorded)});
-    } else if (recorded.worker == self_.node() && recorded.verdict != check_verdict::unchecked) {
-        if (j.checked_here.size() >= checked_here_max) j.checked_here.erase(j.checked_here.begin());
-        j.checked_here.insert_or_assign(
-            {recorded.round.value, recorded.lane.value, recorded.checker}, recorded);
+    for (auto& facts : receipts_of(j, recorded)) {
+        if (facts.checker.value_or(facts.worker) == self_.node()) {
+            tell_desk(ledger::draft{std::move(facts), round_record_of(j, recorded)});
+        } else if (facts.worker == self_.node()) {
+            if (j.checked_here.size() >= checked_here_max) {
+                j.checked_here.erase(j.checked_here.begin());
+            }
+            const auto key = ledger::statement_key(ledger::statement::receipt, facts);
+            j.checked_here.insert_or_assign({facts.round.value, key}, facts);
+        }
     }
-    if (recorded.verdict == check_verdict::refuted) {
+    if (recorded.verdict == training::check_verdict::refuted) {
         say(log_level::error,
             "job " + j.id.brief() + ": round " + std::to_string(recorded.round.value) + " lane " +
                 std::to_string(recorded.lane.value) + " of node " + recorded.worker.brief() +
@@ -56,10 +57,11 @@ ledger::confirm node_logic::state::judge_receipt(const ledger::confirm_wanted& w
     if (!j) return {wanted.request, answer::disagree, "this node does not know the task"};
     if (!facts.lane)
         return {wanted.request, answer::disagree, "only lanes are receipted in this version"};
-    const auto it = j->checked_here.find({facts.round.value, facts.lane->value, wanted.from});
+    const auto it = j->checked_here.find(
+        {facts.round.value, ledger::statement_key(ledger::statement::receipt, facts)});
     // Its own view may still be on the way; the offer comes again.
     if (it == j->checked_here.end()) return {wanted.request, answer::not_yet, ""};
-    if (receipt_facts_of(*j, it->second) != facts) {
+    if (it->second != facts) {
         return {wanted.request, answer::disagree,
                 "the receipt says other things than this node saw"};
     }

@@ -213,7 +213,7 @@ BOOST_AUTO_TEST_CASE(text_has_a_line_an_entry) {
     c.add(signed_unanswered(lane_facts(bob, alice, 0, 3), bob, alice).encode());
     const auto text = show_text(c.entries);
     BOOST_TEST(text.find("1        2026-11-23T12:00:00Z  lane        " +
-                         lane_facts(alice, bob).task.brief() + "  0      7      " +
+                         lane_facts(alice, bob).task.brief() + "  0      7      -      " +
                          alice.node.brief() + "  " + bob.node.brief() + "  matched\n") !=
                std::string::npos);
     BOOST_TEST(text.find("matched (unanswered)\n") != std::string::npos);
@@ -227,6 +227,7 @@ BOOST_AUTO_TEST_CASE(json_has_a_schema_and_the_note_verbatim) {
     const auto text = show_json(c.entries);
     BOOST_TEST(text.starts_with("{\"schema\":\"tequio/ledger-show/1\",\"entries\":[{\"index\":0,"));
     BOOST_TEST(text.find("\"verdict\":\"matched\",\"answered\":true") != std::string::npos);
+    BOOST_TEST(text.find("\"lane\":7,\"slice\":null,") != std::string::npos);
     const auto report = report_json(audit(c.text()));
     BOOST_TEST(report.find("\"entries\":2,\"head\":\"" + c.tree.root().hex() + "\",\"ok\":true") !=
                std::string::npos);
