@@ -1,5 +1,6 @@
 #include "node/core/job.hpp"
 
+#include "base/sha256.hpp"
 #include "p2p/identity.hpp"
 #include "training/contribution.hpp"
 #include "training/cost.hpp"
@@ -133,6 +134,20 @@ std::vector<ledger::receipt_facts> receipts_of(const held_job& j,
         add_side(recorded.checkers);
     }
     return out;
+}
+
+base::digest digest_of(const ledger::receipt_facts& facts) {
+    base::byte_vector bytes;
+    base::byte_writer w(bytes);
+    w.raw(ledger::statement_key(ledger::statement::receipt, facts).view());
+    w.raw(facts.swarm.view());
+    w.raw(facts.recipe.view());
+    w.raw(facts.state.view());
+    w.raw(facts.contribution.view());
+    w.u64(facts.tokens);
+    w.u64(facts.flops);
+    w.u8(static_cast<std::uint8_t>(facts.verdict));
+    return base::sha256(bytes);
 }
 
 base::byte_vector round_record_of(const held_job& j, const training::check_recorded& recorded) {

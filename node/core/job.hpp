@@ -68,9 +68,9 @@ struct held_job {
     std::map<std::string, base::blob_ref> files;
     std::vector<refusal> refusals;
 
-    /// What receipts may say that others draft about this node's work. By round, and the key of
-    /// the statement.
-    std::map<std::pair<std::uint64_t, base::digest>, ledger::receipt_facts> checked_here;
+    /// What receipts may say that others draft about this node's work: by round and the key of the
+    /// statement, `digest_of` all of it. Durable, for a check is recorded once.
+    std::map<std::pair<std::uint64_t, base::digest>, base::digest> checked_here;
 
     traffic_sum traffic;       ///< since the task came
     traffic_sum traffic_kept;  ///< as remembered last
@@ -92,6 +92,9 @@ training::crew_config crew_config_of(const training::task& task, const base::tas
 /// its own slice has it unchecked. `recorded` is this node's own view of it.
 std::vector<ledger::receipt_facts> receipts_of(const held_job& j,
                                                const training::check_recorded& recorded);
+
+/// SHA-256 over everything that a receipt says of the work.
+base::digest digest_of(const ledger::receipt_facts& facts);
 
 /// What the signed round record of an unanswered receipt says: the commitments of both sides, as
 /// text.

@@ -134,6 +134,7 @@ void node_logic::state::restore_job(const std::string& hex, const node_memory& m
         if (const auto ref = base::parse_blob_ref(it->second))
             j.files[it->first.second.substr(5)] = *ref;
     }
+    restore_checked(j, memory);
     (void)tell_network(p2p::publish_note{static_cast<std::uint8_t>(note_kind::task), bytes});
     training::crew_memory kept;
     for (auto it = memory.lower_bound({"fact/" + hex, ""});

@@ -178,6 +178,9 @@ public:
 
     // receipts.cpp
     void record_check(held_job& j, const training::check_recorded& recorded);
+    /// Another will draft it, and this node agrees when it says just that.
+    void expect_receipt(held_job& j, const ledger::receipt_facts& facts);
+    void restore_checked(held_job& j, const node_memory& memory);
     void tell_desk(const ledger::desk_event& e);
     ledger::confirm judge_receipt(const ledger::confirm_wanted& wanted);
 

@@ -23,9 +23,12 @@
 
 namespace tequio::node {
 
+/// What receipts may say of this node's work in a job, until the job is forgotten.
+inline constexpr std::string_view checked_bucket = "checked/";
 /// Where node.db remembers a job: these, each with its task id behind it. Forgotten in this order:
 /// while the last is there, a restart finds what is left of the others.
-inline constexpr std::array<const char*, 3> job_buckets{"fact/", "entry/", "job/"};
+inline constexpr std::array<const char*, 4> job_buckets{"fact/", "entry/", checked_bucket.data(),
+                                                        "job/"};
 /// Where it remembers that it has forgotten one: task id -> its deadline, in seconds. Until then
 /// the task would be taken up anew.
 inline constexpr std::string_view forgotten_bucket = "forgotten";

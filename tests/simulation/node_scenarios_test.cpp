@@ -65,6 +65,38 @@ BOOST_AUTO_TEST_CASE(three_nodes_that_know_the_first_share_a_task_and_sign_recei
     every_lane_has_its_receipt(world, 3, job);
 }
 
+/// Once the job is over the crew has nothing to say of it again.
+BOOST_AUTO_TEST_CASE(a_worker_killed_before_it_signs_its_receipts_signs_them_later) {
+    std::size_t kills = 0;
+    for (std::uint64_t seed = 60; seed < 68; ++seed) {
+        sample_job job(3, 3);
+        node_world world(2, seed);
+        world.start_all();
+        const auto id = submit(world, 0, job, job.task(world));
+        bool killed = false;
+        world.between_events = [&] {
+            const auto& memory = world.disk(1).memory;
+            if (killed || !memory.contains({"fact/" + id.hex(), "final"})) return;
+            const std::string bucket = "checked/" + id.hex();
+            const auto checks = std::ranges::count_if(
+                memory, [&](const auto& kept) { return kept.first.first == bucket; });
+            const auto signed_here =
+                std::ranges::count_if(world.disk(1).ledger.notes(), [&](const std::string& note) {
+                    return note.find("\nworker " + world.id_of(1).hex()) != std::string::npos;
+                });
+            if (signed_here >= checks) return;
+            killed = true;
+            world.crash(1);
+            world.time().after(1s, [&world] { world.start(1); });
+        };
+        finish_as_alone(world, 2, id, job, 120s);
+        world.run_for(60s);
+        every_lane_has_its_receipt(world, 2, job);
+        kills += killed;
+    }
+    BOOST_TEST(kills > 0u);
+}
+
 BOOST_AUTO_TEST_CASE(a_crew_that_met_in_one_job_is_known_in_the_next) {
     sample_job first(12, 10), second(12, 10, 61);
     node_world world(3, 21);
