@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # A model that no node here may hold: five nodes train it in slices. One that works is killed on the way, and another takes
-# its seat; the digest is that of the replay on one machine, and so is the model that is fetched. A node alone says what is missing.
+# its seat; the digest is that of the replay on one machine, and so is the model that is fetched. A node alone says what is missing. Every
+# member's ledger has receipts for its slice: unchecked, as long as there is one team; of two teams that check each other signed by both sides.
 . "$(dirname "$0")/../support/scenario.sh"
 
 make_job "$folder/job" rounds=4 layers=4 heads=8 width=512 context=64 batch=4 micro_batch=1 inner_steps=4 lanes=2
@@ -51,4 +52,26 @@ for name in one "${left[-1]}"; do
 done
 ends 2 node one job fetch "$task" --out "$folder/model-one"
 says "--force overwrites it"
+
+# slices_of NAME TASK VERDICT: the slices that receipts of that verdict say the node computed of the task's lanes, one a line.
+slices_of() {
+    node "$1" ledger show --json | sed 's/{"index"/\n&/g' | grep "\"task\":\"$2\"" | grep "\"worker\":\"$(node_id "$1")\"" |
+        grep "\"kind\":\"lane\"" | grep "\"verdict\":\"$3\",\"answered\":true" | grep -o '"slice":[0-9]*' | sort -u
+}
+has_slice() { [[ -n $(slices_of "$1" "$2" "$3") ]]; }
+members=0
+for name in "${left[@]}"; do members=$((members + $(slices_of "$name" "$task" unchecked | wc -l))); done
+((members >= 3)) || die "of three slices and more only $members are in the ledgers of those who computed them"
+
+# A smaller model, in two slices: two teams.
+make_job "$folder/pairs" rounds=2 layers=4 heads=8 width=384 context=64 batch=4 micro_batch=1 inner_steps=2 lanes=4
+sed -i 's/^cuts = .*/cuts = [2]/' "$folder/pairs/job.toml"
+task=$(submit one "$folder/pairs")
+for name in "${left[@]}"; do
+    wait_for 300 "the job of two teams to end on node $name" job_ended "$name" "$task"
+    job_done "$name" "$task" || die "the job ended as: $(node "$name" job show "$task" --json)"
+done
+for name in "${left[@]}"; do wait_for 60 "a signed receipt for its slice on node $name" has_slice "$name" "$task" matched; done
+[[ $(for name in "${left[@]}"; do slices_of "$name" "$task" matched; done | sort -u | wc -l) == 2 ]] ||
+    die "the receipts are not of both slices: $(for name in "${left[@]}"; do slices_of "$name" "$task" matched; done)"
 ledgers_verify "${left[@]}"
