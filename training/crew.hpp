@@ -345,8 +345,10 @@ inline constexpr std::uint32_t crew_slices_max = 32;
 struct crew_lane_load {
     /// Floating-point operations; nothing: of all slices alike.
     std::function<std::uint64_t(model_slice)> work = {};
-    /// Bytes to others of the team; nothing: none.
+    /// Bytes that it sends while the lane goes on; nothing: none.
     std::function<std::uint64_t(model_slice)> sends = {};
+    /// Bytes that the members give the first at a lane's end, all together with its own part.
+    std::uint64_t contribution = 0;
     std::uint64_t steps = 0;          ///< how often it passes through all slices and back
     std::uint64_t micro_batches = 0;  ///< of a step; 0: passing takes no time
 };

@@ -293,7 +293,7 @@ private:
     bool are_ready(const std::vector<base::node_id>& team, std::uint32_t first = 0) const;
     std::size_t teams_here() const;
     /// What this node claims a team computed, and there are others that can settle a dispute.
-    bool others_can_judge() const { return sliced() && teams_here() > 2; }
+    bool others_can_judge() const { return sliced() && teams_whole_ > 2; }
     bool can_work(const base::node_id& node) const;
     bool has_company() const;
     bool may_lead() const;
@@ -437,6 +437,7 @@ private:
     crew_protocol::slice_fits fits_;      ///< empty where it cannot
     std::optional<model_slice> seat_;     ///< of which the worker holds, or makes, the state
     crew_protocol::team_plan teams_;      ///< as the steward said last
+    std::size_t teams_whole_ = 0;         ///< `teams_here`, when the event in hand came
     crew_protocol::team_desk team_desk_;  ///< as the steward
     crew_protocol::steady_figure speed_, up_, delay_;       ///< of this node, as told to the others
     std::map<std::uint64_t, base::digest> slice_states_;    ///< that the worker holds, by round

@@ -128,12 +128,15 @@ void crew::core::load_fact(const store_fact& fact) {
         const auto lanes = in.u64();
         const auto tainted = in.u64();
         const bool hearsay = in.u8() != 0;
+        // Where the model can be divided.
+        const auto speed = in.at_end() ? 0 : in.u64();
         if (in.failed() || !in.at_end()) return;
         settled_ = rounds;
         lanes_checked_ = checked;
         lanes_settled_ = lanes;
         if (tainted != 0) tainted_from_ = tainted - 1;
         settled_by_hearsay_ = hearsay;
+        if (speed > 0) speed_ = steady_figure(speed);
     } else if (fact.key == "standing") {
         if (!standing_.decode(fact.bytes)) trouble_ = "a stored fact is damaged: " + fact.key;
     } else if (fact.key == crew_states_key) {
@@ -187,6 +190,7 @@ std::uint64_t crew::core::books_low() const {
 void crew::core::open_books() {
     if (!chain_.state()) return;
     const auto length = chain_.length();
+    const bool own_counts = !others_can_judge();
     for (auto round = books_low(); round <= std::min(length, shape_.rounds); ++round) {
         auto it = books_.find(round);
         if (it == books_.end()) {
@@ -198,7 +202,7 @@ void crew::core::open_books() {
                 weigh(it->second, own->first.item);
             }
         }
-        it->second.own_counts(!others_can_judge());
+        it->second.own_counts(own_counts);
         if (round < length && !it->second.closed()) {
             const auto& entry = chain_.entries()[round];
             auto results = entry.contributions;
@@ -355,6 +359,7 @@ void crew::core::look_for_steward() {
 
 void crew::core::advance(effects& out) {
     const bool over = job_ != job_state::waiting && job_ != job_state::running;
+    teams_whole_ = sliced() ? teams_here() : 0;
     if (has_company()) company_ = now_;
     if (!over) {
         open_books();

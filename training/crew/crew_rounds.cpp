@@ -464,6 +464,7 @@ void crew::core::store_settled(effects& out) {
     w.u64(lanes_settled_);
     w.u64(tainted_from_ ? *tainted_from_ + 1 : 0);
     w.u8(settled_by_hearsay_ ? 1 : 0);
+    if (slicing()) w.u64(speed_.told());
     out.push_back(store_fact{"settled", std::move(bytes)});
 }
 

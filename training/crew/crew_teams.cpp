@@ -1,6 +1,8 @@
 // Who holds which slice and works with whom: the steward's plan, and what a team's members tell one
 // another.
 #include <algorithm>
+#include <map>
+#include <set>
 
 #include "base/ensure.hpp"
 #include "training/crew/core.hpp"
@@ -73,7 +75,11 @@ std::vector<seat_candidate> crew::core::seat_candidates() const {
         c.delay = said.slices->delay;
         c.working = said.doing == doing_kind::item;
         c.holds = said.slices->seat;
-        if (const auto* s = plan.find(node)) c.holds = model_slice{s->slice, plan.count};
+        if (const auto* s = plan.find(node)) {
+            c.holds = model_slice{s->slice, plan.count};
+            // Of S(0) any slice is made as soon as any other.
+            c.unmade = chain_.length() == 0 && !said.available;
+        }
         // Whoever is at the round before applies its mean as we speak; whoever rests does not.
         c.ready = c.holds && said.slices->seat == c.holds &&
                   said.applied + 2 >= std::min(chain_.length(), shape_.rounds) &&
@@ -108,7 +114,7 @@ void crew::core::take_plan(team_plan plan, effects& out) {
     if (fit(fits_, seat)) take_seat(seat, out);
 }
 
-/// How fast this node is, by what it computed for a lane.
+/// How fast this node is, by what it computed for a lane. Stored when a round settles.
 void crew::core::measure_speed(const work_item& item, base::duration computed) {
     const bool lane = item.kind == work_kind::lane || item.kind == work_kind::check;
     if (!lane || !slicing() || computed <= base::duration{}) return;
@@ -163,18 +169,28 @@ bool crew::core::are_ready(const std::vector<base::node_id>& team, std::uint32_t
     return true;
 }
 
-/// Teams whose members are all here and take part, wherever they are.
+/// Teams whose members are all here and take part, wherever they are. Cost: seats and members, both
+/// by node, side by side: this is asked after every event.
 std::size_t crew::core::teams_here() const {
-    std::size_t out = 0;
-    for (const auto number : teams_.teams()) {
-        const auto team = teams_.team(number);
-        out += std::all_of(team.begin(), team.end(), [&](const auto& node) {
-            if (node == config_.self) return able();
-            return roster_.present(now_, node) && roster_.find(node)->said.able &&
-                   !roster_.find(node)->apart;
-        });
+    std::map<std::uint32_t, std::uint64_t> here;  // by team, a bit for each slice
+    const auto all = (std::uint64_t{1} << teams_.count) - 1;
+    auto place = teams_.seats.begin();
+    const auto see = [&](const base::node_id& node) {
+        if (place->team != 0 && place->slice < teams_.count && place->node == node) {
+            here[place->team] |= std::uint64_t{1} << place->slice;
+        }
+    };
+    roster_.each_present(now_, [&](const base::node_id& node, const member& m) {
+        while (place != teams_.seats.end() && place->node < node) ++place;
+        if (place != teams_.seats.end() && m.said.able && !m.apart) see(node);
+    });
+    const auto* own = teams_.find(config_.self);
+    if (own != nullptr && able()) {
+        place = teams_.seats.begin() + (own - teams_.seats.data());
+        see(config_.self);
     }
-    return out;
+    return static_cast<std::size_t>(
+        std::count_if(here.begin(), here.end(), [&](const auto& t) { return t.second == all; }));
 }
 
 /// Could compute a lane, by itself or at the head of a team.
@@ -185,7 +201,7 @@ bool crew::core::can_work(const base::node_id& node) const {
 /// Somebody else could check what is done here. A lone team is alone, as a lone node is; while none
 /// is whole everything waits.
 bool crew::core::has_company() const {
-    if (sliced()) return teams_here() != 1;
+    if (sliced()) return teams_whole_ != 1;
     return roster_.has_company(now_) || abroad_ > 0;
 }
 

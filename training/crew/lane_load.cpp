@@ -20,9 +20,9 @@ std::vector<slice_load> loads_of(const recipe& r, std::uint64_t count, std::uint
     for (std::size_t i = 0; i < ranges.size(); ++i) {
         const auto on = i + 1 < count ? slice_message_bytes(r) : 0;
         const auto back = i > 0 ? slice_message_bytes(r) : 0;
-        // Each gives its own part of the contribution to the first, which gives all of it.
+        // The first gives the owners of shards the contribution of the lane before.
         out.push_back({slice_token_flops(r, ranges[i]) * lane_tokens(r),
-                       messages * (on + back) + (i > 0 ? contribution / count : contribution)});
+                       messages * (on + back) + (i > 0 ? 0 : contribution)});
     }
     return out;
 }
@@ -35,6 +35,7 @@ crew_lane_load lane_load_of(const recipe& r) {
     out.micro_batches = r.train.batch / r.train.micro_batch;
     const auto contribution = shape_of(contribution_kind::lane, r, layout_of(r.model)).size_bytes();
     const auto most = std::min<std::uint64_t>(slices_max(r), crew_slices_max);
+    out.contribution = contribution;
     std::vector<std::vector<slice_load>> loads;
     for (std::uint64_t count = 1; count <= most; ++count) {
         loads.push_back(loads_of(r, count, out.steps * out.micro_batches, contribution));

@@ -108,6 +108,10 @@ public:
                 const double computes = speeds.empty() ? work : work / speeds[who];
                 busy_.push_back(std::max(computes, sends > 0 ? sends / ups[who] : 0.0));
                 under_way_.push_back(delays.empty() ? 0.0 : passes * ways * delays[who] / 1e6);
+                // A downlink carries no less than the uplink: nothing measures it.
+                const double part = static_cast<double>(load.contribution) / count;
+                const double gives = slice > 0 ? part : part * (count - 1);
+                ends_.push_back(ups.empty() ? 0.0 : gives / ups[who]);
             }
         }
         each_ = candidates.size();
@@ -115,27 +119,29 @@ public:
 
     /// Of one member of a team, what it adds to the team's time: to bring like together.
     double of(std::size_t who, std::size_t slice) const {
-        return busy_[slice * each_ + who] + under_way_[slice * each_ + who];
+        const auto at = slice * each_ + who;
+        return busy_[at] + under_way_[at] + ends_[at];
     }
     /// One forward, one backward: all stages once, the slowest one for each micro-batch more.
     /// Source: Narayanan et al. 2021, section 2.2.1. `member(slice)`: who has it.
     template <class Member>
     double of_team(Member&& member) const {
-        double slowest = 0, all = 0, under_way = 0;
+        double slowest = 0, all = 0, under_way = 0, end = 0;
         for (std::size_t slice = 0; slice < count_; ++slice) {
             const auto at = slice * each_ + member(slice);
             slowest = std::max(slowest, busy_[at]);
             all += busy_[at];
             under_way += under_way_[at];
+            end = std::max(end, ends_[at]);
         }
-        return slowest + (all - slowest) * in_turn_ + under_way;
+        return slowest + (all - slowest) * in_turn_ + under_way + end;
     }
 
 private:
     std::size_t count_;
     std::size_t each_ = 0;
-    double in_turn_;                        ///< share of a stage's time that a lane waits for it
-    std::vector<double> busy_, under_way_;  ///< by slice, then candidate
+    double in_turn_;  ///< share of a stage's time that a lane waits for it
+    std::vector<double> busy_, under_way_, ends_;  ///< by slice, then candidate
 };
 
 /// Teams that can be made of so many for each slice.
@@ -166,6 +172,8 @@ public:
     double pace() const;
     /// About the most that `pace` could be, whoever held what.
     double pace_at_best() const;
+    /// Gives out anew the slices of those who have made nothing of theirs.
+    void deal();
     /// Teams that work on nothing may be taken apart.
     void free_teams();
     /// Most of them are where their states are.
@@ -341,6 +349,55 @@ void table::free_teams() {
     }
 }
 
+/// The fastest make up the first team, the next the second, as far as there is one for each slice;
+/// within a team they change places as long as it gets faster.
+void table::deal() {
+    std::vector<std::size_t> free;
+    std::vector<std::size_t> seats(count_);
+    for (std::size_t i = 0; i < candidates_.size(); ++i) {
+        if (slices_[i] == no_seat || kept_[i] != 0 || !candidates_[i].unmade) continue;
+        bool anywhere = true;
+        for (std::size_t slice = 0; slice < count_; ++slice) anywhere &= fits(i, slice);
+        if (!anywhere) continue;
+        free.push_back(i);
+        ++seats[slices_[i]];
+    }
+    const auto teams = *std::min_element(seats.begin(), seats.end());
+    const std::size_t inner = count_ > 1 ? 1 : 0;
+    std::stable_sort(free.begin(), free.end(), [&](std::size_t a, std::size_t b) {
+        return times_.of(a, inner) < times_.of(b, inner);
+    });
+    std::size_t next = 0;
+    for (std::size_t k = 0; k < teams; ++k, next += count_) {
+        const auto first = free.begin() + static_cast<std::ptrdiff_t>(next);
+        std::vector<std::size_t> team(first, first + count_);
+        const auto time = [&] { return times_.of_team([&](auto slice) { return team[slice]; }); };
+        double best = time();
+        for (bool better = true; better;) {
+            better = false;
+            for (std::size_t a = 0; a < count_; ++a) {
+                for (std::size_t b = a + 1; b < count_; ++b) {
+                    std::swap(team[a], team[b]);
+                    if (const double now = time(); now < best * (1 - 1e-9)) {
+                        best = now;
+                        better = true;
+                    } else {
+                        std::swap(team[a], team[b]);
+                    }
+                }
+            }
+        }
+        for (std::size_t slice = 0; slice < count_; ++slice) slices_[team[slice]] = slice;
+    }
+    // The slices that are left, for the others.
+    for (auto& n : seats) n -= teams;
+    for (std::size_t slice = 0; next < free.size(); ++next) {
+        while (seats[slice] == 0) ++slice;
+        --seats[slice];
+        slices_[free[next]] = slice;
+    }
+}
+
 bool table::settled() const {
     std::size_t seated = 0, walking = 0;
     for (std::size_t i = 0; i < candidates_.size(); ++i) {
@@ -498,10 +555,18 @@ team_plan seat_teams(const std::vector<seat_candidate>& candidates, std::uint32_
     t.free_teams();
     auto other = t.compose();
     if (pace(other) > regroup_gain * pace(plan)) plan = std::move(other);
-    // Who changes its slice is of no use until it has walked there.
-    if (most == change::teams || !t.settled() || t.pace() >= move_below * t.pace_at_best()) {
+    if (most == change::teams) return plan;
+    const bool unmade =
+        std::any_of(candidates.begin(), candidates.end(), [](const auto& c) { return c.unmade; });
+    if (unmade) {
+        auto dealt = t;
+        dealt.deal();
+        other = dealt.compose();
+        if (pace(other) > regroup_gain * pace(plan)) plan = std::move(other);
         return plan;
     }
+    // Who changes its slice is of no use until it has walked there.
+    if (!t.settled() || t.pace() >= move_below * t.pace_at_best()) return plan;
     t.balance(true);
     other = t.compose();
     if (pace(plan) < move_below * pace(other)) plan = std::move(other);
@@ -527,7 +592,8 @@ void team_desk::step(base::time_point now, const std::vector<seat_candidate>& ca
                      std::uint32_t max, const crew_lane_load& load, change most) {
     const auto same = [](const seat_candidate& a, const seat_candidate& b) {
         return a.node == b.node && a.fits == b.fits && a.holds == b.holds && a.ready == b.ready &&
-               a.speed == b.speed && a.up == b.up && a.delay == b.delay && a.working == b.working;
+               a.speed == b.speed && a.up == b.up && a.delay == b.delay && a.working == b.working &&
+               a.unmade == b.unmade;
     };
     const bool waits = without_since_.has_value();
     if (!waits &&

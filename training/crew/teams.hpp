@@ -11,10 +11,12 @@
 ///    to from S(0), and a lane in hand is lost with its team.
 /// 4. Members of a team are alike: the k-th fastest of each slice work together, since the slowest
 ///    stage sets a team's pace. A stage is as slow as its computing or its uplink, whichever takes
-///    longer; the way between members counts once a step.
+///    longer; the way between members counts once a step. At its end all wait for the first to have
+///    the whole contribution, so that the widest connection is best there.
 /// 5. A whole team is taken apart, without anybody changing the slice, for a tenth more lanes; for
 ///    another slice, to which its holder has to walk, only when the pace now is below 0.75 of what
-///    it would be (the rule by which Petals' servers move), and while at most a quarter walk.
+///    it would be (the rule by which Petals' servers move), and while at most a quarter walk. Who
+///    has made nothing of its slice yet moves for a tenth.
 
 #include <functional>
 #include <optional>
@@ -41,6 +43,7 @@ struct seat_candidate {
     std::uint64_t up = 0;              ///< bytes a second; 0: as speed
     std::uint64_t delay = 0;           ///< its part of a message's way, microseconds
     bool working = false;              ///< on an item: its team is left alone
+    bool unmade = false;               ///< has no state of what it holds: another costs nothing
 
     bool fits_slice(model_slice slice) const { return fit(fits, slice); }
 };

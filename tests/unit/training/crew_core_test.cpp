@@ -108,6 +108,31 @@ BOOST_AUTO_TEST_CASE(a_machine_that_contradicts_itself_stops_and_says_so) {
     BOOST_TEST(!d.work().has_value());
 }
 
+BOOST_AUTO_TEST_CASE(its_speed_is_known_again_after_a_restart) {
+    auto config = config_of(0);
+    config.slices.max = 2;
+    config.slices.memory_bytes = 2;
+    config.slices.need_bytes = [](model_slice s) { return std::uint64_t{2} / s.count; };
+    config.slices.lane.work = [](model_slice s) { return std::uint64_t{3000} / s.count; };
+    config.slices.compose = [](const auto&) { return base::sha256("state"); };
+    base::byte_vector settled;
+    base::byte_writer w(settled);
+    for (int i = 0; i < 4; ++i) w.u64(0);
+    w.u8(0);
+    w.u64(1500);
+    crew_memory memory;
+    memory.facts = {{"settled", settled}};
+    driven second(config, memory);
+    (void)second.feed(member_up{node(1), certificate_of(1)});
+    std::uint64_t told = 0;
+    for (const auto& s : second.effects<send_crew>()) {
+        const auto m = decode(small_shape(), s.bytes);
+        BOOST_REQUIRE(m.has_value());
+        if (const auto* said = std::get_if<status>(&*m)) told = said->slices.value().speed;
+    }
+    BOOST_TEST(told == 1500u);
+}
+
 BOOST_AUTO_TEST_CASE(after_a_restart_it_says_what_it_said_before) {
     driven first(0);
     first.prepare();

@@ -250,6 +250,12 @@ BOOST_AUTO_TEST_CASE(teams_go_by_uplinks_and_ways_as_well_as_speeds) {
          1.0 / 3 + 1.0 / 21},
         // Every second stage waits once a step: a lane takes 1 + 1 / 4 of its stages' time.
         {"in turn", {{100, 0, 0}, {100, 0, 0}}, {.work = work, .micro_batches = 4}, 1.0 / 1.25},
+        // Half of 2000 bytes goes to the first of each team: 10 s and 1 s, beside 1 s of computing;
+        // the others could give theirs in as long.
+        {"the widest connections take the contributions",
+         {{100, 1000, 0}, {100, 1000, 0}, {100, 100, 0}, {100, 100, 0}},
+         {.work = work, .contribution = 2000},
+         1.0 / 2 + 1.0 / 11},
         {"who is not measured is in the middle",
          {{100, 0, 0}, {0, 0, 0}, {1, 0, 0}, {10, 0, 0}},
          {.work = work},
@@ -278,6 +284,43 @@ BOOST_AUTO_TEST_CASE(a_team_at_work_is_left_alone) {
     BOOST_TEST((seat_teams(members, 2, {}, before, change::all) == before));
     members[2].working = false;
     BOOST_TEST((seat_teams(members, 2, {}, before, change::all) != before));
+}
+
+/// Three teams of three. Once it is known what they have, who has made nothing yet changes its
+/// slice; who has made something does not.
+BOOST_AUTO_TEST_CASE(slices_that_nobody_has_made_yet_are_dealt_out_anew) {
+    auto members = alike(9, 3);
+    const crew_lane_load load{.work = [](model_slice) { return std::uint64_t{100}; },
+                              .sends = [](model_slice) { return std::uint64_t{1000}; },
+                              .contribution = 9000};
+    const auto before = seat_teams(members, 3, load, {}, change::seats);
+    settle(members, before);
+    for (std::size_t i = 0; i < members.size(); ++i) {
+        members[i].up = 1000 * (1 + i * i);
+        members[i].speed = 100 * (1 + (i * 5) % 9);
+    }
+    for (auto& m : members) {
+        m.ready = false;
+        m.unmade = true;
+    }
+    const auto dealt = seat_teams(members, 3, load, before, change::all);
+    BOOST_TEST(whole(dealt));
+    BOOST_TEST(dealt.teams().size() == 3u);
+    BOOST_TEST(pace_of(dealt, members, load) > 1.1 * pace_of(before, members, load));
+    // The widest connection of all is where contributions come together.
+    BOOST_TEST(dealt.find(node(8))->slice == 0u);
+    // What was dealt stands as long as nothing else is known.
+    settle(members, dealt);
+    for (auto& m : members) m.ready = false;
+    BOOST_TEST((seat_teams(members, 3, load, dealt, change::all) == dealt));
+    // One that has made its slice keeps it, whatever the others do.
+    settle(members, before);
+    const auto made = before.find(node(8))->slice;
+    for (auto& m : members) m.unmade = m.node != node(8);
+    const auto later = seat_teams(members, 3, load, before, change::all);
+    BOOST_TEST(later.find(node(8))->slice == made);
+    BOOST_TEST(whole(later));
+    BOOST_TEST(later.teams().size() == 3u);
 }
 
 /// Both fast ones hold the same slice: one has to walk, which is worth it only for so much.
