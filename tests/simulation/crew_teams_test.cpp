@@ -363,6 +363,30 @@ BOOST_AUTO_TEST_CASE(a_newcomer_walks_to_the_tip_and_helps) {
     finish_as_alone(world, replay(functions), 240s);
 }
 
+/// Six nodes with room for one slice of four each; two die for good, at any moment: four are left,
+/// of which one has to walk to the slice that nobody holds any more.
+BOOST_AUTO_TEST_CASE(the_last_four_of_six_make_up_a_team) {
+    base::rng rng(400);
+    for (int trial = 0; trial < 24; ++trial) {
+        BOOST_TEST_CONTEXT("trial " << trial) {
+            auto functions = divided(1 + rng.below(3), 4, 1 + 2 * rng.below(2));
+            crew_world world(functions, {.nodes = 6, .seed = 400 + static_cast<unsigned>(trial)});
+            give_room(world, 6, 4);
+            world.start_all();
+            std::set<std::size_t> dead;
+            for (int kills = 0; kills < 2; ++kills) {
+                const auto round = rng.below(4);
+                const auto victim = static_cast<std::size_t>(rng.below(6));
+                if (!dead.insert(victim).second) continue;
+                run_until(world, 240s, [&] { return world.view(victim).round >= round; });
+                world.run_for(rng.between(0ms, 3s));
+                world.crash(victim);
+            }
+            finish_as_alone(world, replay(functions), 240s);
+        }
+    }
+}
+
 BOOST_AUTO_TEST_CASE(all_nodes_die_at_once_and_teams_form_anew) {
     auto functions = divided(4, 6);
     crew_world world(functions, {.nodes = 4, .seed = 361});
