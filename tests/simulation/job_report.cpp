@@ -73,7 +73,12 @@ std::string report_text(const job_scenario& s, const job_report& r) {
                         time(r.bound.compute) +
                         (s.slices > 1 ? " / " + number("%.3f", r.bound.full) + " pipeline" : "") +
                         " + " + time(r.bound.transfer) + " transfer that cannot be hidden)");
-    t.line("goodput to bound", number("%.4f", r.ratio_to_bound));
+    t.line("goodput to bound",
+           number("%.4f", r.ratio_to_bound) +
+               (s.slices > 1 ? "; " + number("%.4f", r.ratio_to_bound / r.bound.links) +
+                                   " where what goes across the cuts leaves " +
+                                   number("%.3f", r.bound.links) + " of their speed"
+                             : ""));
     std::string use;
     for (std::size_t i = 0; i < node_uses; ++i) {
         auto name = std::string(use_names[i]);
@@ -131,6 +136,7 @@ json::object report_json(const job_scenario& s, const job_report& r) {
                      {"bound_kept", r.bound.kept},
                      {"bound_compute_seconds", r.bound.compute},
                      {"bound_transfer_seconds", r.bound.transfer},
+                     {"bound_links", r.bound.links},
                      {"bound_goodput", r.bound_goodput},
                      {"ratio_to_bound", r.ratio_to_bound},
                      {"time", use},

@@ -68,12 +68,12 @@ public:
           root_(s.seed),
           draw_(root_.split("machines")),
           draw_links_(root_.split("connections")) {
-        draw_first();
         message_bytes_ =
             s.slices > 1 ? static_cast<double>(training::slice_message_bytes(recipe)) : 0;
         load_ = training::lane_load_of(recipe);
         full_state_bytes_ =
             training::full_state_bytes(cost_.parameters, training::optimizer_arrays(recipe.train));
+        draw_first();
         // As a node tells its crew (node/core/job.cpp).
         const auto layout = training::layout_of(recipe.model);
         const auto lane = shape_of(training::contribution_kind::lane, recipe, layout);
@@ -181,12 +181,16 @@ public:
     }
 
     /// Each node has room for one slice of the finest division, and for no larger one.
-    void divide(std::size_t, training::crew_slicing& slicing) override {
+    void divide(std::size_t index, training::crew_slicing& slicing) override {
         slicing.memory_bytes = cost_.state_bytes / scenario_.slices;
         slicing.need_bytes = [bytes = cost_.state_bytes](training::model_slice slice) {
             return bytes / slice.count;
         };
         slicing.lane = load_;
+        // Who was there before remembers what it measured then.
+        if (scenario_.acquainted && scenario_.placed) {
+            slicing.speed = static_cast<std::uint64_t>(machines_[index].rates.speed);
+        }
     }
 
     void in_hand(std::size_t index, const work_item* item, bool reported) override {
@@ -287,7 +291,8 @@ private:
 
     void draw_first() {
         for (std::uint64_t i = 0; i < scenario_.nodes; ++i) first_.push_back(draw_node());
-        report_.bound = bound_of(scenario_, cost_, first_);
+        const auto messages = static_cast<double>(load_.steps * load_.micro_batches);
+        report_.bound = bound_of(scenario_, cost_, first_, messages * message_bytes_);
     }
 
     /// Speed, connection and distance, each log-uniform, independent of one another.

@@ -174,6 +174,12 @@ BOOST_AUTO_TEST_CASE(the_bound_is_the_formula) {
     BOOST_TEST(b.compute == 16 * 3600.0 / 2, boost::test_tools::tolerance(1e-9));
     BOOST_TEST(b.transfer == 1.0 + 2.0, boost::test_tools::tolerance(1e-9));
     BOOST_TEST(b.kept == a / (std::exp(a) - 1), boost::test_tools::tolerance(1e-6));
+    BOOST_TEST(b.links == 1.0);
+    // Half of a lane is 1800 s of computing; two ends that send 3600 bytes of it each, by 1 and by
+    // 4 bytes a second.
+    s.slices = 2;
+    const auto divided = bound_of(s, cost, {{.speed = 1, .up = 1}, {.speed = 1, .up = 4}}, 3600);
+    BOOST_TEST(divided.links == (0.5 + 1) / 2, boost::test_tools::tolerance(1e-9));
 }
 
 BOOST_AUTO_TEST_CASE(one_node_alone_computes_all_the_time) {

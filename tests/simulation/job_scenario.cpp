@@ -321,7 +321,7 @@ double leaving_rate(const job_scenario& s) {
 }
 
 job_bound bound_of(const job_scenario& s, const training::job_cost& cost,
-                   const std::vector<node_rates>& nodes) {
+                   const std::vector<node_rates>& nodes, double cut_bytes) {
     const double speed = std::accumulate(nodes.begin(), nodes.end(), 0.0,
                                          [](double sum, const auto& n) { return sum + n.speed; });
     const double up = static_cast<double>(s.up_bits) / 8;
@@ -330,6 +330,16 @@ job_bound bound_of(const job_scenario& s, const training::job_cost& cost,
     const auto flops = static_cast<double>(cost.lane_flops);
     b.compute = flops * static_cast<double>(s.lanes) / speed;
     if (s.slices > 1) b.full = 1 - training::pipeline_bubble(s.slices, s.batch);
+    if (s.slices > 1 && cut_bytes > 0) {
+        const auto slices = static_cast<double>(s.slices);
+        b.links = 0;
+        for (const auto& each : nodes) {
+            const double computes = flops / slices / each.speed;
+            // Both ends of a team send half as much.
+            const double sends = 2 * cut_bytes * (slices - 1) / slices / each.up;
+            b.links += each.speed / speed * std::min(1.0, computes / sends);
+        }
+    }
     // Owners of shards send each node its part of the mean: together one mean a node.
     const double latencies = 4 * std::chrono::duration<double>(s.latency).count();
     if (s.nodes > 1) {

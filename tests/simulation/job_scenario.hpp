@@ -84,9 +84,13 @@ struct job_bound {
     /// aT / (e^(aT) - 1): of a lane time T, what is finished before its node leaves; mean over
     /// nodes weighted by speed.
     double kept = 1;
+    /// Beside that, of a divided model: the share of their speed that nodes could use if each were
+    /// as fast as its uplink carries what it sends across the cuts.
+    double links = 1;
     double goodput_share() const { return kept * compute / (compute / full + transfer); }
 };
+/// `cut_bytes`: of a lane, across one cut, one way.
 job_bound bound_of(const job_scenario& s, const training::job_cost& cost,
-                   const std::vector<node_rates>& nodes);
+                   const std::vector<node_rates>& nodes, double cut_bytes = 0);
 
 }  // namespace tequio::simulation
