@@ -409,6 +409,27 @@ BOOST_AUTO_TEST_CASE(who_comes_late_fetches_one_state_in_place_of_all_means) {
     BOOST_TEST(r.newcomer_bytes < 20.0 * static_cast<double>(r.cost.mean_bytes));
 }
 
+/// The first of a team has summed the round, waits for what the other slices come to, and checks
+/// meanwhile. It broke each check off for the sum that it had, and began it again, at every
+/// message.
+BOOST_AUTO_TEST_CASE(a_team_checks_while_its_sum_waits_for_the_other_slices) {
+    auto s = *job_preset("grid");
+    for (const auto& [name, text] : {std::pair{"nodes", "16"},
+                                     {"slices", "4"},
+                                     {"lanes", "8"},
+                                     {"inner-steps", "4"},
+                                     {"activations", "bf16"},
+                                     {"rounds", "4"},
+                                     {"beat", "60s"}}) {
+        BOOST_REQUIRE(set_option(s, name, text).has_value());
+    }
+    const auto report = run_job(s);
+    BOOST_TEST_REQUIRE(report.has_value());
+    BOOST_TEST(report->finished);
+    BOOST_TEST(report->settled_seconds > 0);
+    BOOST_TEST(report->events < 400'000u);
+}
+
 BOOST_AUTO_TEST_CASE(the_limit_of_time_ends_a_job_and_says_so) {
     job_scenario s = small(2);
     s.limit = 30s;
