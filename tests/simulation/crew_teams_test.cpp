@@ -498,6 +498,9 @@ BOOST_AUTO_TEST_CASE(any_team_history_ends_with_the_digest_of_one_node) {
     }
     // 5021: a member that changes its seat told the list of the slice it had before.
     random_team_history(5021);
+    // A steward whose slice was of a division that nobody had any more stayed at its round, and
+    // gave those who went on nothing to do.
+    random_team_history(13824793269276095627U);
     for (std::uint64_t i = 0; i < histories; ++i) random_team_history(5000 + i);
     const auto fresh = fresh_seed("any_team_history_ends_with_the_digest_of_one_node");
     for (std::uint64_t i = 0; i < 4; ++i) random_team_history(fresh + i);

@@ -242,7 +242,6 @@ bool crew::core::close_by_slices(effects& out) {
 /// Two others stand where this node's slice, and what it hears of the others, does not lead. If it
 /// is its own slice that the others see otherwise, once more; then it is this machine.
 void crew::core::doubt_own_slice() {
-    stranded_ = true;
     if (!lists_.outvoted(ahead_->round + 1, ahead_->mean.root, {now_, *seat_, roster_})) return;
     if (state_mismatch_ == ahead_->state) {
         inexact_ = true;
@@ -290,14 +289,17 @@ bool crew::core::prove_candidate(effects& out) {
         arrived_ahead();
         return true;
     }
-    if (!lists_.complete(round + 1, ahead_->mean.root, *seat_)) return false;
-    // The right list may still be on its way.
+    // The right list, or one at all, may still be on its way.
     if (!unlike_since_) unlike_since_ = now_;
     if (now_ - *unlike_since_ < config_.timings.silent_after) return false;
+    const bool complete = lists_.complete(round + 1, ahead_->mean.root, *seat_);
     if (others_arrived_at(entry.state_after, round + 1)) {
-        doubt_own_slice();
+        // Without the other lists: the others may divide the model in another way by now.
+        stranded_ = true;
+        if (complete) doubt_own_slice();
         return false;
     }
+    if (!complete) return false;
     trouble_ = "round " + std::to_string(round) + ": the slices' lists do not come to state " +
                entry.state_after.brief() + ", which the chronicle says";
     unlike_since_.reset();
