@@ -237,11 +237,8 @@ enum class check_verdict {
     unchecked,   ///< nobody drew its check, or no second node was there; `checker` is zero
 };
 /// A lane's check as one of its two sides saw it: what the ledger makes receipts of. Once a
-/// (round, lane) and process; again after a restart.
-///
-/// Where a team computed the lane, or its check, each of its members has this too. `worker` and
-/// `checker` are the first members, whose claims it is about. The others see results, not traces:
-/// to them it is matched or refuted, and unchecked when nobody claimed the same lane.
+/// (round, lane) and process; again after a restart. Of teams each member has it; `worker` and
+/// `checker` are the first ones, whose claims it is about. The others see results, not traces.
 struct check_recorded {
     base::round_index round;
     base::lane_index lane;
@@ -347,8 +344,7 @@ struct crew_lane_load {
     std::function<std::uint64_t(model_slice)> work = {};
     /// Bytes that it sends while the lane goes on; nothing: none.
     std::function<std::uint64_t(model_slice)> sends = {};
-    /// Bytes that the members give the first at a lane's end, all together with its own part.
-    std::uint64_t contribution = 0;
+    std::uint64_t contribution = 0;  ///< bytes, of which the first gets what it lacks at the end
     std::uint64_t steps = 0;          ///< how often it passes through all slices and back
     std::uint64_t micro_batches = 0;  ///< of a step; 0: passing takes no time
 };

@@ -390,8 +390,7 @@ bool crew::core::begin_ordered(effects& out) {
 base::result<void> crew::core::on(const work_done& e, effects& out) {
     if (!in_hand_ || !(in_hand_->work == e.item)) return {};
     if (names_.owed(shape_, call_out_)) {
-        // Nothing is claimed before it is known who is to be named.
-        if (!unnamed_) unnamed_ = {now_, e};
+        unnamed_ = {now_, e};
         return {};
     }
     const auto hand = *in_hand_;
