@@ -7,6 +7,7 @@
 #include "base/sha256.hpp"
 #include "training/crew/messages.hpp"
 #include "training/crew/round_book.hpp"
+#include "training/errc.hpp"
 
 namespace tequio::training::crew_protocol {
 
@@ -52,6 +53,21 @@ inline known_claim signed_claim(const claim& c) {
     fact.body = claim_body(small_shape().task, c);
     fact.signature = key_of(c.node).sign(signed_bytes(fact_kind::claim, fact.body));
     return {c, fact};
+}
+
+template <class Message>
+Message through_the_wire(const Message& m, const job_shape& shape = small_shape()) {
+    const auto decoded = decode(shape, encode(shape.task, m));
+    BOOST_REQUIRE(decoded.has_value());
+    BOOST_REQUIRE(std::holds_alternative<Message>(*decoded));
+    return std::get<Message>(*decoded);
+}
+
+inline void refused(const message& m) {
+    const auto shape = small_shape();
+    const auto decoded = decode(shape, encode(shape.task, m));
+    BOOST_REQUIRE(!decoded.has_value());
+    BOOST_TEST(decoded.error().is(errc::bad_message));
 }
 
 /// A fresh book of round 2 at node `i`.

@@ -27,21 +27,6 @@ known_sums sums_by(std::uint8_t i, contribution_run units, contribution_run lane
     return k;
 }
 
-template <class Message>
-Message through_the_wire(const job_shape& shape, const Message& m) {
-    const auto decoded = decode(shape, encode(shape.task, m));
-    BOOST_REQUIRE(decoded.has_value());
-    BOOST_REQUIRE(std::holds_alternative<Message>(*decoded));
-    return std::get<Message>(*decoded);
-}
-
-void refused(const message& m) {
-    const auto shape = small_shape();
-    const auto decoded = decode(shape, encode(shape.task, m));
-    BOOST_REQUIRE(!decoded.has_value());
-    BOOST_TEST(decoded.error().is(errc::bad_message));
-}
-
 group_note some_note() {
     group_note m;
     m.depth = 2;
@@ -226,7 +211,7 @@ BOOST_AUTO_TEST_CASE(facts_on_sums_are_signed_for_what_they_are) {
 
 BOOST_AUTO_TEST_CASE(messages_of_groups_survive_the_wire) {
     const auto shape = small_shape();
-    const auto note = through_the_wire(shape, some_note());
+    const auto note = through_the_wire(some_note(), shape);
     BOOST_TEST(note.depth == 2u);
     BOOST_TEST(note.group == 3u);
     BOOST_TEST((note.steward == some_note().steward));
@@ -238,18 +223,18 @@ BOOST_AUTO_TEST_CASE(messages_of_groups_survive_the_wire) {
     BOOST_TEST((note.known == some_note().known));
     facts f;
     f.sums.push_back(sums_by(1, {0, 1}, {0, 2}).fact);
-    BOOST_TEST((through_the_wire(shape, f).sums == f.sums));
+    BOOST_TEST((through_the_wire(f, shape).sums == f.sums));
     status s;
     s.depth = 3;
     s.sums_wanted = 0b10000001;
     s.parts_wanted = true;
-    BOOST_TEST((through_the_wire(shape, s) == s));
+    BOOST_TEST((through_the_wire(s, shape) == s));
     round_open open;
     open.depth = 6;
     open.groups = ~std::uint64_t{0};
     open.abroad = 1000;
     open.lost = {0, 2};
-    const auto back = through_the_wire(shape, open);
+    const auto back = through_the_wire(open, shape);
     BOOST_TEST(back.depth == 6u);
     BOOST_TEST(back.groups == open.groups);
     BOOST_TEST(back.abroad == 1000u);

@@ -6,22 +6,6 @@
 namespace tequio::training::crew_protocol {
 namespace {
 
-template <class Message>
-Message through_the_wire(const Message& m) {
-    const auto shape = small_shape();
-    const auto decoded = decode(shape, encode(shape.task, m));
-    BOOST_REQUIRE(decoded.has_value());
-    BOOST_REQUIRE(std::holds_alternative<Message>(*decoded));
-    return std::get<Message>(*decoded);
-}
-
-void refused(const message& m) {
-    const auto shape = small_shape();
-    const auto decoded = decode(shape, encode(shape.task, m));
-    BOOST_REQUIRE(!decoded.has_value());
-    BOOST_TEST(decoded.error().is(errc::bad_message));
-}
-
 status some_status() {
     status s;
     s.chronicle = 4;

@@ -13,13 +13,6 @@ constexpr base::time_point at(base::duration d) {
     return base::time_point(d);
 }
 
-void refused(const message& m) {
-    const auto shape = small_shape();
-    const auto decoded = decode(shape, encode(shape.task, m));
-    BOOST_REQUIRE(!decoded.has_value());
-    BOOST_TEST(decoded.error().is(errc::bad_message));
-}
-
 status status_with(slice_status s) {
     status said;
     said.able = true;
