@@ -157,10 +157,14 @@ struct slices_result {
     double allowed = 0;                       ///< what the schedule's formula leaves of the time
 };
 
+/// Seconds that all workers together computed.
+double computed(const lane_time& lane) {
+    return std::accumulate(lane.processor.begin(), lane.processor.end(), 0.0);
+}
+
 /// Share of the workers' time in which they computed nothing.
 double waited(const lane_time& lane) {
-    const double all = std::accumulate(lane.processor.begin(), lane.processor.end(), 0.0);
-    return 1 - all / (static_cast<double>(lane.processor.size()) * lane.wall);
+    return 1 - computed(lane) / (static_cast<double>(lane.processor.size()) * lane.wall);
 }
 
 base::result<slices_result> measure_pairs(const training_job& job, const train_bench_options& o) {
@@ -182,10 +186,9 @@ base::result<slices_result> measure_pairs(const training_job& job, const train_b
         out.each.push_back(each.wall);
         out.ratios.push_back(each.wall / (workers * together.wall));
         const auto& each_stage = together.processor;
-        const double all = std::accumulate(each_stage.begin(), each_stage.end(), 0.0);
         out.bubbles.push_back(waited(together));
         out.pauses.push_back(waited(each));
-        out.balances.push_back(all /
+        out.balances.push_back(computed(together) /
                                (workers * *std::max_element(each_stage.begin(), each_stage.end())));
         for (std::size_t i = 0; i < each_stage.size(); ++i) out.stages[i].push_back(each_stage[i]);
     }

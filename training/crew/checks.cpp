@@ -17,18 +17,11 @@ part part_of(const claim& own, const claim& other) {
     return own.node < other.node ? part::worker : part::checker;
 }
 
-check_recorded record_of(const round_book& book, const claim& worker, const claim& checker) {
-    check_recorded r;
-    r.round = base::round_index{worker.key.round};
-    r.lane = base::lane_index{worker.key.item};
-    r.worker = worker.node;
+check_recorded record_of(const claim& worker, const claim& checker) {
+    auto r = record_of(worker);
     r.checker = checker.node;
-    r.state = book.state();
-    r.result = worker.result;
     r.checker_result = checker.result;
-    r.commitment = worker.commitment;
     r.checker_commitment = checker.commitment;
-    r.workers = team_of(worker);
     r.checkers = team_of(checker);
     return r;
 }
@@ -40,6 +33,18 @@ bool has_part(const base::node_id& node, const claim& c) {
 }
 
 }  // namespace
+
+check_recorded record_of(const claim& worker) {
+    check_recorded r;
+    r.round = base::round_index{worker.key.round};
+    r.lane = base::lane_index{worker.key.item};
+    r.worker = worker.node;
+    r.state = worker.state;
+    r.result = worker.result;
+    r.commitment = worker.commitment;
+    r.workers = team_of(worker);
+    return r;
+}
 
 void check_desk::own_trace(item_key key, const base::digest& trace) {
     traces_[key] = trace;
@@ -69,7 +74,7 @@ void check_desk::pair_up(base::time_point now, const round_book& book, std::uint
         auto& p = pairs_[{key, k.said.node}];
         p.worker = is_worker;
         p.since = now;
-        p.record = record_of(book, worker, checker);
+        p.record = record_of(worker, checker);
         if (is_worker) p.record.trace = traces_[key];
         if (worker.result != checker.result) finish(p, check_verdict::refuted, out);
     }
@@ -86,7 +91,7 @@ void check_desk::look_on(const round_book& book, std::uint32_t lane,
                 !looked_on_.insert({w.said.key, {w.said.node, c.said.node}}).second) {
                 continue;
             }
-            auto record = record_of(book, w.said, c.said);
+            auto record = record_of(w.said, c.said);
             const bool alike = w.said.result == c.said.result;
             record.verdict = alike ? check_verdict::matched : check_verdict::refuted;
             out.push_back(std::move(record));

@@ -19,6 +19,9 @@
 
 namespace tequio::training::crew_protocol {
 
+/// What is recorded of a lane as its worker claims it, unchecked and without its trace.
+check_recorded record_of(const claim& worker);
+
 class check_desk {
 public:
     check_desk(const job_shape& shape, base::node_id self, const crew_timings& timings)

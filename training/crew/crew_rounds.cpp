@@ -411,15 +411,8 @@ bool crew::core::settle(effects& out) {
 void crew::core::record_unchecked(std::uint64_t round, const std::vector<std::uint32_t>& lanes,
                                   effects& out) {
     const auto record = [&](const claim& said, const base::digest& trace) {
-        check_recorded r;
-        r.round = base::round_index{round};
-        r.lane = base::lane_index{said.key.item};
-        r.worker = said.node;
-        r.state = said.state;
-        r.result = said.result;
+        auto r = record_of(said);
         r.trace = trace;
-        r.commitment = said.commitment;
-        r.workers = team_of(said);
         out.push_back(std::move(r));
     };
     for (const std::uint32_t lane : lanes) {
