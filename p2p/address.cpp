@@ -50,7 +50,7 @@ std::string text_of(const v6_bytes& v6) {
     return buffer.data();
 }
 
-bool name_is_valid(std::string_view host) {
+bool host_name_is_valid(std::string_view host) {
     if (host.empty() || host.size() > 253) return false;
     for (const auto label : base::split(host, '.')) {
         if (label.empty() || label.size() > 63 || label.front() == '-') return false;
@@ -136,7 +136,7 @@ base::result<address> parse_address(std::string_view text) {
         return address{inside ? text_of(*inside) : text_of(*v6), static_cast<std::uint16_t>(*port)};
     }
     if (bracketed) return bad(text);
-    if (!as_v4(host) && !name_is_valid(host)) return bad(text);
+    if (!as_v4(host) && !host_name_is_valid(host)) return bad(text);
     return address{host, static_cast<std::uint16_t>(*port)};
 }
 

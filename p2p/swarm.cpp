@@ -44,7 +44,7 @@ swarm_secret open_secret(const base::swarm_id& id) {
         .bytes;
 }
 
-bool name_is_valid(std::string_view name) {
+bool swarm_name_is_valid(std::string_view name) {
     if (name.empty() || name.size() > swarm_name_max) return false;
     if (name.front() == ' ' || name.back() == ' ') return false;
     return std::all_of(name.begin(), name.end(), [](char c) {
@@ -96,7 +96,7 @@ base::result<swarm_description> read_text(std::string_view text) {
     lines.erase(lines.begin());
     swarm_description d;
     TEQUIO_TRY(const auto name, take(lines, "name"));
-    if (!name_is_valid(name)) return bad_note("a swarm's name has 1 to 64 bytes");
+    if (!swarm_name_is_valid(name)) return bad_note("a swarm's name has 1 to 64 bytes");
     d.name = name;
     TEQUIO_TRY(const auto who, take(lines, "admission"));
     d.admission = who == "open" ? admission::open : admission::invited;
@@ -156,7 +156,7 @@ base::digest checksum_of(base::byte_view body) {
 
 base::result<membership> found_swarm(std::string_view name, admission who, const identity& founder,
                                      base::unix_time created, const base::digest& entropy) {
-    if (!name_is_valid(name)) {
+    if (!swarm_name_is_valid(name)) {
         return fail(errc::bad_swarm_note,
                     "a swarm's name has 1 to 64 bytes, no control characters, and does not start "
                     "or end with a space");

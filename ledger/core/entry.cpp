@@ -9,10 +9,6 @@
 namespace tequio::ledger {
 namespace {
 
-base::error bad(std::string_view why) {
-    return base::fail(errc::bad_receipt, std::string(why));
-}
-
 base::result<opening_note> verify_opening(const base::signed_note& note) {
     TEQUIO_TRY(const auto o, parse_opening(note.text));
     const base::note_key key{std::string(log_name), o.log_key.key};
@@ -40,7 +36,8 @@ base::result<entry> parse_entry(std::string_view bytes) {
     e.prev = in.id<base::digest>("prev");
     in.expect("");
     if (in.failure()) return *in.failure();
-    if (in.rest().size() > entry_note_max_bytes) return bad("an entry's note above its cap");
+    if (in.rest().size() > entry_note_max_bytes)
+        return bad_receipt("an entry's note above its cap");
     e.note = in.rest();
     return e;
 }
@@ -58,17 +55,17 @@ base::result<opening_note> parse_opening(std::string_view text) {
     o.log_key = in.key("log-key");
     o.created = in.time("created");
     if (in.failure()) return *in.failure();
-    if (!in.at_end()) return bad("bytes after the last line");
+    if (!in.at_end()) return bad_receipt("bytes after the last line");
     return o;
 }
 
 namespace {
 
 base::result<base::signed_note> parse_note(std::string_view text) {
-    if (text.size() > entry_note_max_bytes) return bad("an entry's note above its cap");
+    if (text.size() > entry_note_max_bytes) return bad_receipt("an entry's note above its cap");
     auto note = base::parse_signed_note(text);
-    if (!note) return bad(note.error().message());
-    if (note->encode() != text) return bad("not the canonical form of a signed note");
+    if (!note) return bad_receipt(note.error().message());
+    if (note->encode() != text) return bad_receipt("not the canonical form of a signed note");
     return note;
 }
 
@@ -79,10 +76,12 @@ base::result<entry_content> parse_entry_note(std::string_view text) {
     if (note.text.starts_with("tequio/receipt/")) {
         TEQUIO_TRY(auto r, parse_receipt(note.text));
         const std::size_t wanted = (r.worker_key ? 1 : 0) + (r.checker_key ? 1 : 0);
-        if (note.signatures.size() != wanted) return bad("a receipt that is not signed by all");
+        if (note.signatures.size() != wanted)
+            return bad_receipt("a receipt that is not signed by all");
         return entry_content(std::move(r));
     }
-    if (note.signatures.size() != 1) return bad("a note that one side signs, by another number");
+    if (note.signatures.size() != 1)
+        return bad_receipt("a note that one side signs, by another number");
     if (note.text.starts_with("tequio/unanswered/")) {
         TEQUIO_TRY(auto n, parse_unanswered(note.text));
         return entry_content(std::move(n));
@@ -116,12 +115,13 @@ std::string checkpoint_text(const checkpoint& c) {
 base::result<checkpoint> parse_checkpoint(std::string_view text) {
     const auto lines = base::split(text, '\n');
     if (lines.size() != 4 || lines[0].empty() || !lines[3].empty()) {
-        return bad("a checkpoint has three lines: origin, size, root");
+        return bad_receipt("a checkpoint has three lines: origin, size, root");
     }
     const auto size = base::parse_u64(lines[1]);
-    if (!size) return bad("a checkpoint's size is a decimal number");
+    if (!size) return bad_receipt("a checkpoint's size is a decimal number");
     const auto bytes = base::from_base64(lines[2]);
-    if (!bytes || bytes->size() != 32) return bad("a checkpoint's root is base64 of 32 bytes");
+    if (!bytes || bytes->size() != 32)
+        return bad_receipt("a checkpoint's root is base64 of 32 bytes");
     checkpoint c{std::string(lines[0]), *size, {}};
     std::copy(bytes->begin(), bytes->end(), c.root.bytes.begin());
     return c;

@@ -13,6 +13,11 @@
 
 namespace tequio::ledger {
 
+/// What is said of a note that is not what it should be.
+inline base::error bad_receipt(std::string_view why) {
+    return base::fail(errc::bad_receipt, std::string(why));
+}
+
 /// Takes lines from the front of a text. The first thing that is not as asked is remembered and
 /// every later call gives a zero value, so a parser reads all its fields and asks `failure` once.
 /// Holds a view; the text must outlive it.

@@ -47,10 +47,6 @@ std::string work_lines(const receipt_facts& f) {
            "\n";
 }
 
-base::error bad(std::string_view why) {
-    return base::fail(errc::bad_receipt, std::string(why));
-}
-
 struct signer {
     std::string_view name;
     base::node_id node;
@@ -96,26 +92,28 @@ base::result<void> check_form(const receipt& r, receipt_form form) {
     const auto& f = r.facts;
     const bool has_lane = f.kind == receipt_kind::lane || f.kind == receipt_kind::check;
     if (has_lane != f.lane.has_value()) {
-        return bad("lane: given for lane and check, \"-\" for validation and merge");
+        return bad_receipt("lane: given for lane and check, \"-\" for validation and merge");
     }
-    if (!has_lane && f.slice) return bad("slice: only a lane has slices");
-    if (f.checker == f.worker) return bad("checker: nobody checks their own work");
+    if (!has_lane && f.slice) return bad_receipt("slice: only a lane has slices");
+    if (f.checker == f.worker) return bad_receipt("checker: nobody checks their own work");
     const bool both =
         f.verdict == receipt_verdict::matched || f.verdict == receipt_verdict::refuted;
     const bool worker_signs = both || f.verdict == receipt_verdict::unchecked;
     const bool checker_signs = f.verdict != receipt_verdict::unchecked;
     const std::string with = "with verdict " + std::string(name_of(f.verdict));
     if (checker_signs != f.checker.has_value()) {
-        return bad("checker: " + std::string(checker_signs ? "missing " : "\"-\" ") + with);
+        return bad_receipt("checker: " + std::string(checker_signs ? "missing " : "\"-\" ") + with);
     }
     if (form == receipt_form::quoted && !both) {
-        return bad("verdict: only what both sides sign is offered");
+        return bad_receipt("verdict: only what both sides sign is offered");
     }
     if (form == receipt_form::own && worker_signs != r.worker_key.has_value()) {
-        return bad("worker-key: " + std::string(worker_signs ? "missing " : "\"-\" ") + with);
+        return bad_receipt("worker-key: " + std::string(worker_signs ? "missing " : "\"-\" ") +
+                           with);
     }
     if (checker_signs != r.checker_key.has_value()) {
-        return bad("checker-key: " + std::string(checker_signs ? "missing " : "\"-\" ") + with);
+        return bad_receipt("checker-key: " + std::string(checker_signs ? "missing " : "\"-\" ") +
+                           with);
     }
     return {};
 }
@@ -138,8 +136,8 @@ std::string receipt_text(const receipt& r, receipt_form form) {
 
 base::result<receipt> parse_receipt(std::string_view text, receipt_form form) {
     if (text.size() > receipt_size_max_bytes) {
-        return bad("a receipt of " + std::to_string(text.size()) + " bytes; at most " +
-                   std::to_string(receipt_size_max_bytes));
+        return bad_receipt("a receipt of " + std::to_string(text.size()) + " bytes; at most " +
+                           std::to_string(receipt_size_max_bytes));
     }
     note_lines in(text);
     receipt r;
@@ -163,10 +161,10 @@ base::result<receipt> parse_receipt(std::string_view text, receipt_form form) {
     r.worker_key = in.optional_key("worker-key");
     r.checker_key = in.optional_key("checker-key");
     if (in.failure()) return *in.failure();
-    if (!in.at_end()) return bad("bytes after the last line");
+    if (!in.at_end()) return bad_receipt("bytes after the last line");
     TEQUIO_CHECK(check_form(r, form));
     // One text for one receipt, whatever the parsers above let through.
-    if (receipt_text(r, form) != text) return bad("not the canonical text of this receipt");
+    if (receipt_text(r, form) != text) return bad_receipt("not the canonical text of this receipt");
     return r;
 }
 
@@ -178,7 +176,7 @@ base::result<receipt> verify_receipt(const base::signed_note& note, signatures_w
     }
     if (r.checker_key) signers.push_back({checker_name, *r.facts.checker, *r.checker_key});
     if (wanted == signatures_wanted::drafter && !(r.worker_key && r.checker_key)) {
-        return bad("only a receipt that both sides sign is offered");
+        return bad_receipt("only a receipt that both sides sign is offered");
     }
     TEQUIO_CHECK(verify_signers(note, signers));
     return r;

@@ -13,10 +13,6 @@ constexpr std::string_view quote = "> ";
 constexpr std::size_t text_size_max_bytes =
     record_size_max_bytes / 3 * 4 + 2 * receipt_size_max_bytes;
 
-base::error bad(std::string_view why) {
-    return base::fail(errc::bad_receipt, std::string(why));
-}
-
 }  // namespace
 
 std::string unanswered_text(const unanswered_note& n) {
@@ -34,7 +30,7 @@ std::string unanswered_text(const unanswered_note& n) {
 }
 
 base::result<unanswered_note> parse_unanswered(std::string_view text) {
-    if (text.size() > text_size_max_bytes) return bad("an unanswered note above its cap");
+    if (text.size() > text_size_max_bytes) return bad_receipt("an unanswered note above its cap");
     note_lines in(text);
     unanswered_note n;
     in.expect(header);
@@ -50,8 +46,8 @@ base::result<unanswered_note> parse_unanswered(std::string_view text) {
     if (record) {
         auto bytes = base::from_base64(*record);
         if (!bytes || bytes->empty() || bytes->size() > record_size_max_bytes) {
-            return bad("record: not base64 of at most " + std::to_string(record_size_max_bytes) +
-                       " bytes");
+            return bad_receipt("record: not base64 of at most " +
+                               std::to_string(record_size_max_bytes) + " bytes");
         }
         n.record = std::move(*bytes);
     }
@@ -60,13 +56,13 @@ base::result<unanswered_note> parse_unanswered(std::string_view text) {
     while (!rest.empty()) {
         const auto end = rest.find('\n');
         if (end == std::string_view::npos || !rest.starts_with(quote)) {
-            return bad("the offered receipt stands in lines that begin with \"> \"");
+            return bad_receipt("the offered receipt stands in lines that begin with \"> \"");
         }
         inner += rest.substr(quote.size(), end + 1 - quote.size());
         rest.remove_prefix(end + 1);
     }
     TEQUIO_TRY(n.offered, parse_receipt(inner, receipt_form::quoted));
-    if (unanswered_text(n) != text) return bad("not the canonical text of this note");
+    if (unanswered_text(n) != text) return bad_receipt("not the canonical text of this note");
     return n;
 }
 

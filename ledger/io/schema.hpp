@@ -40,6 +40,9 @@ CREATE TRIGGER entry_never_goes BEFORE DELETE ON entry
     BEGIN SELECT RAISE(ABORT, 'entries are never deleted'); END;
 )";
 
+/// The most that is read of a signed head: far more than one needs.
+constexpr std::size_t head_size_max_bytes = 4096;
+
 /// Where the second copy of the signed head lies.
 inline std::string head_path(const std::string& path) {
     return path + ".head";

@@ -9,8 +9,6 @@
 namespace tequio::ledger {
 namespace {
 
-constexpr std::size_t head_size_max_bytes = 4096;
-
 /// What the indexed columns of an entry hold.
 struct columns {
     std::optional<base::digest> key;          ///< of its statement

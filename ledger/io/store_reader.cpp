@@ -6,8 +6,6 @@
 namespace tequio::ledger {
 namespace {
 
-constexpr std::size_t head_size_max_bytes = 4096;
-
 base::byte_vector copy(base::byte_view bytes) {
     return {bytes.begin(), bytes.end()};
 }

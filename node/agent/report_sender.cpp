@@ -17,11 +17,11 @@ namespace http = boost::beast::http;
 using local = asio::local::stream_protocol;
 using std::chrono::milliseconds;
 
-constexpr milliseconds pause_min{250}, pause_max{5000};
+constexpr milliseconds report_pause_min{250}, report_pause_max{5000};
 constexpr std::chrono::seconds exchange_limit{3};
 /// So often the sockets before the one in use are tried again.
 constexpr std::chrono::seconds earlier_pause{5};
-constexpr std::uint64_t answer_max_bytes = 16 * 1024;
+constexpr std::uint64_t report_answer_max_bytes = 16 * 1024;
 
 }  // namespace
 
@@ -78,7 +78,7 @@ struct report_sender::impl : std::enable_shared_from_this<report_sender::impl> {
 
     void read() {
         parser.emplace();
-        parser->body_limit(answer_max_bytes);
+        parser->body_limit(report_answer_max_bytes);
         http::async_read(stream, buffer, *parser,
                          [self = shared_from_this()](beast::error_code ec, std::size_t) {
                              if (ec) return self->broken(ec);
@@ -98,7 +98,7 @@ struct report_sender::impl : std::enable_shared_from_this<report_sender::impl> {
         }
         heard_at = at;
         trouble = false;
-        pause = pause_min;
+        pause = report_pause_min;
         finished(true);
     }
 
@@ -121,7 +121,7 @@ struct report_sender::impl : std::enable_shared_from_this<report_sender::impl> {
         }
         trouble = true;
         timer.expires_after(pause);
-        pause = std::min(pause * 2, pause_max);
+        pause = std::min(pause * 2, report_pause_max);
         timer.async_wait([self = shared_from_this()](beast::error_code) { self->finished(false); });
     }
 
@@ -151,7 +151,7 @@ struct report_sender::impl : std::enable_shared_from_this<report_sender::impl> {
     beast::flat_buffer buffer;
     http::request<http::string_body> request;
     std::optional<http::response_parser<http::string_body>> parser;
-    milliseconds pause = pause_min;
+    milliseconds pause = report_pause_min;
     bool busy = false, gone = false;
     bool fresh = false;    ///< the connection was made for this report
     bool trouble = false;  ///< said already

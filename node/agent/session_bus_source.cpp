@@ -11,7 +11,6 @@ namespace {
 using std::chrono::milliseconds;
 
 constexpr const char* mutter = "org.gnome.Mutter.IdleMonitor";
-constexpr const char* logind = "org.freedesktop.login1";
 constexpr base::duration bus_pause_max = std::chrono::seconds(60);
 
 constexpr std::uint64_t active_milliseconds =

@@ -11,6 +11,11 @@
 
 namespace tequio::node {
 
+/// How long a display or compositor may take to answer, and the longest pause between attempts to
+/// reach it.
+constexpr base::duration display_answer_limit = std::chrono::seconds(3);
+constexpr base::duration display_pause_max = std::chrono::seconds(30);
+
 /// How sources tell; may be called from several threads at once.
 struct source_events {
     std::function<void(source_kind, input_fact)> input;

@@ -19,9 +19,6 @@
 namespace tequio::node {
 namespace {
 
-constexpr base::duration answer_limit = std::chrono::seconds(3);
-constexpr base::duration pause_max = std::chrono::seconds(30);
-
 struct display_closer {
     void operator()(wl_display* display) const { wl_display_disconnect(display); }
 };
@@ -72,7 +69,7 @@ public:
 
     /// Handles events until the connection breaks; returns why it did, "" when told to stop.
     std::string serve(const stop_signal& stop) {
-        const auto answer_by = probe_now() + answer_limit;
+        const auto answer_by = probe_now() + display_answer_limit;
         while (!stop.raised()) {
             while (wl_display_prepare_read(display_) != 0) {
                 if (wl_display_dispatch_pending(display_) < 0) return broken();
@@ -196,7 +193,7 @@ private:
 
 std::string watch_compositor(const std::string& path, const source_events& tell,
                              const stop_signal& stop) {
-    auto socket = connect_unix(path, probe_now() + answer_limit, stop);
+    auto socket = connect_unix(path, probe_now() + display_answer_limit, stop);
     if (!socket) return socket.error().message();
     const std::unique_ptr<wl_display, display_closer> display(
         wl_display_connect_to_fd(socket->release()));
@@ -212,7 +209,7 @@ void watch_wayland(const source_events& tell, const stop_signal& stop) {
         // What the environment of a process says does not change: nothing to wait for.
         return tell.input(source_kind::wayland, source_trouble("WAYLAND_DISPLAY is not set"));
     }
-    keep_trying(stop, pause_max, [&] {
+    keep_trying(stop, display_pause_max, [&] {
         tell.input(source_kind::wayland, source_trouble(watch_compositor(path, tell, stop)));
     });
 }

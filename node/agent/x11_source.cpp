@@ -13,8 +13,6 @@ namespace {
 
 using std::chrono::milliseconds;
 
-constexpr base::duration answer_limit = std::chrono::seconds(3);
-constexpr base::duration pause_max = std::chrono::seconds(30);
 /// In use, only the end of use is waited for; idle, its return, which must be noticed at once.
 constexpr base::duration poll_in_use = std::chrono::seconds(1), poll_idle = milliseconds(50);
 /// States that a window may have at once; EWMH defines 13.
@@ -55,7 +53,7 @@ private:
         const auto cookie = xcb_screensaver_query_info(display_.get(), display_.root);
         xcb_flush(display_.get());
         TEQUIO_TRY(const auto info, display_.reply<xcb_screensaver_query_info_reply_t>(
-                                        cookie.sequence, answer_limit, stop_));
+                                        cookie.sequence, display_answer_limit, stop_));
         if (!info) {
             return base::fail(base::errc::io_failure, "the X server did not say the idle time");
         }
@@ -92,7 +90,8 @@ private:
                                                                xcb_atom_t type) {
         const auto cookie = xcb_get_property(display_.get(), 0, window, name, type, 0, states_max);
         xcb_flush(display_.get());
-        return display_.reply<xcb_get_property_reply_t>(cookie.sequence, answer_limit, stop_);
+        return display_.reply<xcb_get_property_reply_t>(cookie.sequence, display_answer_limit,
+                                                        stop_);
     }
 
     /// The 32-bit values of a property; nothing when it is not there or of another type.
@@ -155,8 +154,8 @@ void watch_x11(const source_events& tell, const stop_signal& stop) {
         tell.full_screen(std::nullopt);
     };
     if (const auto why = unasked(); !why.empty()) return trouble(why);
-    keep_trying(stop, pause_max, [&] {
-        auto display = x11_display::open(variable("DISPLAY"), answer_limit, stop);
+    keep_trying(stop, display_pause_max, [&] {
+        auto display = x11_display::open(variable("DISPLAY"), display_answer_limit, stop);
         if (!display) return trouble(display.error().message());
         const auto ended = x11_session(std::move(*display), tell, stop).serve();
         if (!ended) trouble(ended.error().message());

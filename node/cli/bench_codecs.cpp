@@ -18,8 +18,8 @@ namespace {
 namespace json = boost::json;
 using training::contribution_kind;
 
-constexpr unsigned samples = 5;
-constexpr std::chrono::microseconds sample_time{50'000};
+constexpr unsigned codec_samples = 5;
+constexpr std::chrono::microseconds codec_sample_time{50'000};
 
 struct codec_row {
     const char* codec;
@@ -116,7 +116,7 @@ base::result<void> measure_codec(const char* codec, std::vector<codec_row>& rows
             std::memcpy(a.to.data(), a.from.data(), o.bytes / 2);
         };
         const auto seconds = measure_in_turn(std::array<std::function<void()>, 2>{o.run, copy},
-                                             samples, sample_time);
+                                             codec_samples, codec_sample_time);
         const auto moved = static_cast<double>(o.bytes) / 1e9;
         rows.push_back({codec, o.name, moved / seconds[0], moved / seconds[1]});
     }

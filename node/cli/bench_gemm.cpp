@@ -20,9 +20,9 @@ using training::product_form;
 
 /// Multiply-adds of a comparison with the definition: about a tenth of a second.
 constexpr std::uint64_t check_cost = 20'000'000;
-constexpr unsigned samples = 7;
+constexpr unsigned samples_usual = 7;
 constexpr unsigned samples_thin = 5;
-constexpr std::chrono::microseconds sample_time{20'000};
+constexpr std::chrono::microseconds sample_time_usual{20'000};
 constexpr std::chrono::microseconds sample_time_thin{3'000};
 constexpr std::size_t thin_rows_max = 16;
 
@@ -98,8 +98,8 @@ gemm_row measure_row(const gemm_case& c, bool thin, const std::optional<openblas
                                 theirs.data());
         });
     }
-    const auto seconds = measure_in_turn(bodies, thin ? samples_thin : samples,
-                                         thin ? sample_time_thin : sample_time);
+    const auto seconds = measure_in_turn(bodies, thin ? samples_thin : samples_usual,
+                                         thin ? sample_time_thin : sample_time_usual);
     gemm_row row{.what = c, .gflops = product.flops() / seconds[0] / 1e9, .check = {}};
     if (yardstick) row.openblas_gflops = product.flops() / seconds[1] / 1e9;
     row.check = product.check(check_cost);

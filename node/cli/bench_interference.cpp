@@ -1,7 +1,5 @@
 #include "node/cli/bench_interference.hpp"
 
-#include <poll.h>
-
 #include <algorithm>
 #include <boost/json.hpp>
 #include <chrono>
@@ -23,18 +21,12 @@ namespace json = boost::json;
 using clock = std::chrono::steady_clock;
 
 constexpr auto work_patience = std::chrono::seconds(30);
-/// Of one processor: the node is at work.
-constexpr double working_share = 0.25;
 /// What goes on after the owner came and before a probe begins: the targets count from there.
 constexpr int settle_ms = 300;
 constexpr double long_turns = 15;
 constexpr std::string_view known_conditions = "ABCDE";
 
-void wait_a_little(int ms) {
-    ::poll(nullptr, 0, ms);
-}
-
-base::error was_interrupted() {
+base::error kept_nothing() {
     return ends_with(exit_code::interrupted, "interrupted; nothing was kept");
 }
 
@@ -92,7 +84,7 @@ private:
         TEQUIO_TRY(rival_, child_process::start(rival));
         const auto end = clock::now() + work_patience;
         while (used_seconds(rival_.id()) < 0.3) {
-            if (interrupted()) return was_interrupted();
+            if (interrupted()) return kept_nothing();
             if (clock::now() > end) {
                 return ends_with(exit_code::timed_out, "the rival does not begin to work");
             }
@@ -201,7 +193,7 @@ private:
         for (auto& turns : report_.probes) {
             TEQUIO_CHECK(around.before_probe());
             TEQUIO_TRY(auto samples, turns.probe.measure({options_.seconds, block}));
-            if (interrupted()) return was_interrupted();
+            if (interrupted()) return kept_nothing();
             turns.blocks[condition].push_back(std::move(samples));
         }
         return note_protection();
@@ -314,7 +306,7 @@ base::result<void> bench_interference(cli_context& context, const interference_o
     TEQUIO_TRY(auto node, trial_node::create());
     interference_bench bench(context, options, std::move(node));
     auto measured = bench.run();
-    if (interrupted()) return was_interrupted();
+    if (interrupted()) return kept_nothing();
     if (!measured) return measured.error();
     TEQUIO_CHECK(keep(context, *measured));
     if (context.json) {

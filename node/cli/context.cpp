@@ -22,7 +22,7 @@ public:
     const char* name() const noexcept override { return "tequio.exit"; }
     std::string message(int value) const override { return "exit " + std::to_string(value); }
 };
-const exit_category category;
+const exit_category exits;
 
 std::filesystem::path home_or(const char* variable, const char* fallback) {
     if (const char* value = std::getenv(variable); value && *value == '/') {
@@ -78,7 +78,7 @@ void refuse_command(cli_command& parent, cli_context& context, const std::string
 }
 
 exit_code exit_code_of(const base::error& error) {
-    if (error.code().category() == category) return static_cast<exit_code>(error.code().value());
+    if (error.code().category() == exits) return static_cast<exit_code>(error.code().value());
     if (error.is(client_errc::not_reachable)) return exit_code::no_daemon;
     if (error.is(client_errc::not_found) || error.is(errc::not_found)) {
         return exit_code::not_found;
@@ -88,7 +88,7 @@ exit_code exit_code_of(const base::error& error) {
 }
 
 base::error ends_with(exit_code how, std::string message) {
-    return base::error({static_cast<int>(how), category}, std::move(message));
+    return base::error({static_cast<int>(how), exits}, std::move(message));
 }
 
 std::filesystem::path default_data_dir() {

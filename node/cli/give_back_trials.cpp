@@ -1,7 +1,5 @@
 #include "node/cli/give_back_trials.hpp"
 
-#include <poll.h>
-
 #include <boost/json.hpp>
 #include <chrono>
 #include <cmath>
@@ -18,12 +16,9 @@ using clock = std::chrono::steady_clock;
 constexpr int sample_ms = 5;
 /// A trial that has not ended by then counts as not stopped: the hard limit is 1 s.
 constexpr double watched_seconds = 3;
-/// Of one processor: a measurement begins when the worker uses as much. Less than half, for other
-/// work of the idle class may share the machine with it.
-constexpr double working_share = 0.25;
 
-/// The same for a trial, or half a fair share where so much of that work runs that a fair share is
-/// little: what a trial asks is how fast use ends.
+/// `working_share` for a trial, or half a fair share where so much of that work runs that a fair
+/// share is little: what a trial asks is how fast use ends.
 double trial_share() {
     const auto load = read_kernel_file("/proc/loadavg").value_or("");
     // proc(5): the fourth field is "runnable/all".
@@ -34,22 +29,14 @@ double trial_share() {
         working_share,
         usable_threads() / (2.0 * static_cast<double>(std::max<std::uint64_t>(1, runnable))));
 }
-constexpr auto work_patience = std::chrono::seconds(60);
+constexpr auto trial_work_patience = std::chrono::seconds(60);
 
 double now_seconds() {
     return std::chrono::duration<double>(clock::now().time_since_epoch()).count();
 }
 
-double seconds_of(clock::duration span) {
+double length_of(clock::duration span) {
     return std::chrono::duration<double>(span).count();
-}
-
-void wait_a_little(int ms) {
-    ::poll(nullptr, 0, ms);
-}
-
-base::error was_interrupted() {
-    return ends_with(exit_code::interrupted, "interrupted");
 }
 
 double used_by(const std::vector<pid_t>& workers) {
@@ -124,7 +111,7 @@ base::result<trial_result> one_trial(const trial_node& node, const std::string& 
         TEQUIO_TRY(loops, spinners::ready());
     }
     TEQUIO_CHECK(node.no_input());
-    TEQUIO_CHECK(node.wait_for_work(trial_share(), work_patience));
+    TEQUIO_CHECK(node.wait_for_work(trial_share(), trial_work_patience));
     const auto workers = node.workers();
     trial_result out;
     out.working = used_in(workers, 50);
@@ -186,7 +173,7 @@ base::result<give_back_times> measure_give_back(const cli_context& context, cons
 }
 
 base::result<harvest_result> measure_harvest(const trial_node& node, double seconds) {
-    TEQUIO_CHECK(node.wait_for_work(working_share, work_patience));
+    TEQUIO_CHECK(node.wait_for_work(working_share, trial_work_patience));
     // This command and the submission of its job are somebody's use of the machine: the policy
     // gives way to them, sees them a moment late, and takes some seconds to come back. That is no
     // part of what lies idle for hours, so it is told on its own. A machine that is busy anyway is
@@ -199,7 +186,7 @@ base::result<harvest_result> measure_harvest(const trial_node& node, double seco
     harvest_result out;
     const double waited_from = now_seconds();
     if (node.wait_for_all_threads(steady, growth_patience)) {
-        out.full_after_seconds = now_seconds() - waited_from - seconds_of(steady);
+        out.full_after_seconds = now_seconds() - waited_from - length_of(steady);
     }
     const auto machine = read_machine_times();
     const auto workers = node.workers();
@@ -221,7 +208,7 @@ base::result<harvest_result> measure_harvest(const trial_node& node, double seco
 }
 
 base::result<paused_result> measure_paused(const trial_node& node, double seconds) {
-    TEQUIO_CHECK(node.wait_for_work(working_share, work_patience));
+    TEQUIO_CHECK(node.wait_for_work(working_share, trial_work_patience));
     const auto workers = node.workers();
     const auto resident = [&] {
         std::uint64_t sum = 0;

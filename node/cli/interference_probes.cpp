@@ -26,7 +26,7 @@ namespace {
 using clock = std::chrono::steady_clock;
 using std::chrono::microseconds;
 using std::chrono::milliseconds;
-using samples = base::result<std::vector<double>>;
+using probe_samples = base::result<std::vector<double>>;
 
 constexpr auto frame = microseconds(16667);
 constexpr double frame_ms = 16.667;
@@ -88,7 +88,7 @@ void in_threads(std::size_t count, Body body) {
 }
 
 /// A timer of 1 ms: how late the thread runs, in microseconds.
-samples wake_up(const probe_turn& turn) {
+probe_samples wake_up(const probe_turn& turn) {
     std::vector<double> late;
     const auto where = processors();
     in_threads(1, [&](std::size_t) {
@@ -109,7 +109,7 @@ samples wake_up(const probe_turn& turn) {
 }
 
 /// A pause of 20 to 50 ms as between keys, then 5 ms of work: milliseconds until it is done.
-samples keystroke(const probe_turn& turn) {
+probe_samples keystroke(const probe_turn& turn) {
     std::vector<double> took;
     base::rng draw(turn.index);
     const auto end = end_of(turn);
@@ -123,7 +123,7 @@ samples keystroke(const probe_turn& turn) {
 }
 
 /// 8 ms of work 60 times a second: milliseconds from a frame's start until it is drawn.
-samples frames(const probe_turn& turn) {
+probe_samples frames(const probe_turn& turn) {
     std::vector<double> took;
     const auto end = end_of(turn);
     auto due = clock::now() + frame;
@@ -154,7 +154,7 @@ std::vector<double> ask(int socket, const probe_turn& turn) {
     return took;
 }
 
-samples request(const probe_turn& turn) {
+probe_samples request(const probe_turn& turn) {
     const auto pairs = processors().size();
     std::vector<std::array<int, 2>> sockets(pairs, {-1, -1});
     for (auto& s : sockets) {
@@ -184,7 +184,7 @@ samples request(const probe_turn& turn) {
 }
 
 /// A thread on each processor that never waits: which part of it each gets.
-samples share(const probe_turn& turn) {
+probe_samples share(const probe_turn& turn) {
     const auto where = processors();
     std::vector<double> part(where.size());
     in_threads(where.size(), [&](std::size_t i) {
@@ -200,7 +200,7 @@ samples share(const probe_turn& turn) {
 
 /// a = b + s * c on all processors over arrays that no cache of today holds: GB/s of each round.
 /// Source: McCalpin, STREAM.
-samples triad(const probe_turn& turn) {
+probe_samples triad(const probe_turn& turn) {
     constexpr std::size_t size = std::size_t{1} << 22;  // 32 MiB each
     const auto threads = processors().size();
     std::vector<double> a(size, 1), b(size, 2), c(size, 3), rates;
@@ -223,7 +223,7 @@ samples triad(const probe_turn& turn) {
 
 /// Follows a cycle through 32 MiB in random order (Sattolo 1986): nanoseconds a step, where caches
 /// and memory are shared with others.
-samples chase(const probe_turn& turn) {
+probe_samples chase(const probe_turn& turn) {
     constexpr std::size_t line = 16;  // 64 bytes of 4
     constexpr std::size_t lines = std::size_t{1} << 19;
     std::vector<std::uint32_t> next(line * lines);
@@ -256,7 +256,7 @@ base::result<child_process> start_shell(const std::string& command) {
 }
 
 /// Seconds until all of `commands`, started together, have ended well.
-samples time_of(const std::vector<std::string>& commands) {
+probe_samples time_of(const std::vector<std::string>& commands) {
     constexpr auto patience = std::chrono::hours(2);
     std::vector<child_process> running;
     const auto start = clock::now();
@@ -278,7 +278,7 @@ std::string shell_loop(std::uint64_t turns) {
     return "i=0; while [ $i -lt " + std::to_string(turns) + " ]; do i=$((i + 1)); done";
 }
 
-samples build(const probe_options& options) {
+probe_samples build(const probe_options& options) {
     if (!options.build.empty()) return time_of({options.build});
     return time_of(std::vector<std::string>(processors().size(), shell_loop(options.build_loops)));
 }

@@ -40,7 +40,7 @@ std::string number(double value) {
     return text;
 }
 
-std::string milliseconds(double seconds) {
+std::string as_milliseconds(double seconds) {
     return number(1e3 * seconds) + " ms";
 }
 
@@ -165,9 +165,10 @@ void print_probe(const probe_turns& turns, std::uint64_t seed) {
 void print_give_back(const give_back_times& g) {
     std::printf("\ngiven back after %s, %zu trials: ", g.trigger.c_str(), g.trials());
     if (!g.seconds.empty()) {
-        std::printf("p50 %s, p99 %s, longest %s; ", milliseconds(quantile(g.seconds, 0.5)).c_str(),
-                    milliseconds(quantile(g.seconds, 0.99)).c_str(),
-                    milliseconds(quantile(g.seconds, 1)).c_str());
+        std::printf("p50 %s, p99 %s, longest %s; ",
+                    as_milliseconds(quantile(g.seconds, 0.5)).c_str(),
+                    as_milliseconds(quantile(g.seconds, 0.99)).c_str(),
+                    as_milliseconds(quantile(g.seconds, 1)).c_str());
     }
     std::printf("within 120 ms in %.1f %%, within 250 ms in %.1f %%", 100 * g.within(0.12),
                 100 * g.within(0.25));
@@ -175,8 +176,8 @@ void print_give_back(const give_back_times& g) {
     std::printf("\n");
     if (g.parked_seconds.empty()) return;
     std::printf("  all threads taken away: p50 %s, longest %s\n",
-                milliseconds(quantile(g.parked_seconds, 0.5)).c_str(),
-                milliseconds(quantile(g.parked_seconds, 1)).c_str());
+                as_milliseconds(quantile(g.parked_seconds, 0.5)).c_str(),
+                as_milliseconds(quantile(g.parked_seconds, 1)).c_str());
 }
 
 void print_paused(const paused_result& p) {

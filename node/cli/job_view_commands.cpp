@@ -8,6 +8,7 @@
 #include "node/cli/api_client.hpp"
 #include "node/cli/commands.hpp"
 #include "node/cli/job_watch.hpp"
+#include "node/cli/json_text.hpp"
 #include "node/cli/submitter.hpp"
 #include "training/task.hpp"
 
@@ -16,16 +17,11 @@ namespace {
 
 namespace json = boost::json;
 
-std::string text_of(const json::object& o, const char* key) {
-    const auto* value = o.if_contains(key);
-    return value && value->is_string() ? std::string(value->as_string()) : std::string();
-}
-
 std::string shown(const json::value& value) {
     return value.is_string() ? std::string(value.as_string()) : json::serialize(value);
 }
 
-base::result<void> list(cli_context& context) {
+base::result<void> list_jobs(cli_context& context) {
     TEQUIO_TRY(auto daemon, api_client::connect(context.data_dir));
     TEQUIO_TRY(auto answer, daemon.request_json("GET", "/api/v1/jobs"));
     if (context.json) {
@@ -36,8 +32,8 @@ base::result<void> list(cli_context& context) {
     if (jobs.empty()) context.say("No job is at this node. Submit one: tequio job submit job.toml");
     for (const auto& item : jobs) {
         const auto& job = item.as_object();
-        std::printf("%s  %-20s %s\n", text_of(job, "task").substr(0, 12).c_str(),
-                    text_of(job, "name").c_str(), job_line(job).c_str());
+        std::printf("%s  %-20s %s\n", json_text(job, "task").substr(0, 12).c_str(),
+                    json_text(job, "name").c_str(), job_line(job).c_str());
     }
     return {};
 }
@@ -72,8 +68,8 @@ base::result<void> show(cli_context& context, const std::string& id) {
     }
     for (const auto& item : job.at("crew").as_array()) {
         const auto& m = item.as_object();
-        std::printf("crew %s  %s%s%s\n", text_of(m, "node").substr(0, 12).c_str(),
-                    seat_of(m).c_str(), text_of(m, "doing").c_str(),
+        std::printf("crew %s  %s%s%s\n", json_text(m, "node").substr(0, 12).c_str(),
+                    seat_of(m).c_str(), json_text(m, "doing").c_str(),
                     m.at("present").as_bool() ? "" : " (not heard of)");
     }
     for (const auto& item : job.at("warnings").as_array()) {
@@ -81,8 +77,8 @@ base::result<void> show(cli_context& context, const std::string& id) {
     }
     for (const auto& item : job.at("refusals").as_array()) {
         const auto& r = item.as_object();
-        std::printf("refused by %s: %s\n", text_of(r, "node").substr(0, 12).c_str(),
-                    text_of(r, "reason").c_str());
+        std::printf("refused by %s: %s\n", json_text(r, "node").substr(0, 12).c_str(),
+                    json_text(r, "reason").c_str());
     }
     context.say(
         "The digest is right unless a wrong piece went unchecked; `tequio job replay` decides.");
@@ -144,7 +140,7 @@ void add_with_id(cli_command& job, cli_context& context, const char* name, const
 
 void add_job_view_commands(cli_command& job, cli_context& context) {
     job.add_subcommand("list", "the jobs at this node")->callback([&context] {
-        context.run([&] { return list(context); });
+        context.run([&] { return list_jobs(context); });
     });
     add_with_id(job, context, "show", "all about one job", show);
     add_with_id(job, context, "watch", "follow a job until it ends", watch);

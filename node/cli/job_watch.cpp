@@ -9,6 +9,7 @@
 #include <set>
 
 #include "base/text.hpp"
+#include "node/cli/json_text.hpp"
 
 namespace tequio::node {
 namespace {
@@ -16,11 +17,6 @@ namespace {
 using boost::json::object;
 
 constexpr int poll_every_ms = 300;
-
-std::string text_of(const object& job, const char* key) {
-    const auto* value = job.if_contains(key);
-    return value && value->is_string() ? std::string(value->as_string()) : std::string();
-}
 
 double number_of(const object& job, const char* key) {
     const auto* value = job.if_contains(key);
@@ -52,7 +48,7 @@ public:
 
     void show(const object& job) {
         const auto round = static_cast<std::uint64_t>(number_of(job, "round"));
-        const auto state = text_of(job, "state");
+        const auto state = json_text(job, "state");
         if (context_.quiet) return;
         warn(job);
         if (terminal_) {
@@ -123,7 +119,7 @@ base::result<object> follow(cli_context& context, api_client& daemon, const std:
 }
 
 bool ended(const object& job) {
-    const auto state = text_of(job, "state");
+    const auto state = json_text(job, "state");
     return state == "done" || state == "failed" || state == "cancelled";
 }
 
@@ -134,14 +130,14 @@ std::string job_line(const object& job) {
     std::snprintf(numbers, sizeof numbers, "round %.0f of %.0f, settled %.0f, loss %.4f",
                   number_of(job, "round"), number_of(job, "rounds"),
                   number_of(job, "settled_round"), number_of(job, "loss"));
-    std::string line = text_of(job, "state") + ": " + numbers;
+    std::string line = json_text(job, "state") + ": " + numbers;
     if (const double loss = number_of(job, "validation_loss"); loss > 0) {
         std::snprintf(numbers, sizeof numbers, ", validation %.4f", loss);
         line += numbers;
     }
     if (const double speed = number_of(job, "tokens_per_second"); speed > 0) {
         std::snprintf(numbers, sizeof numbers, ", %.0f ", speed);
-        const auto unit = text_of(job, "counted_as");
+        const auto unit = json_text(job, "counted_as");
         line += numbers + (unit.empty() ? "tokens" : unit) + "/s";
     }
     line += ", crew " + std::to_string(crew_of(job));
@@ -150,23 +146,23 @@ std::string job_line(const object& job) {
                 base::human_duration(std::chrono::seconds(static_cast<std::int64_t>(left))) +
                 " left";
     }
-    if (const auto reason = text_of(job, "reason"); !reason.empty()) line += " (" + reason + ")";
+    if (const auto reason = json_text(job, "reason"); !reason.empty()) line += " (" + reason + ")";
     return line;
 }
 
 base::result<void> watch_job(cli_context& context, api_client& daemon, const std::string& id) {
     TEQUIO_TRY(auto job, follow(context, daemon, id, ended));
-    const auto state = text_of(job, "state");
+    const auto state = json_text(job, "state");
     if (state != "done") {
         return ends_with(exit_code::job_failed, "job " + id.substr(0, 12) + " " + state +
-                                                    (text_of(job, "reason").empty() ? "" : ": ") +
-                                                    text_of(job, "reason"));
+                                                    (json_text(job, "reason").empty() ? "" : ": ") +
+                                                    json_text(job, "reason"));
     }
     if (context.json) {
         context.print_json("job", std::move(job));
     } else {
         std::printf("done: state digest %s, checked %.0f %%\n",
-                    text_of(job, "state_digest").c_str(), 100 * number_of(job, "checked_share"));
+                    json_text(job, "state_digest").c_str(), 100 * number_of(job, "checked_share"));
     }
     return {};
 }

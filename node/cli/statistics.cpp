@@ -10,7 +10,7 @@ namespace tequio::node {
 namespace {
 
 constexpr std::size_t resamples = 2000;
-constexpr double still_share = 0.02;
+constexpr double still_span_share = 0.02;
 constexpr double still_seconds = 0.05;
 
 double quantile_of_sorted(const std::vector<double>& values, double share) {
@@ -51,7 +51,8 @@ std::optional<double> stop_moment(std::span<const usage_sample> samples, double 
         while (end < samples.size() && samples[end].at < samples[first].at + still_seconds) ++end;
         if (end == samples.size()) return std::nullopt;
         const double span = samples[end].at - samples[first].at;
-        if (samples[end].used - samples[first].used < still_share * span) return samples[first].at;
+        if (samples[end].used - samples[first].used < still_span_share * span)
+            return samples[first].at;
     }
     return std::nullopt;
 }

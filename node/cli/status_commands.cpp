@@ -6,17 +6,13 @@
 #include "base/text.hpp"
 #include "node/cli/api_client.hpp"
 #include "node/cli/commands.hpp"
+#include "node/cli/json_text.hpp"
 #include "node/io/files.hpp"
 
 namespace tequio::node {
 namespace {
 
 namespace json = boost::json;
-
-std::string text_of(const json::object& o, const char* key) {
-    const auto* value = o.if_contains(key);
-    return value && value->is_string() ? std::string(value->as_string()) : std::string();
-}
 
 /// What `bench interference` measured last here; nothing if it never ran, or left no such file.
 std::optional<json::object> last_measurement(const cli_context& context) {
@@ -33,7 +29,7 @@ std::optional<json::object> last_measurement(const cli_context& context) {
 void print_give_back(const json::object& s) {
     const auto* kept = s.if_contains("give_back");
     if (kept != nullptr && kept->is_object()) {
-        std::printf("%s\n", text_of(kept->as_object(), "line").c_str());
+        std::printf("%s\n", json_text(kept->as_object(), "line").c_str());
     }
     const auto* measured = s.if_contains("interference");
     if (measured == nullptr || !measured->is_object()) return;
@@ -45,7 +41,7 @@ void print_give_back(const json::object& s) {
     std::printf(
         "measured %s: given back within %.0f ms (p50), %.0f ms (p99), %.0f ms at most, in "
         "%.0f trials\n",
-        text_of(m, "date").c_str(), number("p50_ms"), number("p99_ms"), number("max_ms"),
+        json_text(m, "date").c_str(), number("p50_ms"), number("p99_ms"), number("max_ms"),
         number("trials"));
 }
 
@@ -59,7 +55,7 @@ void print_traffic(const json::object& s) {
         return value != nullptr && value->is_number() ? value->to_number<std::uint64_t>() : 0;
     };
     if (bytes("sent") + bytes("received") == 0) return;
-    std::printf("in %s: sent %s, received %s of %s together\n", text_of(t, "month").c_str(),
+    std::printf("in %s: sent %s, received %s of %s together\n", json_text(t, "month").c_str(),
                 base::human_size(bytes("sent")).c_str(),
                 base::human_size(bytes("received")).c_str(),
                 bytes("limit") == 0 ? "any amount" : base::human_size(bytes("limit")).c_str());
@@ -75,27 +71,28 @@ base::result<void> status(cli_context& context) {
         return {};
     }
     if (context.quiet) return {};
-    const auto until = text_of(s, "until");
-    std::printf("%s: %s (since %s%s)\n", text_of(s, "state").c_str(), text_of(s, "reason").c_str(),
-                text_of(s, "since").c_str(), until.empty() ? "" : (", until " + until).c_str());
+    const auto until = json_text(s, "until");
+    std::printf("%s: %s (since %s%s)\n", json_text(s, "state").c_str(),
+                json_text(s, "reason").c_str(), json_text(s, "since").c_str(),
+                until.empty() ? "" : (", until " + until).c_str());
     std::printf("node %s, listening on %s, %s peers, %s threads, swarm %s\n",
-                text_of(s, "node").c_str(), text_of(s, "listen").c_str(),
+                json_text(s, "node").c_str(), json_text(s, "listen").c_str(),
                 json::serialize(s.at("peers")).c_str(), json::serialize(s.at("threads")).c_str(),
-                text_of(s, "swarm_name").empty() ? "none (loopback only)"
-                                                 : text_of(s, "swarm_name").c_str());
+                json_text(s, "swarm_name").empty() ? "none (loopback only)"
+                                                   : json_text(s, "swarm_name").c_str());
     print_traffic(s);
-    if (const auto fault = text_of(s, "config_fault"); !fault.empty()) {
+    if (const auto fault = json_text(s, "config_fault"); !fault.empty()) {
         std::printf("the configuration stays as it was: %s\n", fault.c_str());
     }
-    if (const auto keys = text_of(s, "needs_restart"); !keys.empty()) {
+    if (const auto keys = json_text(s, "needs_restart"); !keys.empty()) {
         std::printf("needs a restart: %s\n", keys.c_str());
     }
     for (const auto& item : s.at("jobs").as_array()) {
         const auto& job = item.as_object();
-        const auto reason = text_of(job, "reason");
-        std::printf("job %s %s: %s, round %s of %s%s\n", text_of(job, "task").substr(0, 12).c_str(),
-                    text_of(job, "name").c_str(), text_of(job, "state").c_str(),
-                    json::serialize(job.at("round")).c_str(),
+        const auto reason = json_text(job, "reason");
+        std::printf("job %s %s: %s, round %s of %s%s\n",
+                    json_text(job, "task").substr(0, 12).c_str(), json_text(job, "name").c_str(),
+                    json_text(job, "state").c_str(), json::serialize(job.at("round")).c_str(),
                     json::serialize(job.at("rounds")).c_str(),
                     reason.empty() ? "" : (" (" + reason + ")").c_str());
     }
@@ -116,8 +113,8 @@ base::result<void> peers(cli_context& context) {
     for (const auto& item : list) {
         const auto& p = item.as_object();
         std::printf("%s  %-24s %-8s %7.1f ms  sent %s, received %s\n",
-                    text_of(p, "node").substr(0, 12).c_str(), text_of(p, "address").c_str(),
-                    text_of(p, "direction").c_str(), p.at("rtt_ms").to_number<double>(),
+                    json_text(p, "node").substr(0, 12).c_str(), json_text(p, "address").c_str(),
+                    json_text(p, "direction").c_str(), p.at("rtt_ms").to_number<double>(),
                     base::human_size(p.at("bytes_sent").to_number<std::uint64_t>()).c_str(),
                     base::human_size(p.at("bytes_received").to_number<std::uint64_t>()).c_str());
     }

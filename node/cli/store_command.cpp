@@ -9,6 +9,7 @@
 #include "node/cli/api_client.hpp"
 #include "node/cli/commands.hpp"
 #include "node/cli/config_command.hpp"
+#include "node/cli/json_text.hpp"
 #include "node/io/store_report.hpp"
 #include "p2p/data_dir.hpp"
 
@@ -22,7 +23,7 @@ struct prune_options {
     bool dry_run = false;
 };
 
-base::unix_time wall_now() {
+base::unix_time unix_now() {
     return {std::chrono::duration_cast<std::chrono::seconds>(
                 std::chrono::system_clock::now().time_since_epoch())
                 .count()};
@@ -68,7 +69,7 @@ base::result<prune_scope> scope_of(const std::vector<stored_job>& jobs, const st
 base::result<json::object> show_alone(const cli_context& context) {
     TEQUIO_TRY(const auto config, load_node_config({}));
     TEQUIO_TRY(const auto jobs, read_stored_jobs(context.data_dir));
-    const auto found = survey_store(jobs, list_blob_files(context.data_dir), wall_now());
+    const auto found = survey_store(jobs, list_blob_files(context.data_dir), unix_now());
     return store_json(found, space_of(context.data_dir, config.disk_bytes, config.disk_keep_free));
 }
 
@@ -77,7 +78,7 @@ base::result<json::object> prune_alone(const cli_context& context, const prune_o
     (void)lock;
     TEQUIO_TRY(const auto jobs, read_stored_jobs(context.data_dir));
     TEQUIO_TRY(const auto scope, scope_of(jobs, o.job));
-    const auto now = wall_now();
+    const auto now = unix_now();
     const auto found = survey_store(jobs, list_blob_files(context.data_dir), now, scope);
     if (!o.dry_run) TEQUIO_CHECK(prune_files(context.data_dir, found, jobs, now));
     return prune_json(found, o.dry_run);
@@ -87,19 +88,15 @@ std::string size_of(const json::object& o, const char* key) {
     return base::human_size(o.at(key).to_number<std::uint64_t>());
 }
 
-std::string text_of(const json::object& o, const char* key) {
-    return o.at(key).is_string() ? std::string(o.at(key).as_string()) : std::string();
-}
-
 void print_job(const json::object& job) {
     std::string kinds;
     for (const auto& [kind, bytes] : job.at("bytes").as_object()) {
         kinds += (kinds.empty() ? "" : ", ") + std::string(kind) + " " +
                  base::human_size(bytes.to_number<std::uint64_t>());
     }
-    const auto until = text_of(job, "kept_until");
-    std::printf("%s  %-20s %-9s %10s  (%s)%s\n", text_of(job, "task").substr(0, 12).c_str(),
-                text_of(job, "name").c_str(), text_of(job, "state").c_str(),
+    const auto until = json_text(job, "kept_until");
+    std::printf("%s  %-20s %-9s %10s  (%s)%s\n", json_text(job, "task").substr(0, 12).c_str(),
+                json_text(job, "name").c_str(), json_text(job, "state").c_str(),
                 size_of(job, "total_bytes").c_str(), kinds.c_str(),
                 until.empty() ? "" : (" kept until " + until).c_str());
 }
@@ -149,8 +146,8 @@ base::result<void> prune(cli_context& context, const prune_options& o) {
     }
     for (const auto& item : pruned.at("jobs").as_array()) {
         const auto& job = item.as_object();
-        std::printf("%s  %-20s %s%s\n", text_of(job, "task").substr(0, 12).c_str(),
-                    text_of(job, "name").c_str(), size_of(job, "freed_bytes").c_str(),
+        std::printf("%s  %-20s %s%s\n", json_text(job, "task").substr(0, 12).c_str(),
+                    json_text(job, "name").c_str(), size_of(job, "freed_bytes").c_str(),
                     job.at("forgotten").as_bool() ? ", forgotten" : "");
     }
     std::printf("%s %s, %llu blobs; receipts stay in the ledger\n",

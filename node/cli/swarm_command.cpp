@@ -28,7 +28,7 @@ void print(cli_context& context, json::object answer, const char* field) {
     }
 }
 
-base::result<void> list(cli_context& context) {
+base::result<void> list_swarms(cli_context& context) {
     TEQUIO_TRY(auto daemon, api_client::connect(context.data_dir));
     TEQUIO_TRY(auto answer, daemon.request_json("GET", "/api/v1/swarm"));
     if (context.json) {
@@ -115,7 +115,7 @@ void add_swarm_command(cli_command& app, cli_context& context) {
         });
     });
     swarm->add_subcommand("list", "the swarm this node is in")->callback([&context] {
-        context.run([&] { return list(context); });
+        context.run([&] { return list_swarms(context); });
     });
     swarm->add_subcommand("leave", "leave the swarm; stay on loopback")->callback([&context] {
         context.run([&]() -> base::result<void> {

@@ -85,6 +85,8 @@ std::string made_up_text() {
     return out;
 }
 
+}  // namespace
+
 void wait_a_little(int ms) {
     ::poll(nullptr, 0, ms);
 }
@@ -92,8 +94,6 @@ void wait_a_little(int ms) {
 base::error was_interrupted() {
     return ends_with(exit_code::interrupted, "interrupted");
 }
-
-}  // namespace
 
 training::bench_preset trial_node::work() {
     training::bench_preset out{"interference", {"gpt2", 4, 6, 384, 128, 256}, 8};

@@ -16,6 +16,15 @@
 
 namespace tequio::node {
 
+/// Of one processor: a measurement begins when the worker uses as much. Less than half, for other
+/// work of the idle class may share the machine with it.
+constexpr double working_share = 0.25;
+
+/// Waits that long, or until a signal comes.
+void wait_a_little(int ms);
+/// What a measurement ends with that was interrupted.
+base::error was_interrupted();
+
 /// What the node's owner allows.
 enum class trial_policy {
     forced,  ///< all threads, whatever the machine is used for

@@ -26,7 +26,7 @@ base::error wrong(std::string_view key, const std::string& found, const std::str
 }
 
 /// What a person sees of a value that is not as it must be; never long.
-std::string shown(const json::value& value) {
+std::string shortened(const json::value& value) {
     std::string text = json::serialize(value);
     std::size_t cut = 40;
     if (text.size() <= cut) return text;
@@ -47,7 +47,7 @@ base::result<const json::value*> member(const json::object& o, std::string_view 
 base::result<std::string> source_of(const json::object& o) {
     TEQUIO_TRY(const auto* value, member(o, "source", sources_allowed));
     if (!value->is_string() || !is_source(std::string_view(value->as_string()))) {
-        return wrong("source", shown(*value), sources_allowed);
+        return wrong("source", shortened(*value), sources_allowed);
     }
     return std::string(value->as_string());
 }
@@ -58,7 +58,7 @@ base::result<std::chrono::milliseconds> idle_of(const json::object& o) {
     TEQUIO_TRY(const auto* value, member(o, "idle_ms", allowed));
     // Boost.JSON reads whole numbers as int64 when they fit; what does not fit is above the cap.
     if (!value->is_int64() || value->as_int64() < 0 || value->as_int64() > agent_idle_max.count()) {
-        return wrong("idle_ms", shown(*value), allowed);
+        return wrong("idle_ms", shortened(*value), allowed);
     }
     return std::chrono::milliseconds(value->as_int64());
 }
@@ -76,27 +76,27 @@ base::result<agent_report> parse_agent_report(std::string_view text) {
     if (ec) return fail(errc::bad_request, "agent report: not JSON: " + ec.message());
     if (!value.is_object()) {
         return fail(errc::bad_request,
-                    "agent report: found " + shown(value) + ", allowed: a JSON object");
+                    "agent report: found " + shortened(value) + ", allowed: a JSON object");
     }
     const auto& o = value.as_object();
     agent_report out;
     TEQUIO_TRY(out.source, source_of(o));
     TEQUIO_TRY(out.idle, idle_of(o));
     TEQUIO_TRY(const auto* locked, member(o, "locked", "true or false"));
-    if (!locked->is_bool()) return wrong("locked", shown(*locked), "true or false");
+    if (!locked->is_bool()) return wrong("locked", shortened(*locked), "true or false");
     out.locked = locked->as_bool();
     TEQUIO_TRY(const auto* full, member(o, "full_screen", "true, false or null"));
     if (full->is_bool()) {
         out.full_screen = full->as_bool();
     } else if (!full->is_null()) {
-        return wrong("full_screen", shown(*full), "true, false or null");
+        return wrong("full_screen", shortened(*full), "true, false or null");
     }
     if (o.size() != 4) {
         for (const auto& item : o) {
             const std::string_view key = item.key();
             if (key != "source" && key != "idle_ms" && key != "locked" && key != "full_screen") {
                 return fail(errc::bad_request, "agent report: found the key " +
-                                                   shown(json::value(key)) +
+                                                   shortened(json::value(key)) +
                                                    ", allowed: " + keys_allowed);
             }
         }

@@ -14,12 +14,12 @@ constexpr std::int64_t day_seconds = 86400;
 constexpr std::uint64_t count_max = std::uint64_t{86400} * 1000000;
 constexpr std::uint64_t longest_max_us = std::uint64_t{1} << 52;
 
-base::error malformed(std::string_view what) {
+base::error malformed_day(std::string_view what) {
     return base::fail(base::errc::bad_encoding,
                       "a day of the give-back record is malformed: " + std::string(what));
 }
 
-std::string milliseconds(base::duration d) {
+std::string in_milliseconds(base::duration d) {
     const auto ms = std::chrono::ceil<std::chrono::milliseconds>(d).count();
     return std::to_string(ms) + " ms";
 }
@@ -94,7 +94,7 @@ std::string give_back_record::line(base::unix_time now) const {
     const auto percent = 100 * s.within_120ms / s.count;
     return days + "given back within 120 ms in " + std::to_string(percent) + " % of " +
            std::to_string(s.count) + (s.count == 1 ? " time" : " times") +
-           (s.within_120ms == s.count ? "" : ", slowest " + milliseconds(s.longest));
+           (s.within_120ms == s.count ? "" : ", slowest " + in_milliseconds(s.longest));
 }
 
 std::string give_back_record::key_of(base::unix_time at) {
@@ -111,16 +111,16 @@ std::string give_back_record::day_text(base::unix_time at) const {
 
 base::result<void> give_back_record::restore(std::string_view key, std::string_view text) {
     const auto start = base::from_rfc3339(std::string(key) + "T00:00:00Z");
-    if (!start) return malformed(key);
+    if (!start) return malformed_day(key);
     const auto words = base::split(text, ' ');
     day d;
-    if (words.size() != d.counts.size() + 2 || words[0] != "1") return malformed(text);
+    if (words.size() != d.counts.size() + 2 || words[0] != "1") return malformed_day(text);
     const auto longest = base::parse_u64(words[1]);
-    if (!longest || *longest > longest_max_us) return malformed(text);
+    if (!longest || *longest > longest_max_us) return malformed_day(text);
     d.longest_us = *longest;
     for (std::size_t i = 0; i < d.counts.size(); ++i) {
         const auto count = base::parse_u64(words[i + 2]);
-        if (!count || *count > count_max) return malformed(text);
+        if (!count || *count > count_max) return malformed_day(text);
         d.counts[i] = *count;
     }
     days_[day_of(*start)] = d;

@@ -10,9 +10,9 @@ namespace {
 
 /// One change a nanosecond for a century: no number of ours is larger.
 constexpr std::uint64_t number_max = std::uint64_t{1} << 62;
-constexpr std::uint64_t threads_max = 65536;
+constexpr std::uint64_t recorded_threads_max = 65536;
 
-base::error malformed(std::string_view what) {
+base::error malformed_change(std::string_view what) {
     return base::fail(base::errc::bad_encoding,
                       "a change of the governor's history is malformed: " + std::string(what));
 }
@@ -56,14 +56,14 @@ std::pair<std::string, std::string> history_record::add(const governor_change& c
 
 base::result<void> history_record::restore(std::string_view key, std::string_view text) {
     auto rest = text;
-    if (word_off(rest) != "1") return malformed(text.substr(0, 80));
+    if (word_off(rest) != "1") return malformed_change(text.substr(0, 80));
     const auto number = base::parse_u64(word_off(rest));
     const auto at = base::parse_i64(word_off(rest));
     const auto threads = base::parse_u64(word_off(rest));
     const auto code = code_of(word_off(rest));
     const bool fits = number && *number < number_max && slot_of(*number) == key && at && threads &&
-                      *threads <= threads_max && code && rest.size() <= reason_bytes_max;
-    if (!fits) return malformed(text.substr(0, 80));
+                      *threads <= recorded_threads_max && code && rest.size() <= reason_bytes_max;
+    if (!fits) return malformed_change(text.substr(0, 80));
     changes_[*number] = {base::unix_time{*at}, *code, static_cast<unsigned>(*threads),
                          std::string(rest)};
     if (changes_.size() > governor_history_max) changes_.erase(changes_.begin());

@@ -14,8 +14,8 @@ namespace {
 /// Less than this is a full disk: the databases and the texts of chronicles need some at any time
 /// (guess: the largest text is 5 MiB, of 65,536 lanes).
 constexpr std::uint64_t room_least_bytes = std::uint64_t{8} << 20;
-constexpr auto look_every = std::chrono::seconds(10);
-constexpr auto look_again = std::chrono::seconds(1);
+constexpr auto disk_look_every = std::chrono::seconds(10);
+constexpr auto room_look_again = std::chrono::seconds(1);
 /// Effects that may wait for room. A node of a small crew says some six things a second, so these
 /// are hours (guess: 100 MiB).
 constexpr std::size_t effects_waiting_max = 200'000;
@@ -41,7 +41,7 @@ void daemon_loop::look_at_disk() {
         if (!ec) use = {use.used, space.capacity, space.available};
         return [this, use] { logic_->set_disk(use); };
     });
-    disk_timer_.expires_after(look_every);
+    disk_timer_.expires_after(disk_look_every);
     disk_timer_.async_wait([this](boost::system::error_code ec) {
         if (!ec && !stopping_) look_at_disk();
     });
@@ -61,7 +61,7 @@ base::result<void> daemon_loop::with_room(const std::function<base::result<void>
             spdlog::error("{}: {}; the node starts when there is room",
                           full_disk(options_.data_dir), done.error().message());
         }
-        room_timer_.expires_after(look_again);
+        room_timer_.expires_after(room_look_again);
         room_timer_.wait();
     }
 }
@@ -75,7 +75,7 @@ void daemon_loop::wait_for_room(std::function<void()> then) {
 }
 
 void daemon_loop::look_for_room() {
-    room_timer_.expires_after(look_again);
+    room_timer_.expires_after(room_look_again);
     room_timer_.async_wait([this](boost::system::error_code ec) {
         if (ec || stopping_) return;
         if (!has_room(options_.data_dir)) return look_for_room();

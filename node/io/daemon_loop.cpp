@@ -9,6 +9,7 @@
 #include "base/text.hpp"
 #include "node/core/errc.hpp"
 #include "node/governor/probes/memory_probe.hpp"
+#include "node/governor/probes/waiting.hpp"
 #include "node/io/log_format.hpp"
 #include "node/worker/sandbox.hpp"
 #include "training/exactness.hpp"
@@ -45,15 +46,10 @@ base::unix_time wall_now() {
                 .count()};
 }
 
-base::time_point steady_now() {
-    return base::time_point(std::chrono::duration_cast<base::duration>(
-        std::chrono::steady_clock::now().time_since_epoch()));
-}
-
 }  // namespace
 
 moment daemon_loop::now() const {
-    return {steady_now(), wall_now()};
+    return {probe_now(), wall_now()};
 }
 
 base::result<void> daemon_loop::open_data() {
@@ -449,7 +445,7 @@ void daemon_loop::answer_waiting() {
 void daemon_loop::arm_timer() {
     if (stopping_) return;
     const auto due = logic_->next_deadline();
-    const auto current = steady_now();
+    const auto current = probe_now();
     timer_->expires_after(due > current
                               ? std::min<base::duration>(due - current, std::chrono::seconds(60))
                               : base::duration::zero());

@@ -7,7 +7,7 @@
 namespace tequio::node {
 namespace {
 
-constexpr auto look_every = std::chrono::seconds(2);
+constexpr auto traffic_look_every = std::chrono::seconds(2);
 /// A power cut forgets so much at most: this many bytes, or what came in so many looks.
 constexpr std::uint64_t unkept_max_bytes = std::uint64_t{16} << 20;
 constexpr unsigned unkept_max_looks = 30;
@@ -76,7 +76,7 @@ void daemon_loop::watch_traffic() {
     count_traffic(++traffic_looks_ % unkept_max_looks == 0);
     hold_traffic_to_limit();
     if (traffic_looks_ % connection_looks == 0) look_at_connection();
-    traffic_timer_.expires_after(look_every);
+    traffic_timer_.expires_after(traffic_look_every);
     traffic_timer_.async_wait([this](boost::system::error_code ec) {
         if (!ec && !stopping_) watch_traffic();
     });

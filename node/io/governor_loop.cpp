@@ -7,6 +7,7 @@
 
 #include "base/text.hpp"
 #include "node/core/errc.hpp"
+#include "node/governor/probes/waiting.hpp"
 
 namespace tequio::node {
 namespace {
@@ -18,17 +19,12 @@ constexpr auto paused_look = std::chrono::seconds(10);
 constexpr auto fresh_look = std::chrono::milliseconds(250);
 constexpr auto workerless_look = std::chrono::milliseconds(200);
 
-base::time_point steady_now() {
-    return base::time_point(std::chrono::duration_cast<base::duration>(
-        std::chrono::steady_clock::now().time_since_epoch()));
-}
-
 /// Both clocks, and the local time that schedules are written in.
 governor::moment moment_now() {
     const std::time_t wall = std::time(nullptr);
     std::tm local{};
     ::localtime_r(&wall, &local);
-    return {steady_now(), base::unix_time{wall}, static_cast<unsigned>((local.tm_wday + 6) % 7),
+    return {probe_now(), base::unix_time{wall}, static_cast<unsigned>((local.tm_wday + 6) % 7),
             static_cast<unsigned>(local.tm_hour * 60 + local.tm_min)};
 }
 
@@ -158,7 +154,7 @@ base::duration governor_loop::pace(base::time_point now, base::unix_time wall) c
 }
 
 void governor_loop::arm(base::unix_time wall) {
-    const auto now = steady_now();
+    const auto now = probe_now();
     // What the ladder and the watch wait for is due however seldom the machine is read.
     const auto due =
         std::min({now + pace(now, wall), ladder_.next_deadline(), watch_.next_deadline()});
@@ -211,7 +207,7 @@ void governor_loop::limit_upload() {
 }
 
 void governor_loop::agent_said(const report_origin& from, const agent_report& report) {
-    agents_.take(steady_now(), from, report);
+    agents_.take(probe_now(), from, report);
     look();
 }
 
@@ -254,7 +250,7 @@ base::result<void> governor_loop::pretend_input(base::duration idle) {
         return fail(errc::refused,
                     "input is pretended only to a daemon that was started for tests");
     }
-    pretended_ = steady_now() - idle;
+    pretended_ = probe_now() - idle;
     look();
     return {};
 }

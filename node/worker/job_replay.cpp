@@ -16,7 +16,6 @@ namespace tequio::node {
 namespace {
 
 using training::chronicle_entry;
-using training::errc;
 
 constexpr int wait_ms = 200;
 
@@ -169,7 +168,7 @@ void job_replay::parts::collect_events() {
 base::result<std::optional<worker_exited>> job_replay::parts::open_job() {
     while (true) {
         if (options.keep_going && !options.keep_going(progress)) {
-            return base::fail(errc::stopped, "stopped");
+            return base::fail(training::errc::stopped, "stopped");
         }
         auto event = next_event();
         if (!event) continue;
@@ -177,7 +176,7 @@ base::result<std::optional<worker_exited>> job_replay::parts::open_job() {
             if (options.on_ready) options.on_ready(*ready);
             worker.open_job(recipe_text, blobs, state);
         } else if (const auto* refused = std::get_if<worker_job_refused>(&*event)) {
-            return base::fail(errc::refused_by_policy, refused->reason);
+            return base::fail(training::errc::refused_by_policy, refused->reason);
         } else if (auto* end = std::get_if<worker_exited>(&*event)) {
             return std::optional(std::move(*end));
         } else if (std::holds_alternative<worker_job_opened>(*event)) {
@@ -223,9 +222,10 @@ base::result<attempt> job_replay::parts::try_once(const compute_item& item,
             progress.steps_done = at->steps;
             progress.tokens = tokens_before + at->tokens;
         } else if (const auto* failed = std::get_if<worker_item_failed>(&*event)) {
-            return base::fail(failed->stopped ? errc::stopped : errc::bad_data, failed->reason);
+            return base::fail(failed->stopped ? training::errc::stopped : training::errc::bad_data,
+                              failed->reason);
         } else if (const auto* end = std::get_if<worker_exited>(&*event)) {
-            if (stopping) return base::fail(errc::stopped, "stopped");
+            if (stopping) return base::fail(training::errc::stopped, "stopped");
             TEQUIO_CHECK(replace_worker(*end));
             out.died = true;
             return out;
@@ -320,7 +320,7 @@ base::result<base::blob_ref> job_replay::parts::compute_lane(std::uint64_t lane)
     progress.tokens = tokens_before;
     if (const auto& lost = done.outcome.divergence) {
         return base::fail(
-            errc::not_finite,
+            training::errc::not_finite,
             "the job diverges in round " + std::to_string(round.value) + ", lane " +
                 std::to_string(lane) + ", step " + std::to_string(lost->step) + ": \"" +
                 lost->tensor +
@@ -388,9 +388,9 @@ base::result<void> job_replay::parts::finish_round(chronicle_entry& entry) {
         item.round = entry.round;
         TEQUIO_TRY(const auto done, compute(item));
         if (done.outcome.divergence) {
-            return base::fail(errc::not_finite, "the job diverges: the validation loss of round " +
-                                                    std::to_string(entry.round.value) +
-                                                    " is not finite");
+            return base::fail(training::errc::not_finite,
+                              "the job diverges: the validation loss of round " +
+                                  std::to_string(entry.round.value) + " is not finite");
         }
         entry.validation_loss = done.outcome.loss;
     }

@@ -17,8 +17,6 @@
 namespace tequio::node {
 namespace {
 
-using training::errc;
-
 std::uint64_t saturating_add(std::uint64_t a, std::uint64_t b) {
     return a > UINT64_MAX - b ? UINT64_MAX : a + b;
 }
@@ -26,9 +24,9 @@ std::uint64_t saturating_add(std::uint64_t a, std::uint64_t b) {
 base::result<void> verify_input(const item_input& input, std::uint32_t index) {
     // A disk can rot and a store can mix up files; a wrong input would look like a faulty node.
     if (base::blob_ref_of(input.bytes.bytes()) == input.blob) return {};
-    return base::fail(errc::bad_contribution, "input " + std::to_string(index) +
-                                                  " is not the blob " + input.blob.text() +
-                                                  "; fetch it again");
+    return base::fail(training::errc::bad_contribution, "input " + std::to_string(index) +
+                                                            " is not the blob " +
+                                                            input.blob.text() + "; fetch it again");
 }
 
 void tell_counts(training::contribution_kind kind, const training::recipe& r,
@@ -52,9 +50,9 @@ base::result<std::vector<memory_map>> map_blobs(const training::recipe& r,
                                                 std::span<const unique_fd> files) {
     const auto refs = training::recipe_blobs(r);
     if (files.size() != refs.size()) {
-        return base::fail(errc::bad_data, "found " + std::to_string(files.size()) +
-                                              " blobs, the recipe has " +
-                                              std::to_string(refs.size()));
+        return base::fail(training::errc::bad_data, "found " + std::to_string(files.size()) +
+                                                        " blobs, the recipe has " +
+                                                        std::to_string(refs.size()));
     }
     std::vector<memory_map> out;
     for (std::size_t i = 0; i < refs.size(); ++i) {
@@ -62,7 +60,7 @@ base::result<std::vector<memory_map>> map_blobs(const training::recipe& r,
                    memory_map::of(files[i].get(), refs[i].size, memory_map::access::read));
         if (base::blob_ref_of(map.bytes()) != refs[i]) {
             return base::fail(
-                errc::bad_data,
+                training::errc::bad_data,
                 std::string(i == 0 ? "the data is" : "the weights to start from are") +
                     " not the recipe's " + refs[i].text());
         }
@@ -108,9 +106,10 @@ base::result<std::unique_ptr<job_runner>> job_runner::open(std::string_view reci
                                                            const runner_options& options) {
     TEQUIO_TRY(auto recipe, training::parse_recipe(recipe_text));
     if (options.slice_count > training::slices_max(recipe)) {
-        return base::fail(errc::bad_recipe, "one of " + std::to_string(options.slice_count) +
-                                                " slices; the recipe's cuts allow " +
-                                                std::to_string(training::slices_max(recipe)));
+        return base::fail(training::errc::bad_recipe,
+                          "one of " + std::to_string(options.slice_count) +
+                              " slices; the recipe's cuts allow " +
+                              std::to_string(training::slices_max(recipe)));
     }
     const auto shape =
         state_shape_of(recipe, state_memory::kept_min, options.slice, options.slice_count);
@@ -124,7 +123,7 @@ base::result<std::unique_ptr<job_runner>> job_runner::open(std::string_view reci
     taken.recompute = possible.recompute;
     const auto needed = job_memory_bytes(recipe, pool.threads(), memory.kept(), possible);
     if (options.memory_max_bytes != 0 && needed > options.memory_max_bytes) {
-        return base::fail(errc::out_of_memory,
+        return base::fail(training::errc::out_of_memory,
                           "this job needs " + base::human_size(needed) + " of memory and " +
                               base::human_size(options.memory_max_bytes) +
                               " are allowed here; raise limits.idle.memory to take part");
@@ -138,7 +137,7 @@ base::result<std::unique_ptr<job_runner>> job_runner::open(std::string_view reci
                                                       engine_options_of(out->options_), init));
     const auto& layout = out->engine_->layout();
     if (!out->whole() && layout.tensors.size() * 3 > worker_tensors_max) {
-        return base::fail(errc::bad_recipe,
+        return base::fail(training::errc::bad_recipe,
                           "a slice of " + std::to_string(layout.tensors.size()) + " tensors");
     }
     auto& states = out->state_;
@@ -169,7 +168,7 @@ base::result<item_result> job_runner::run(const compute_item& item,
     // A library loaded since the last item may have changed it: that voided one item, not the next.
     pool_.restore_environment();
     auto computed = compute(item, callbacks);
-    if (pool_.abandoned()) return base::fail(errc::stopped, "stopped while parked");
+    if (pool_.abandoned()) return base::fail(training::errc::stopped, "stopped while parked");
     TEQUIO_TRY(auto out, std::move(computed));
     TEQUIO_CHECK(check_environment());
     const auto spent = std::chrono::steady_clock::now() - start;
@@ -181,7 +180,7 @@ base::result<item_result> job_runner::run(const compute_item& item,
 
 base::result<void> job_runner::check_environment() const {
     if (pool_.environment_ok() && training::compute_thread_is_fit()) return {};
-    return base::fail(errc::environment_changed,
+    return base::fail(training::errc::environment_changed,
                       "a compute thread's floating-point environment changed meanwhile: its "
                       "result is void and has to be computed again");
 }
@@ -213,9 +212,9 @@ base::result<void> job_runner::expect_round(const compute_item& item) {
         const auto before = state_.held();
         if (training::state_digest(engine_->layout(), state_.view()) != before->digest) {
             state_.clear();
-            return base::fail(errc::bad_state, "the state of round " +
-                                                   std::to_string(item.round.value) +
-                                                   " has changed in memory since it was made");
+            return base::fail(training::errc::bad_state,
+                              "the state of round " + std::to_string(item.round.value) +
+                                  " has changed in memory since it was made");
         }
     }
     const auto held = state_.held();
@@ -224,7 +223,7 @@ base::result<void> job_runner::expect_round(const compute_item& item) {
     const bool here = item.kind == compute_kind::apply ? held && held->round == item.round
                                                        : state_.find(item.round).has_value();
     if (here) return {};
-    return base::fail(errc::bad_state,
+    return base::fail(training::errc::bad_state,
                       "an item of round " + std::to_string(item.round.value) + " while " +
                           (held ? "the state of round " + std::to_string(held->round.value)
                                 : std::string("no state")) +
@@ -235,8 +234,9 @@ base::result<void> job_runner::expect_round(const compute_item& item) {
 base::result<void> job_runner::join_team(const compute_item& item,
                                          const item_callbacks& callbacks) {
     if (item.team == whole()) {
-        return base::fail(errc::bad_state, whole() ? "the whole model is open, and needs no team"
-                                                   : "a slice is open, and needs a team");
+        return base::fail(training::errc::bad_state,
+                          whole() ? "the whole model is open, and needs no team"
+                                  : "a slice is open, and needs a team");
     }
     if (item.team) engine_->join_team(*callbacks.team);
     return {};
@@ -250,7 +250,7 @@ base::result<item_result> job_runner::prepare() {
 /// What a stranger stored: whoever asked compares the digest of what is held then.
 base::result<item_result> job_runner::load(const compute_item& item,
                                            const item_callbacks& callbacks) {
-    if (!whole()) return base::fail(errc::bad_state, "stored states are of whole models");
+    if (!whole()) return base::fail(training::errc::bad_state, "stored states are of whole models");
     TEQUIO_TRY(const auto input, callbacks.input(0));
     TEQUIO_CHECK(verify_input(input, 0));
     const auto read = training::read_full_state(engine_->layout(), training::recipe_id_of(recipe_),
@@ -263,7 +263,7 @@ base::result<item_result> job_runner::load(const compute_item& item,
 base::result<item_result> job_runner::commit_next(base::round_index round) {
     TEQUIO_CHECK(check_environment());
     // Sections were left out: what was written is no state.
-    if (pool_.abandoned()) return base::fail(errc::stopped, "stopped while parked");
+    if (pool_.abandoned()) return base::fail(training::errc::stopped, "stopped while parked");
     item_result out;
     auto tensors = training::tensor_digests(engine_->layout(), state_.next());
     out.outcome.state_after = training::state_digest_from(engine_->layout(), tensors);
@@ -275,9 +275,9 @@ base::result<item_result> job_runner::commit_next(base::round_index round) {
 base::result<item_result> job_runner::run_lane(const compute_item& item,
                                                const item_callbacks& callbacks) {
     if (item.lane.value >= recipe_.train.lanes || item.round.value >= recipe_.train.rounds) {
-        return base::fail(errc::bad_state, "the recipe has no lane " +
-                                               std::to_string(item.lane.value) + " in round " +
-                                               std::to_string(item.round.value));
+        return base::fail(training::errc::bad_state,
+                          "the recipe has no lane " + std::to_string(item.lane.value) +
+                              " in round " + std::to_string(item.round.value));
     }
     TEQUIO_CHECK(join_team(item, callbacks));
     TEQUIO_TRY(auto lane, engine_->run_lane(state_.view(item.round), item.round, item.lane,
@@ -298,14 +298,14 @@ base::result<item_result> job_runner::run_lane(const compute_item& item,
 base::result<item_result> job_runner::validate(const compute_item& item,
                                                const item_callbacks& callbacks) {
     if (recipe_.data.validation_tokens == 0) {
-        return base::fail(errc::bad_data, "this recipe has no validation");
+        return base::fail(training::errc::bad_data, "this recipe has no validation");
     }
     TEQUIO_CHECK(join_team(item, callbacks));
     item_result out;
     // Windows are not inner steps: none of these counts as progress of a lane.
     const auto go_on = [&callbacks](std::uint64_t) { return callbacks.keep_going(0); };
     const auto loss = engine_->validate(state_.view(item.round), go_on);
-    if (!loss && loss.error().is(errc::not_finite)) {
+    if (!loss && loss.error().is(training::errc::not_finite)) {
         out.outcome.divergence = compute_divergence{0, "loss"};
         return out;
     }
@@ -316,22 +316,22 @@ base::result<item_result> job_runner::validate(const compute_item& item,
 base::result<item_result> job_runner::sum(const compute_item& item,
                                           const item_callbacks& callbacks) {
     if (item.inputs != recipe_.train.lanes) {
-        return base::fail(errc::incomplete_sum, "a sum of " + std::to_string(item.inputs) +
-                                                    " lanes; the recipe has " +
-                                                    std::to_string(recipe_.train.lanes));
+        return base::fail(training::errc::incomplete_sum,
+                          "a sum of " + std::to_string(item.inputs) + " lanes; the recipe has " +
+                              std::to_string(recipe_.train.lanes));
     }
     const auto& layout = engine_->whole_layout();
     const bool all = item.kind == compute_kind::sum;
     const auto units = shape_of(training::contribution_kind::mean, recipe_, layout).units();
     if (!all && (item.first_unit >= units || item.units > units - item.first_unit)) {
-        return base::fail(errc::incomplete_sum,
+        return base::fail(training::errc::incomplete_sum,
                           "a shard beyond the mean's " + std::to_string(units) + " units");
     }
     training::summation total(recipe_, layout,
                               all ? training::contribution_run{0, units}
                                   : training::contribution_run{item.first_unit, item.units});
     for (std::uint32_t index = 0; index < item.inputs; ++index) {
-        if (!callbacks.keep_going(0)) return base::fail(errc::stopped, "stopped");
+        if (!callbacks.keep_going(0)) return base::fail(training::errc::stopped, "stopped");
         TEQUIO_TRY(const auto input, callbacks.input(index));
         // Of a shard's only some pieces are here; each was verified when it came.
         if (all) TEQUIO_CHECK(verify_input(input, index));
@@ -351,7 +351,7 @@ base::result<item_result> job_runner::join(const compute_item& item,
     std::vector<item_input> inputs;
     std::vector<base::byte_view> parts;
     for (std::uint32_t index = 0; index < item.inputs; ++index) {
-        if (!callbacks.keep_going(0)) return base::fail(errc::stopped, "stopped");
+        if (!callbacks.keep_going(0)) return base::fail(training::errc::stopped, "stopped");
         TEQUIO_TRY(auto input, callbacks.input(index));
         TEQUIO_CHECK(verify_input(input, index));
         inputs.push_back(std::move(input));

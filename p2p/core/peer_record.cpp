@@ -7,7 +7,7 @@ namespace {
 
 constexpr std::uint8_t record_version = 1;
 
-base::error bad(std::string what) {
+base::error bad_record(std::string what) {
     return fail(errc::bad_message, "bad peer record: " + std::move(what));
 }
 
@@ -59,32 +59,33 @@ std::optional<record_claim> peek_peer_record(base::byte_view bytes) {
 }
 
 base::result<peer_record> verify_peer_record(base::byte_view bytes) {
-    if (bytes.size() < 64) return bad("too short");
+    if (bytes.size() < 64) return bad_record("too short");
     const auto body = bytes.first(bytes.size() - 64);
     base::byte_reader in(body);
-    if (in.u8() != record_version) return bad("unknown version");
+    if (in.u8() != record_version) return bad_record("unknown version");
     peer_record out;
     const auto node = in.raw(32);
     const auto certificate = in.raw(role_certificate_size);
     out.sequence = in.u64();
     const auto expires = in.u64();
     const auto count = in.u8();
-    if (in.failed() || count > record_addresses_max) return bad("fields do not fit");
-    if (expires > static_cast<std::uint64_t>(INT64_MAX)) return bad("an impossible expiry");
+    if (in.failed() || count > record_addresses_max) return bad_record("fields do not fit");
+    if (expires > static_cast<std::uint64_t>(INT64_MAX)) return bad_record("an impossible expiry");
     out.expires.seconds = static_cast<std::int64_t>(expires);
     for (int i = 0; i < count; ++i) {
         const auto text = base::as_text(in.raw(in.u8()));
         const auto parsed = parse_address(text);
         if (in.failed() || !parsed || !may_stand(*parsed) || parsed->text() != text) {
-            return bad("an address that may not stand there");
+            return bad_record("an address that may not stand there");
         }
         out.addresses.push_back(*parsed);
     }
-    if (in.failed() || !in.at_end()) return bad("trailing bytes");
+    if (in.failed() || !in.at_end()) return bad_record("trailing bytes");
     TEQUIO_TRY(out.node, base::id_from_bytes<base::node_id>(node));
     TEQUIO_TRY(const auto key, verify_role_certificate(out.node, key_role::message, certificate));
     TEQUIO_TRY(const auto s, base::signature_from_bytes(bytes.last(64)));
-    if (!base::signature_verifies(key.key, signed_bytes(body), s)) return bad("not signed by it");
+    if (!base::signature_verifies(key.key, signed_bytes(body), s))
+        return bad_record("not signed by it");
     return out;
 }
 

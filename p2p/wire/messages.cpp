@@ -7,10 +7,6 @@
 namespace tequio::p2p::wire {
 namespace {
 
-base::error bad(std::string what) {
-    return fail(errc::bad_message, std::move(what));
-}
-
 template <class Strings>
 base::result<std::vector<base::digest>> read_ids(const Strings& in, std::size_t max) {
     if (static_cast<std::size_t>(in.size()) > max) {
@@ -123,7 +119,7 @@ base::result<message> read(const proto::stream_close& in) {
     return message(std::move(out));
 }
 
-struct writer {
+struct message_writer {
     proto::network_message& out;
 
     void operator()(const peer_records& m) const {
@@ -199,7 +195,7 @@ struct writer {
 
 base::byte_vector encode(const message& m) {
     proto::network_message out;
-    std::visit(writer{out}, m);
+    std::visit(message_writer{out}, m);
     return serialised(out);
 }
 

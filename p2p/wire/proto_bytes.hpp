@@ -1,12 +1,19 @@
 #pragma once
 
-/// Between protobuf's strings and our bytes. Included by the .cpp files of this folder only.
+/// Between protobuf's strings and our bytes, and what is said of bytes that are wrong. Included by
+/// the .cpp files of this folder only.
 
 #include <string>
+#include <utility>
 
 #include "base/bytes.hpp"
+#include "p2p/error.hpp"
 
 namespace tequio::p2p::wire {
+
+inline base::error bad(std::string what) {
+    return fail(errc::bad_message, std::move(what));
+}
 
 inline std::string text_of(base::byte_view bytes) {
     return std::string(base::as_text(bytes));

@@ -9,10 +9,6 @@
 namespace tequio::p2p::wire {
 namespace {
 
-base::error bad(std::string what) {
-    return fail(errc::bad_message, std::move(what));
-}
-
 base::result<hello> read(const proto::hello& in) {
     hello out;
     if (in.versions_size() < 1 || in.versions_size() > static_cast<int>(versions_max)) {
@@ -39,7 +35,7 @@ base::result<hello> read(const proto::hello& in) {
     return out;
 }
 
-struct writer {
+struct frame_writer {
     proto::session_frame& out;
 
     void operator()(const hello& h) const {
@@ -67,7 +63,7 @@ struct writer {
 
 base::byte_vector encode(const session_frame& frame) {
     proto::session_frame out;
-    std::visit(writer{out}, frame);
+    std::visit(frame_writer{out}, frame);
     return serialised(out);
 }
 

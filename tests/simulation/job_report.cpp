@@ -4,6 +4,7 @@
 #include <cstdio>
 
 #include "base/text.hpp"
+#include "tests/simulation/shared_links.hpp"
 
 namespace tequio::simulation {
 namespace {
@@ -42,10 +43,6 @@ public:
     }
     std::string text;
 };
-
-double seconds_of(base::duration d) {
-    return std::chrono::duration<double>(d).count();
-}
 
 }  // namespace
 

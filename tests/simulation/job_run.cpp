@@ -5,6 +5,7 @@
 #include <map>
 
 #include "tests/simulation/crew_machine.hpp"
+#include "tests/simulation/shared_links.hpp"
 #include "tests/simulation/team_time.hpp"
 #include "training/full_state.hpp"
 #include "training/lane_load.hpp"
@@ -34,10 +35,6 @@ constexpr int beats_a_round = 60;
 /// Share of a busy uplink that streams of teams get: pieces of blobs get one message in five
 /// (p2p/network.hpp).
 constexpr double stream_share = 0.8;
-
-double seconds_of(base::duration d) {
-    return std::chrono::duration<double>(d).count();
-}
 
 base::duration duration_of(double seconds) {
     return std::chrono::duration_cast<base::duration>(std::chrono::duration<double>(seconds));

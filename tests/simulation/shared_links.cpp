@@ -11,10 +11,6 @@ namespace {
 /// What rounding to nanoseconds may leave of a transfer that has ended.
 constexpr double rest_bytes = 1;
 
-double seconds_of(base::duration d) {
-    return std::chrono::duration<double>(d).count();
-}
-
 }  // namespace
 
 void shared_links::add_node(link_rates rates) {

@@ -12,6 +12,10 @@
 
 namespace tequio::simulation {
 
+inline double seconds_of(base::duration d) {
+    return std::chrono::duration<double>(d).count();
+}
+
 /// What a node's connection carries, in bytes a second.
 struct link_rates {
     double up = 0;

@@ -15,10 +15,6 @@ constexpr std::size_t readme_lines_max = 200;
 constexpr std::size_t width_max = 100;
 constexpr std::size_t function_talk = 70, function_stop = 100;
 
-bool is_code(const source_text& file) {
-    return is_header(file.path) || is_source(file.path);
-}
-
 std::string trimmed(std::string_view s) {
     const auto first = s.find_first_not_of(" \t");
     if (first == std::string_view::npos) return "";

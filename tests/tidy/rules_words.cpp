@@ -15,10 +15,6 @@ const std::set<std::string>& libraries() {
     return names;
 }
 
-bool is_code(const source_text& file) {
-    return is_header(file.path) || is_source(file.path);
-}
-
 bool is_pure(const source_text& file) {
     if (!libraries().contains(top_folder(file.path))) return false;
     // The governor is a core whose probes, which read the machine, lie in a folder below it.

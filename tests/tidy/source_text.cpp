@@ -107,4 +107,8 @@ bool is_source(std::string_view path) {
     return path.ends_with(".cpp");
 }
 
+bool is_code(const source_text& file) {
+    return is_header(file.path) || is_source(file.path);
+}
+
 }  // namespace tequio::tidy

@@ -31,5 +31,7 @@ std::string top_folder(std::string_view path);
 bool is_under(std::string_view path, std::string_view folder);
 bool is_header(std::string_view path);
 bool is_source(std::string_view path);
+/// One or the other.
+bool is_code(const source_text& file);
 
 }  // namespace tequio::tidy

@@ -5,16 +5,12 @@
 
 #include "base/ensure.hpp"
 #include "base/sha256.hpp"
-#include "training/errc.hpp"
+#include "training/crew/bad_message.hpp"
 
 namespace tequio::training::crew_protocol {
 namespace {
 
 constexpr std::string_view domain = "tequio/crew/lottery/v1";
-
-base::error bad(std::string what) {
-    return fail(errc::bad_message, "crew message: " + std::move(what));
-}
 
 base::digest commitment_to(const base::digest& secret) {
     return base::sha256(secret.view());

@@ -7,7 +7,7 @@
 
 #include "base/sha256.hpp"
 #include "crew.pb.h"
-#include "training/errc.hpp"
+#include "training/crew/bad_message.hpp"
 
 namespace tequio::training::crew_protocol {
 namespace {
@@ -18,10 +18,6 @@ using base::result;
 
 /// Nobody is further away than that: a delay beyond it is none.
 constexpr std::uint64_t delay_max_us = 60'000'000;
-
-base::error bad(std::string what) {
-    return fail(errc::bad_message, "crew message: " + std::move(what));
-}
 
 std::string to_string(byte_view bytes) {
     return std::string(base::as_text(bytes));

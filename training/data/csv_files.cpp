@@ -139,8 +139,8 @@ private:
             if (i == label_) continue;
             const auto x = number_of(fields[i]);
             if (!x) {
-                const bool none = trimmed(fields[i]).empty();
-                return refused(i + 1, (none ? "nothing" : quoted(fields[i])) + name_of(i),
+                const bool empty = trimmed(fields[i]).empty();
+                return refused(i + 1, (empty ? "nothing" : quoted(fields[i])) + name_of(i),
                                "a number of float32");
             }
             writer.u32(std::bit_cast<std::uint32_t>(*x));

@@ -2,19 +2,13 @@
 
 #include <algorithm>
 
+#include "training/data/byte_order_mark.hpp"
 #include "training/errc.hpp"
 
 namespace tequio::training {
-namespace {
-
-constexpr std::string_view byte_order_mark = "\xef\xbb\xbf";
-
-}  // namespace
 
 csv_reader::csv_reader(std::string_view file_name, std::string_view text, std::size_t fields_max)
-    : file_name_(file_name), rest_(text), fields_max_(fields_max) {
-    if (rest_.starts_with(byte_order_mark)) rest_.remove_prefix(byte_order_mark.size());
-}
+    : file_name_(file_name), rest_(without_byte_order_mark(text)), fields_max_(fields_max) {}
 
 base::error csv_reader::refused(std::size_t column, const std::string& what) const {
     return fail(errc::bad_data, std::string(file_name_) + ":" + std::to_string(record_line_) + ":" +

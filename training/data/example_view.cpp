@@ -13,7 +13,7 @@ namespace {
 
 using numerics::flush_subnormal;
 
-constexpr std::size_t label_bytes = sizeof(std::uint32_t);
+constexpr std::size_t label_size_bytes = sizeof(std::uint32_t);
 
 static_assert(std::endian::native == std::endian::little, "values are taken straight from memory");
 
@@ -56,7 +56,7 @@ example_scales example_scales_of(base::byte_view blob, std::uint64_t inputs) {
 
 base::byte_view dataset_view::example(std::uint64_t index) const {
     const auto inputs = scales_.shifts.size();
-    const auto stride = label_bytes + inputs * config_.token_bytes;
+    const auto stride = label_size_bytes + inputs * config_.token_bytes;
     return blob_.subspan(2 * sizeof(float) * inputs + index * stride, stride);
 }
 
@@ -96,7 +96,7 @@ std::uint32_t dataset_view::read_example(std::uint64_t index, std::span<float> v
         index < config_.token_count && !values.empty() && values.size() == scales_.shifts.size(),
         "this example exists");
     const auto* at = example(index).data();
-    const auto* from = at + label_bytes;
+    const auto* from = at + label_size_bytes;
     const float* shift = scales_.shifts.data();
     const float* factor = scales_.factors.data();
     if (config_.token_bytes == 1) {

@@ -18,7 +18,8 @@ struct idx_file {
     base::byte_view bytes;    ///< (count, size)
 };
 
-base::error refused(const std::string& name, const std::string& found, const std::string& allowed) {
+base::error refused_file(const std::string& name, const std::string& found,
+                         const std::string& allowed) {
     return fail(errc::bad_data, name + ": found " + found + ", allowed: " + allowed);
 }
 
@@ -45,12 +46,13 @@ base::result<void> check_start(const source_file& file) {
         return b.size() >= 2 && b[0] == first && b[1] == second;
     };
     if (starts(0x1f, 0x8b)) {
-        return refused(file.name, "a gzip file",
-                       "an idx file; unpack it with `gunzip FILE.gz` and name what that leaves");
+        return refused_file(
+            file.name, "a gzip file",
+            "an idx file; unpack it with `gunzip FILE.gz` and name what that leaves");
     }
     if (!starts(0, 0) || b.size() < 4) {
-        return refused(file.name, "another start than two zero bytes, type and dimensions",
-                       "an idx file, as MNIST's");
+        return refused_file(file.name, "another start than two zero bytes, type and dimensions",
+                            "an idx file, as MNIST's");
     }
     if (b[2] == unsigned_bytes) return {};
     return fail(errc::not_in_version, file.name + ": found " + type_name(b[2]) +
@@ -64,7 +66,7 @@ base::result<idx_file> open_idx(const source_file& file) {
     const std::size_t dimensions = b[3];
     const std::size_t head = 4 + 4 * dimensions;
     if (dimensions == 0 || b.size() < head) {
-        return refused(
+        return refused_file(
             file.name,
             std::to_string(dimensions) + " dimensions in " + std::to_string(b.size()) + " bytes",
             "a header with the size of each dimension, at least one");
@@ -81,39 +83,42 @@ base::result<idx_file> open_idx(const source_file& file) {
         // Both factors are below 2^33, so the product is compared before it can overflow.
         out.size *= n;
         if (out.size == 0 || out.size > example_limits::inputs) {
-            return refused(file.name, "examples of " + std::to_string(out.size) + " values or more",
-                           "1 to " + std::to_string(example_limits::inputs));
+            return refused_file(file.name,
+                                "examples of " + std::to_string(out.size) + " values or more",
+                                "1 to " + std::to_string(example_limits::inputs));
         }
     }
     if (out.count == 0 || out.count > example_limits::examples ||
         out.count * out.size != out.bytes.size()) {
-        return refused(file.name,
-                       "a header that says " + std::to_string(out.count) + " times " +
-                           std::to_string(out.size) + " bytes before " +
-                           std::to_string(out.bytes.size()),
-                       "as many as the header says, at least one");
+        return refused_file(file.name,
+                            "a header that says " + std::to_string(out.count) + " times " +
+                                std::to_string(out.size) + " bytes before " +
+                                std::to_string(out.bytes.size()),
+                            "as many as the header says, at least one");
     }
     return out;
 }
 
 base::result<void> add_pair(const idx_file& one, const idx_file& other, raw_examples& out) {
     if (one.labels == other.labels) {
-        return refused(other.name,
-                       one.labels ? "labels beside the labels of " + quoted(one.name)
-                                  : "examples beside the examples of " + quoted(one.name),
-                       "pairs of a file of examples and one of their labels, side by side");
+        return refused_file(other.name,
+                            one.labels ? "labels beside the labels of " + quoted(one.name)
+                                       : "examples beside the examples of " + quoted(one.name),
+                            "pairs of a file of examples and one of their labels, side by side");
     }
     const auto& examples = one.labels ? other : one;
     const auto& labels = one.labels ? one : other;
     if (examples.count != labels.count) {
-        return refused(labels.name,
-                       std::to_string(labels.count) + " labels for the " +
-                           std::to_string(examples.count) + " examples of " + quoted(examples.name),
-                       "as many");
+        return refused_file(labels.name,
+                            std::to_string(labels.count) + " labels for the " +
+                                std::to_string(examples.count) + " examples of " +
+                                quoted(examples.name),
+                            "as many");
     }
     if (out.inputs != 0 && out.inputs != examples.size) {
-        return refused(examples.name, "examples of " + std::to_string(examples.size) + " values",
-                       std::to_string(out.inputs) + ", as in the files before");
+        return refused_file(examples.name,
+                            "examples of " + std::to_string(examples.size) + " values",
+                            std::to_string(out.inputs) + ", as in the files before");
     }
     out.inputs = examples.size;
     out.values.insert(out.values.end(), examples.bytes.begin(), examples.bytes.end());

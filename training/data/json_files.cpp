@@ -4,6 +4,7 @@
 #include <boost/json.hpp>
 #include <string>
 
+#include "training/data/byte_order_mark.hpp"
 #include "training/data/split_pattern.hpp"
 #include "training/errc.hpp"
 #include "training/round/lines.hpp"
@@ -18,7 +19,6 @@ constexpr std::size_t depth_max = 32;
 constexpr std::size_t splits_max = 16;
 /// A vocabulary of 2^20 tokens and as many merges, in the longer spelling, need half of it.
 constexpr std::ptrdiff_t values_max = std::ptrdiff_t{1} << 23;
-constexpr std::string_view byte_order_mark = "\xef\xbb\xbf";
 
 std::string text_of(const json::string& s) {
     return {s.data(), s.size()};
@@ -321,8 +321,7 @@ base::result<bpe_description> parse_tokenizer_json(base::byte_view bytes) {
 
 base::result<void> read_jsonl(std::string_view file_name, base::byte_view bytes,
                               const document_sink& sink) {
-    auto rest = base::as_text(bytes);
-    if (rest.starts_with(byte_order_mark)) rest.remove_prefix(byte_order_mark.size());
+    auto rest = without_byte_order_mark(base::as_text(bytes));
     json::parse_options options;
     options.max_depth = depth_max;
     json::parser parser({}, options);

@@ -73,7 +73,7 @@ std::string real_text(double x) {
     return text;
 }
 
-std::string_view trimmed(std::string_view text) {
+std::string_view trimmed_line(std::string_view text) {
     const auto first = text.find_first_not_of(" \t\r");
     if (first == std::string_view::npos) return {};
     return text.substr(first, text.find_last_not_of(" \t\r") - first + 1);
@@ -86,13 +86,13 @@ toml_fault fault_at(std::string_view text, std::uint64_t line) {
     std::string section;
     std::uint64_t number = 0;
     for (const auto part : base::split(text, '\n')) {
-        const auto row = trimmed(part);
+        const auto row = trimmed_line(part);
         ++number;
         if (number == line) {
             out.found = quoted(row);
             const auto equals = row.find('=');
             if (!row.starts_with('[') && equals != std::string_view::npos) {
-                const auto key = trimmed(row.substr(0, equals));
+                const auto key = trimmed_line(row.substr(0, equals));
                 out.key = (section.empty() ? "" : section + ".") + std::string(key);
             } else {
                 out.key = row.starts_with('[') ? std::string(row) : section;
@@ -101,7 +101,7 @@ toml_fault fault_at(std::string_view text, std::uint64_t line) {
         }
         const auto close = row.find(']');
         if (row.starts_with('[') && close != std::string_view::npos) {
-            section = trimmed(row.substr(1, close - 1));
+            section = trimmed_line(row.substr(1, close - 1));
         }
     }
     return out;

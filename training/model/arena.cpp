@@ -13,14 +13,14 @@ namespace tequio::training {
 namespace {
 
 constexpr std::uint64_t align_bytes = 128;
-constexpr std::uint64_t saturated = std::numeric_limits<std::uint64_t>::max();
+constexpr std::uint64_t saturated_bytes = std::numeric_limits<std::uint64_t>::max();
 
 }  // namespace
 
 std::uint64_t saturating_product(std::initializer_list<std::uint64_t> factors) {
     std::uint64_t product = 1;
     for (const auto factor : factors) {
-        if (__builtin_mul_overflow(product, factor, &product)) return saturated;
+        if (__builtin_mul_overflow(product, factor, &product)) return saturated_bytes;
     }
     return product;
 }
@@ -29,8 +29,9 @@ arena_slice arena_plan::floats(std::uint64_t floats) {
     const arena_slice slice{total_bytes_ / sizeof(float), floats};
     const auto bytes = saturating_product({floats, sizeof(float)});
     std::uint64_t total = 0;
-    if (__builtin_add_overflow(total_bytes_, bytes, &total) || total > saturated - align_bytes) {
-        total_bytes_ = saturated;
+    if (__builtin_add_overflow(total_bytes_, bytes, &total) ||
+        total > saturated_bytes - align_bytes) {
+        total_bytes_ = saturated_bytes;
     } else {
         total_bytes_ = (total + align_bytes - 1) / align_bytes * align_bytes;
     }
@@ -41,7 +42,7 @@ base::result<arena> arena::create(const arena_plan& plan) {
     const auto bytes = plan.total_bytes();
     // Anonymous pages are zero, cost nothing until touched, and go back to the system at once.
     void* memory =
-        bytes == 0 || bytes > saturated / 4
+        bytes == 0 || bytes > saturated_bytes / 4
             ? MAP_FAILED
             : mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (memory == MAP_FAILED) {

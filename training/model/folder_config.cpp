@@ -249,7 +249,7 @@ std::string text(std::string_view word) {
 }
 
 /// A real as JSON; Python's type checks want a point or an exponent.
-std::string real_text(double x) {
+std::string json_real(double x) {
     auto out = base::shortest(x);
     if (out.find_first_of(".e") == std::string::npos) out += ".0";
     return out;
@@ -293,9 +293,9 @@ void write_llama(const model_config& m, const folder_options& options, config_ke
     out["num_hidden_layers"] = std::to_string(m.layers);
     out["num_key_value_heads"] = std::to_string(m.kv_heads);
     out["pretraining_tp"] = "1";
-    out["rms_norm_eps"] = real_text(m.norm_epsilon);
+    out["rms_norm_eps"] = json_real(m.norm_epsilon);
     out["rope_scaling"] = "null";
-    out["rope_theta"] = real_text(m.rope_theta);
+    out["rope_theta"] = json_real(m.rope_theta);
     out["tie_word_embeddings"] = m.tied ? "true" : "false";
 }
 

@@ -19,11 +19,11 @@ constexpr std::size_t index_max_bytes = std::size_t{4} << 20;
 constexpr std::size_t shards_max = 1024;
 constexpr std::size_t name_max_bytes = 128;
 
-base::error bad(std::string_view file, const std::string& what) {
+base::error bad_file(std::string_view file, const std::string& what) {
     return fail(errc::bad_state, std::string(file) + ": " + what);
 }
-base::error bad(std::string_view file, std::string_view tensor, const std::string& what) {
-    return bad(file, quoted(tensor) + ": " + what);
+base::error bad_file(std::string_view file, std::string_view tensor, const std::string& what) {
+    return bad_file(file, quoted(tensor) + ": " + what);
 }
 
 /// A file beside the index: no folder, nothing hidden, nothing that a terminal would obey.
@@ -74,16 +74,16 @@ private:
 
 base::result<index_reader> parse_index(base::byte_view bytes) {
     if (bytes.size() > index_max_bytes) {
-        return bad(index_file_name, "found " + std::to_string(bytes.size()) +
-                                        " bytes, allowed: at most " +
-                                        std::to_string(index_max_bytes));
+        return bad_file(index_file_name, "found " + std::to_string(bytes.size()) +
+                                             " bytes, allowed: at most " +
+                                             std::to_string(index_max_bytes));
     }
     index_reader reader;
     const json_limits limits{.depth = 8, .members = safetensors_tensors_max + 4096};
     if (const auto done = walk_json(base::as_text(bytes), limits, reader); !done) {
         return done.error().at(index_file_name);
     }
-    if (reader.files.empty()) return bad(index_file_name, "it names no file");
+    if (reader.files.empty()) return bad_file(index_file_name, "it names no file");
     return reader;
 }
 
@@ -153,7 +153,8 @@ base::result<weight_files::found_tensors> weight_files::find_all(const folder_vi
     if (files.index) {
         TEQUIO_TRY(auto parsed, parse_index(*files.index));
         for (const auto& name : parsed.files) {
-            if (!files.weights.contains(name)) return bad(name, "is missing; the index names it");
+            if (!files.weights.contains(name))
+                return bad_file(name, "is missing; the index names it");
         }
         index.emplace(std::move(parsed));
     }
@@ -164,12 +165,12 @@ base::result<weight_files::found_tensors> weight_files::find_all(const folder_vi
         auto entries = parse_safetensors(bytes);
         if (!entries) return entries.error().at(file);
         seen += entries->size();
-        if (seen > safetensors_tensors_max) return bad(file, "too many tensors in all files");
+        if (seen > safetensors_tensors_max) return bad_file(file, "too many tensors in all files");
         for (auto& [name, entry] : *entries) {
             if (index) {
                 const auto place = index->place.find(name);
                 if (place == index->place.end() || place->second != file) {
-                    return bad(file, name, "the index does not say that it is here");
+                    return bad_file(file, name, "the index does not say that it is here");
                 }
                 index->place.erase(place);
             }
@@ -177,13 +178,13 @@ base::result<weight_files::found_tensors> weight_files::find_all(const folder_vi
             if (!known) continue;
             TEQUIO_CHECK(check_usable(file, name, entry));
             if (!out.try_emplace(std::move(*known), found_tensor{file, std::move(entry)}).second) {
-                return bad(file, name, "a tensor of this name was there before");
+                return bad_file(file, name, "a tensor of this name was there before");
             }
         }
     }
     if (index && !index->place.empty()) {
         const auto& [name, file] = *index->place.begin();
-        return bad(file, name, "is missing; the index says that it is here");
+        return bad_file(file, name, "is missing; the index says that it is here");
     }
     return out;
 }
@@ -222,9 +223,9 @@ base::result<void> weight_files::take(found_tensors& all, const model_config& mo
             return fail(errc::bad_state, t.name + " is in no safetensors file of the folder");
         }
         if (it->second.entry.shape != t.shape) {
-            return bad(it->second.file, t.name,
-                       "found the shape " + shape_text(it->second.entry.shape) +
-                           ", allowed: " + shape_text(t.shape) + " as config.json says");
+            return bad_file(it->second.file, t.name,
+                            "found the shape " + shape_text(it->second.entry.shape) +
+                                ", allowed: " + shape_text(t.shape) + " as config.json says");
         }
         tensors_.push_back(std::move(it->second));
         all.erase(it);
@@ -236,7 +237,7 @@ base::result<void> weight_files::take(found_tensors& all, const model_config& mo
     }
     if (all.empty()) return {};
     const auto& [name, other] = *all.begin();
-    return bad(other.file, name, "a model of this config.json has no such tensor");
+    return bad_file(other.file, name, "a model of this config.json has no such tensor");
 }
 
 base::result<weight_files> weight_files::open(const folder_view& files, const model_config& model) {
@@ -263,7 +264,7 @@ base::result<weight_files> weight_files::open(const folder_view& files, const mo
 base::result<void> weight_files::read(std::size_t index, std::span<float> out) const {
     const auto& t = tensors_[index];
     if (convert(t.entry, out)) return {};
-    return bad(t.file, layout_.tensors[index].name, "holds a value that is not finite");
+    return bad_file(t.file, layout_.tensors[index].name, "holds a value that is not finite");
 }
 
 }  // namespace tequio::training

@@ -20,6 +20,9 @@ struct sd_bus_message;
 
 namespace tequio::node {
 
+/// The name that systemd-logind has on the system bus.
+constexpr const char* logind = "org.freedesktop.login1";
+
 /// One method of one object.
 struct bus_method {
     std::string destination, path, interface, member;

@@ -14,7 +14,6 @@
 namespace tequio::node {
 namespace {
 
-constexpr const char* logind = "org.freedesktop.login1";
 constexpr const char* logind_path = "/org/freedesktop/login1";
 constexpr const char* manager_interface = "org.freedesktop.login1.Manager";
 constexpr const char* network_manager = "org.freedesktop.NetworkManager";

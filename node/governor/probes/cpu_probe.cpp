@@ -14,7 +14,7 @@ constexpr auto span_least = std::chrono::milliseconds(40);
 constexpr auto look_around = std::chrono::seconds(1);
 constexpr auto threads_again = std::chrono::seconds(5);
 /// Threads whose waiting is looked at; more of them say the same.
-constexpr std::size_t threads_max = 8;
+constexpr std::size_t watched_threads_max = 8;
 constexpr double suspicion = 0.25;  // processors
 
 double seconds_of(base::duration d) {
@@ -153,7 +153,7 @@ void cpu_probe::find_threads(int worker) {
     const auto folder = root_ / "proc" / std::to_string(worker) / "task";
     for (std::filesystem::directory_iterator it(folder, ec), end; !ec && it != end;
          it.increment(ec)) {
-        if (threads_.size() == threads_max) break;
+        if (threads_.size() == watched_threads_max) break;
         threads_.push_back({kept_file(it->path() / "schedstat")});
     }
 }

@@ -10,7 +10,7 @@
 namespace tequio::node {
 namespace {
 
-constexpr auto span_least = std::chrono::milliseconds(40);
+constexpr auto group_span_least = std::chrono::milliseconds(40);
 
 /// All processor time of a process, in ticks.
 std::optional<std::uint64_t> used_ticks(std::string_view stat) {
@@ -89,7 +89,7 @@ double group_use_probe::own_seconds(const quota_group& group, const std::vector<
 group_use_probe::reading group_use_probe::read(base::time_point now, const quota_group& group,
                                                const std::vector<int>& ours) {
     if (folder_ != group.folder) begin(group);
-    if (before_ && now - *before_ < span_least) return last_;
+    if (before_ && now - *before_ < group_span_least) return last_;
     const auto counted = count_now(group);
     const double own = own_seconds(group, ours);
     last_ = {};

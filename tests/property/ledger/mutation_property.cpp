@@ -17,7 +17,6 @@ using namespace tequio::ledger::testing;
 
 namespace {
 
-const identity alice(1), bob(2);
 namespace fs = std::filesystem;
 
 /// A raw connection that has dropped the triggers.

@@ -12,8 +12,6 @@ using namespace tequio::ledger::testing;
 
 namespace {
 
-const identity alice(1), bob(2);
-
 /// One of few statements, so that the same work is written again and again.
 store_write random_write(base::rng& random) {
     auto facts = lane_facts(bob, alice, 0, random.below(6));

@@ -12,8 +12,6 @@ using namespace tequio::ledger::testing;
 
 namespace {
 
-const identity alice(1), bob(2);
-
 std::string spoiled(std::string text, base::rng& random) {
     for (auto n = random.below(3); n < 3; ++n) {
         if (text.empty()) break;

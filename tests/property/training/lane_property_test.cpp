@@ -16,7 +16,7 @@
 namespace tequio::training {
 namespace {
 
-const engine::keep_going always = [](std::uint64_t) { return true; };
+const engine::keep_going to_the_end = [](std::uint64_t) { return true; };
 
 /// A job, and the micro-batches that must not change its bits.
 struct odd_job {
@@ -112,11 +112,11 @@ std::string results(const odd_job& job, executor& run, std::uint64_t micro_batch
     const state_span state{std::span(parameters).subspan(offset),
                            std::span(momentum).subspan(offset)};
     e.initial_state(state);
-    const auto lane = e.run_lane(state, {1}, {1}, always).value();
+    const auto lane = e.run_lane(state, {1}, {1}, to_the_end).value();
     const auto* bytes = std::get_if<base::byte_vector>(&lane.outcome);
     BOOST_REQUIRE_MESSAGE(bytes != nullptr, job.name << " stays finite");
     return base::blob_ref_of(*bytes).text() + " " + lane.trace.hex() + " " +
-           base::shortest(lane.loss) + " " + base::shortest(e.validate(state, always).value());
+           base::shortest(lane.loss) + " " + base::shortest(e.validate(state, to_the_end).value());
 }
 
 }  // namespace

@@ -8,7 +8,7 @@
 namespace tequio::training {
 namespace {
 
-trainer_config random_config() {
+trainer_config random_llama() {
     trainer_config c;
     auto& m = c.model;
     m.family = "llama";
@@ -33,7 +33,7 @@ BOOST_AUTO_TEST_SUITE(llama_property)
 
 BOOST_AUTO_TEST_CASE(every_target_gives_the_bits_of_the_reference_at_any_size) {
     BOOST_TEST(holds("bits do not depend on target or threads", [&] {
-        same_on_every_target(random_config(), *rc::gen::arbitrary<std::uint32_t>());
+        same_on_every_target(random_llama(), *rc::gen::arbitrary<std::uint32_t>());
     }));
 }
 
@@ -41,7 +41,7 @@ BOOST_AUTO_TEST_CASE(micro_batches_of_multiples_of_256_tokens_change_no_bit) {
     serial_executor one;
     tests::thread_pool three(3);
     BOOST_TEST(holds("bits do not depend on micro-batches cut at panels", [&] {
-        auto config = random_config();
+        auto config = random_llama();
         config.model.context = *rc::gen::element<std::uint64_t>(32, 64);
         const auto panel = 256 / config.model.context;  // sequences
         config.batch = panel * *rc::gen::inRange<std::uint64_t>(1, 4) +

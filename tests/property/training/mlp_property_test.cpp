@@ -5,18 +5,13 @@
 #include <rapidcheck.h>
 
 #include <boost/test/unit_test.hpp>
-#include <cstring>
 
-#include "base/rng.hpp"
-#include "tests/support/thread_pool.hpp"
-#include "training/model/initial.hpp"
-#include "training/model/trainer.hpp"
-#include "training/numerics/target.hpp"
+#include "tests/property/training/model_steps.hpp"
 
 namespace tequio::training {
 namespace {
 
-trainer_config random_config() {
+trainer_config random_mlp() {
     trainer_config c;
     c.model.family = "mlp";
     c.model.layers = *rc::gen::inRange<std::uint64_t>(1, 4);
@@ -48,7 +43,7 @@ struct examples {
 
 /// Parameters after two steps, the second one's gradients, and both losses: everything a lane is
 /// made of.
-std::vector<float> two_steps(const trainer_config& config, std::uint64_t seed, executor& run) {
+std::vector<float> two_mlp_steps(const trainer_config& config, std::uint64_t seed, executor& run) {
     const auto layout = layout_of(config.model);
     auto work = trainer::create(config, layout, run).value();
     std::vector<float> parameters(layout.padded_size), momentum(layout.padded_size);
@@ -72,19 +67,6 @@ std::vector<float> two_steps(const trainer_config& config, std::uint64_t seed, e
     return out;
 }
 
-bool same_bits(const std::vector<float>& a, const std::vector<float>& b) {
-    return a.size() == b.size() && std::memcmp(a.data(), b.data(), 4 * a.size()) == 0;
-}
-
-/// Runs `property` with the active target restored afterwards.
-template <class Property>
-bool holds(const char* name, Property property) {
-    const auto kept = numerics::active_target();
-    const bool held = rc::check(name, property);
-    numerics::set_target(kept);
-    return held;
-}
-
 }  // namespace
 
 BOOST_AUTO_TEST_SUITE(mlp_property)
@@ -93,15 +75,15 @@ BOOST_AUTO_TEST_CASE(every_target_gives_the_bits_of_the_reference_at_any_size) {
     serial_executor one;
     tests::thread_pool three(3);
     BOOST_TEST(holds("bits do not depend on target or threads", [&] {
-        auto config = random_config();
+        auto config = random_mlp();
         config.micro_batch = *rc::gen::inRange<std::uint64_t>(1, 40);
         config.batch = config.micro_batch * *rc::gen::inRange<std::uint64_t>(1, 4);
         const auto seed = *rc::gen::arbitrary<std::uint32_t>();
         numerics::set_target(numerics::simd_target::reference);
-        const auto expected = two_steps(config, seed, one);
+        const auto expected = two_mlp_steps(config, seed, one);
         for (const auto target : numerics::available_targets()) {
             numerics::set_target(target);
-            RC_ASSERT(same_bits(two_steps(config, seed, three), expected));
+            RC_ASSERT(same_bits(two_mlp_steps(config, seed, three), expected));
         }
     }));
 }
@@ -110,14 +92,14 @@ BOOST_AUTO_TEST_CASE(micro_batches_of_multiples_of_256_examples_change_no_bit) {
     serial_executor one;
     tests::thread_pool three(3);
     BOOST_TEST(holds("bits do not depend on micro-batches cut at panels", [&] {
-        auto config = random_config();
+        auto config = random_mlp();
         const auto panels = *rc::gen::inRange<std::uint64_t>(1, 4);
         config.batch = 256 * panels + *rc::gen::inRange<std::uint64_t>(0, 256);
         config.micro_batch = config.batch;
         const auto seed = *rc::gen::arbitrary<std::uint32_t>();
-        const auto expected = two_steps(config, seed, one);
+        const auto expected = two_mlp_steps(config, seed, one);
         config.micro_batch = 256 * *rc::gen::inRange<std::uint64_t>(1, panels + 1);
-        RC_ASSERT(same_bits(two_steps(config, seed, three), expected));
+        RC_ASSERT(same_bits(two_mlp_steps(config, seed, three), expected));
     }));
 }
 

@@ -15,7 +15,7 @@ namespace {
 using numerics::cut_format;
 
 constexpr std::array all_formats = {cut_format::f32, cut_format::bf16, cut_format::mxint8};
-constexpr float infinity = std::numeric_limits<float>::infinity();
+constexpr float infinite = std::numeric_limits<float>::infinity();
 
 std::vector<float> rounded(cut_format format, std::vector<float> x, std::size_t width) {
     numerics::cut_round_reference(format, x.data(), x.size() / width, width);
@@ -74,7 +74,7 @@ BOOST_AUTO_TEST_CASE(every_target_gives_the_bits_of_the_reference) {
                 const auto rows = std::size_t{1} + rng.below(width > 100 ? 90 : 40);
                 auto x = hostile_numbers(kind, rng, rows * width);
                 for (int i = 0; i < 3; ++i) {
-                    const float odd[] = {infinity, -infinity, std::nanf(""), 0x1.fffffep127F};
+                    const float odd[] = {infinite, -infinite, std::nanf(""), 0x1.fffffep127F};
                     x[rng.below(x.size())] = odd[rng.below(std::size(odd))];
                 }
                 const auto wanted = rounded(format, x, width);
@@ -123,7 +123,7 @@ BOOST_AUTO_TEST_CASE(bf16_rounds_ties_to_even_flushes_and_keeps_what_is_finite_f
         BOOST_TEST(std::bit_cast<std::uint32_t>(found[0]) == std::bit_cast<std::uint32_t>(wanted),
                    x << " became " << found[0]);
     }
-    for (const float x : {infinity, -infinity, -std::nanf("1")}) {
+    for (const float x : {infinite, -infinite, -std::nanf("1")}) {
         const auto found = rounded(cut_format::bf16, {x}, 1);
         BOOST_TEST(std::bit_cast<std::uint32_t>(found[0]) == 0x7fc00000U);
     }
@@ -158,7 +158,7 @@ BOOST_AUTO_TEST_CASE(mxint8_rounds_ties_to_even_and_clamps) {
     BOOST_TEST(apart[1] == 0.0F);
     BOOST_TEST(apart[33] != 0.0F);
     // What is not finite takes its block along, and no other.
-    two[5] = infinity;
+    two[5] = infinite;
     const auto lost = rounded(cut_format::mxint8, two, 64);
     BOOST_TEST(std::isnan(lost[0]));
     BOOST_TEST(std::isnan(lost[31]));
@@ -186,7 +186,7 @@ BOOST_AUTO_TEST_CASE(a_message_gives_back_the_rounded_values) {
         for (const auto kind : all_hostile) {
             for (const std::size_t width : {1U, 32U, 45U, 96U}) {
                 auto x = hostile_numbers(kind, rng, 6 * width);
-                x[rng.below(x.size())] = infinity;
+                x[rng.below(x.size())] = infinite;
                 // What is sent in f32 has been flushed by the kernel that wrote it.
                 for (float& v : x) v = std::abs(v) < 0x1p-48F ? 0.0F : v;
                 const auto values = rounded(format, x, width);
@@ -208,7 +208,7 @@ BOOST_AUTO_TEST_CASE(what_no_honest_peer_sends_is_refused_and_the_rest_packs_bac
     BOOST_TEST(arrives(cut_format::f32, bytes{0, 0, 0x80, 0x7f}, 1, 1));  // a lane that diverges
     BOOST_TEST(!arrives(cut_format::bf16, bytes{0, 0x80}, 1, 1));         // -0
     BOOST_TEST(!arrives(cut_format::bf16, bytes{0x7f, 0x27}, 1, 1));      // below 2^-48
-    BOOST_TEST(!arrives(cut_format::bf16, bytes{0x80, 0x7f}, 1, 1));      // infinity
+    BOOST_TEST(!arrives(cut_format::bf16, bytes{0x80, 0x7f}, 1, 1));      // beyond
     BOOST_TEST(arrives(cut_format::bf16, bytes{0xc0, 0x7f}, 1, 1));       // our NaN
     BOOST_TEST(!arrives(cut_format::mxint8, bytes{50, 0x80}, 1, 1));      // -128
     BOOST_TEST(!arrives(cut_format::mxint8, bytes{50, 63}, 1, 1));        // a lower scale says it

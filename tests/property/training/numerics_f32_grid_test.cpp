@@ -13,13 +13,13 @@ namespace {
 using numerics::grid_sum;
 using wide = unsigned __int128;
 
-struct encoded {
+struct f32_encoded {
     std::vector<std::uint8_t> codes;
     numerics::codec_counts counts;
     bool ok = false;
 
-    explicit encoded(std::size_t n) : codes(4 * n, 0x55) {}
-    bool operator==(const encoded& other) const {
+    explicit f32_encoded(std::size_t n) : codes(4 * n, 0x55) {}
+    bool operator==(const f32_encoded& other) const {
         return ok == other.ok && (!ok || (codes == other.codes && counts == other.counts));
     }
     float value(std::size_t i) const {
@@ -30,12 +30,12 @@ struct encoded {
 };
 
 /// Encodes on every target, which must agree, and returns it.
-encoded codes_of(const std::vector<float>& x) {
-    encoded wanted(x.size());
+f32_encoded codes_of(const std::vector<float>& x) {
+    f32_encoded wanted(x.size());
     wanted.ok = numerics::f32_grid_encode_reference(x, wanted.codes, wanted.counts);
     on_every_target([&] {
         fenced in(x, 1);
-        encoded found(x.size());
+        f32_encoded found(x.size());
         found.ok = numerics::f32_grid_encode(in.span(), found.codes, found.counts);
         BOOST_REQUIRE(found == wanted);
     });
@@ -105,7 +105,7 @@ BOOST_AUTO_TEST_CASE(ties_go_to_even_multiples_of_the_grid) {
         }
     }
     for (float& value : wanted) value = value == 0.0F ? 0.0F : value;
-    const encoded found = codes_of(x);
+    const f32_encoded found = codes_of(x);
     BOOST_REQUIRE(found.ok);
     for (std::size_t i = 0; i < x.size(); ++i) {
         BOOST_TEST(std::bit_cast<std::uint32_t>(found.value(i)) ==
@@ -119,7 +119,7 @@ BOOST_AUTO_TEST_CASE(what_is_on_the_grid_stays) {
     const std::vector<float> x = {0.0F,      0x1p-80F,  -0x1p-80F,       0x1.000002p-57F, 0x1p-57F,
                                   -0x1p-57F, 1.0F / 3,  0x1.fffffep22F,  -0x1.fffffep22F, 0x1p-58F,
                                   1e-5F,     -123.456F, 0x1.fffffcp-58F, 8388607.0F};
-    const encoded found = codes_of(x);
+    const f32_encoded found = codes_of(x);
     BOOST_REQUIRE(found.ok);
     BOOST_TEST((found.codes == bytes_of(x)));
     BOOST_TEST((found.counts == numerics::codec_counts{}));
@@ -128,7 +128,7 @@ BOOST_AUTO_TEST_CASE(what_is_on_the_grid_stays) {
 BOOST_AUTO_TEST_CASE(what_vanishes_becomes_plus_zero) {
     const std::vector<float> x = {-0.0F,      0x1p-149F, -0x1p-149F, 0x1p-126F,
                                   -0x1p-100F, 0x1p-81F,  -0x1p-81F};
-    const encoded found = codes_of(x);
+    const f32_encoded found = codes_of(x);
     BOOST_REQUIRE(found.ok);
     BOOST_TEST((found.codes == std::vector<std::uint8_t>(4 * x.size(), 0)));
     BOOST_TEST(found.counts.flushed == 6U);
@@ -222,7 +222,7 @@ BOOST_AUTO_TEST_CASE(every_target_encodes_adds_and_decodes_alike) {
     for (const hostile kind : all_hostile) {
         for (const std::size_t n : {1U, 2U, 15U, 16U, 17U, 1000U}) {
             const auto x = hostile_numbers(kind, rng, n);
-            const encoded wanted = codes_of(x);
+            const f32_encoded wanted = codes_of(x);
             BOOST_REQUIRE(wanted.ok);
             std::vector<grid_sum> exact(n), sums(n);
             for (std::size_t i = 0; i < n; ++i) {

@@ -12,24 +12,6 @@
 namespace tequio::tests {
 namespace {
 
-constexpr std::size_t lengths[] = {1, 3, 15, 16, 17, 31, 32, 33, 63, 64, 100, 1000};
-
-/// Calls body(kind, length) over both lists.
-template <class Body>
-void over_lengths(Body body) {
-    for (const hostile kind : all_hostile) {
-        for (const std::size_t n : lengths) body(kind, n);
-    }
-}
-
-bool no_flushable(std::span<const float> x) {
-    for (const float value : x) {
-        const auto bits = std::bit_cast<std::uint32_t>(value);
-        if (bits != 0 && (bits & 0x7f800000U) == 0) return false;
-    }
-    return true;
-}
-
 float epsilon_of(base::rng& rng) {
     constexpr float all[] = {1e-5F, 1e-6F, 1e-30F, 1.0F};
     return all[rng.below(std::size(all))];

@@ -10,40 +10,40 @@
 namespace tequio::tests {
 namespace {
 
-constexpr int window = -40;
+constexpr int mxfp4_window = -40;
 
-struct encoded {
+struct mxfp4_encoded {
     std::vector<std::uint8_t> scales;
     std::vector<std::uint8_t> codes;
     numerics::codec_counts counts;
     bool ok = false;
 
-    explicit encoded(std::size_t n)
+    explicit mxfp4_encoded(std::size_t n)
         : scales(numerics::mx_block_count(n), 0xee),
           codes(scales.size() * numerics::mxfp4_block_bytes, 0x55) {}
-    bool operator==(const encoded& other) const {
+    bool operator==(const mxfp4_encoded& other) const {
         return ok == other.ok &&
                (!ok || (scales == other.scales && codes == other.codes && counts == other.counts));
     }
     int code(std::size_t i) const { return numerics::mxfp4_code(codes, i); }
 };
 
-encoded by_reference(std::span<const float> x, int e) {
-    encoded out(x.size());
+mxfp4_encoded mxfp4_by_reference(std::span<const float> x, int e) {
+    mxfp4_encoded out(x.size());
     out.ok = numerics::mxfp4_encode_reference(x, e, out.scales, out.codes, out.counts);
     return out;
 }
 
-encoded by_target(std::span<const float> x, int e) {
-    encoded out(x.size());
+mxfp4_encoded mxfp4_by_target(std::span<const float> x, int e) {
+    mxfp4_encoded out(x.size());
     out.ok = numerics::mxfp4_encode(x, e, out.scales, out.codes, out.counts);
     return out;
 }
 
 /// Encodes on every target, which must agree, and returns it.
-encoded block_of(const std::vector<float>& x, int e = window) {
-    const encoded wanted = by_reference(x, e);
-    on_every_target([&] { BOOST_REQUIRE(by_target(x, e) == wanted); });
+mxfp4_encoded mxfp4_block_of(const std::vector<float>& x, int e = mxfp4_window) {
+    const mxfp4_encoded wanted = mxfp4_by_reference(x, e);
+    on_every_target([&] { BOOST_REQUIRE(mxfp4_by_target(x, e) == wanted); });
     return wanted;
 }
 
@@ -63,7 +63,8 @@ BOOST_AUTO_TEST_SUITE(numerics_mxfp4)
 
 BOOST_AUTO_TEST_CASE(each_midpoint_goes_to_the_even_code_at_every_scale) {
     // One block holds a tie and its two neighbours with both signs, at every place of the block.
-    for (const int b : {window + 1, window + 2, -20, window + 39, window + 40}) {
+    for (const int b :
+         {mxfp4_window + 1, mxfp4_window + 2, -20, mxfp4_window + 39, mxfp4_window + 40}) {
         const float unit = std::ldexp(1.0F, b);
         for (const auto& m : midpoints) {
             for (const std::size_t place : {0U, 1U, 11U, 12U, 25U}) {
@@ -76,8 +77,8 @@ BOOST_AUTO_TEST_CASE(each_midpoint_goes_to_the_even_code_at_every_scale) {
                     x[place + i] = ties[i] * unit;
                     x[place + 3 + i] = -ties[i] * unit;
                 }
-                const encoded found = block_of(x);
-                BOOST_REQUIRE_EQUAL(int{found.scales[0]}, b - 1 - window);
+                const mxfp4_encoded found = mxfp4_block_of(x);
+                BOOST_REQUIRE_EQUAL(int{found.scales[0]}, b - 1 - mxfp4_window);
                 for (std::size_t i = 0; i < 3; ++i) {
                     const int negative = codes[i] == 0 ? 0 : codes[i] + 8;
                     BOOST_REQUIRE_EQUAL(found.code(place + i), codes[i]);
@@ -94,27 +95,28 @@ BOOST_AUTO_TEST_CASE(each_midpoint_goes_to_the_even_code_at_every_scale) {
 
 BOOST_AUTO_TEST_CASE(scales_stay_inside_the_window) {
     for (const float zero : {0.0F, -0.0F}) {
-        const encoded found = block_of(std::vector<float>(32, zero));
+        const mxfp4_encoded found = mxfp4_block_of(std::vector<float>(32, zero));
         BOOST_TEST(int{found.scales[0]} == 0);
         BOOST_TEST(found.counts.flushed == 0U);
         for (std::size_t i = 0; i < 32; ++i) BOOST_TEST(found.code(i) == 0);
     }
     // The lowest scale is 2^(E+1): half a unit of 2^E is a tie and goes to zero.
-    const encoded small = block_of({0x1p-41F, 0x1.000002p-41F, 0x1p-140F, -0x1.8p-40F, -0x1p-149F});
+    const mxfp4_encoded small =
+        mxfp4_block_of({0x1p-41F, 0x1.000002p-41F, 0x1p-140F, -0x1.8p-40F, -0x1p-149F});
     BOOST_TEST(int{small.scales[0]} == 0);
     const int small_codes[] = {0, 1, 0, 10, 0};
     for (std::size_t i = 0; i < 5; ++i) BOOST_TEST(small.code(i) == small_codes[i]);
     BOOST_TEST(small.counts.flushed == 3U);
-    const encoded large = block_of({0x1.fffffep127F, -1e30F, 6.5F, 7.0F, -3.0F});
+    const mxfp4_encoded large = mxfp4_block_of({0x1.fffffep127F, -1e30F, 6.5F, 7.0F, -3.0F});
     BOOST_TEST(int{large.scales[0]} == 39);
     const int large_codes[] = {7, 15, 7, 7, 13};
     for (std::size_t i = 0; i < 5; ++i) BOOST_TEST(large.code(i) == large_codes[i]);
     BOOST_TEST(large.counts.saturated == 3U);
     // At the lowest window the scaled value overflows, and saturates all the same.
-    BOOST_TEST(block_of({0x1.fffffep127F, -0x1.fffffep127F}, -80).counts.saturated == 2U);
+    BOOST_TEST(mxfp4_block_of({0x1.fffffep127F, -0x1.fffffep127F}, -80).counts.saturated == 2U);
     // The border between two scales: 2^k belongs to the higher one.
-    BOOST_TEST(int{block_of({0x1p-20F}).scales[0]} == -22 - 1 - window);
-    BOOST_TEST(int{block_of({0x1.fffffep-21F}).scales[0]} == -23 - 1 - window);
+    BOOST_TEST(int{mxfp4_block_of({0x1p-20F}).scales[0]} == -22 - 1 - mxfp4_window);
+    BOOST_TEST(int{mxfp4_block_of({0x1.fffffep-21F}).scales[0]} == -23 - 1 - mxfp4_window);
 }
 
 BOOST_AUTO_TEST_CASE(numbers_that_are_not_finite_are_refused_anywhere) {
@@ -123,7 +125,7 @@ BOOST_AUTO_TEST_CASE(numbers_that_are_not_finite_are_refused_anywhere) {
             for (std::size_t place = 0; place < 40; ++place) {
                 std::vector<float> x(40, 1.0F);
                 x[place] = std::copysign(bad, sign);
-                BOOST_REQUIRE(!block_of(x).ok);
+                BOOST_REQUIRE(!mxfp4_block_of(x).ok);
             }
         }
     }
@@ -135,7 +137,7 @@ BOOST_AUTO_TEST_CASE(every_target_encodes_adds_and_decodes_alike) {
         for (const std::size_t n : {1U, 31U, 32U, 33U, 1000U}) {
             for (const int e : {-80, -46, -40, 0}) {
                 const auto x = hostile_numbers(kind, rng, n);
-                const encoded wanted = by_reference(x, e);
+                const mxfp4_encoded wanted = mxfp4_by_reference(x, e);
                 BOOST_REQUIRE(wanted.ok);
                 BOOST_REQUIRE(numerics::mxfp4_canonical_reference(wanted.scales, wanted.codes, n));
                 std::vector<float> values(n);
@@ -151,7 +153,7 @@ BOOST_AUTO_TEST_CASE(every_target_encodes_adds_and_decodes_alike) {
                 BOOST_REQUIRE(sums == exact);
                 on_every_target([&] {
                     fenced in(x, 1), out(n, 3);
-                    BOOST_REQUIRE(by_target(in.span(), e) == wanted);
+                    BOOST_REQUIRE(mxfp4_by_target(in.span(), e) == wanted);
                     BOOST_REQUIRE(numerics::mxfp4_canonical(wanted.scales, wanted.codes, n));
                     std::vector<std::int64_t> added(n, 5);
                     numerics::mxfp4_accumulate(wanted.scales, wanted.codes, added);
@@ -160,7 +162,7 @@ BOOST_AUTO_TEST_CASE(every_target_encodes_adds_and_decodes_alike) {
                     require_same("decoded", out.span(), values);
                     BOOST_REQUIRE(out.intact());
                     // Decoded values encode to the same bytes: canonical means just that.
-                    encoded again = by_target(out.span(), e);
+                    mxfp4_encoded again = mxfp4_by_target(out.span(), e);
                     BOOST_REQUIRE(again.counts == numerics::codec_counts{});
                     again.counts = wanted.counts;
                     BOOST_REQUIRE(again == wanted);
@@ -175,7 +177,7 @@ BOOST_AUTO_TEST_CASE(a_code_is_as_near_as_any_other) {
     base::rng rng = numerics_rng("nearest");
     for (int repeat = 0; repeat < 300; ++repeat) {
         const auto x = hostile_numbers(hostile::mixed, rng, 32);
-        const encoded found = block_of(x, -60);
+        const mxfp4_encoded found = mxfp4_block_of(x, -60);
         const double unit = std::ldexp(1.0, found.scales[0] - 60);
         for (std::size_t i = 0; i < 32; ++i) {
             double least = 1e300;

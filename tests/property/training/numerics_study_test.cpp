@@ -11,11 +11,11 @@ namespace {
 
 using namespace training::numerics;
 
-struct product {
+struct study_product {
     gemm_shape shape{37, 41, 700};
     std::vector<float> a, b, c;
 
-    explicit product(base::rng& rng)
+    explicit study_product(base::rng& rng)
         : a(shape.m * shape.k), b(shape.k * shape.n), c(shape.m * shape.n) {
         for (auto* values : {&a, &b, &c}) {
             for (std::size_t i = 0; i < values->size(); ++i) {
@@ -32,7 +32,7 @@ struct product {
 };
 
 /// The definition with panels of any length.
-std::vector<float> plain(const product& p, gemm_form form, std::size_t panel) {
+std::vector<float> plain(const study_product& p, gemm_form form, std::size_t panel) {
     auto out = p.c;
     const auto a = p.left(form);
     const auto b = p.right(form);
@@ -66,7 +66,7 @@ BOOST_AUTO_TEST_SUITE(numerics_study)
 BOOST_AUTO_TEST_CASE(panels_of_other_lengths_follow_the_same_rule) {
     const usual_arithmetic at_the_end;
     auto rng = numerics_rng("study_panels");
-    const product p(rng);
+    const study_product p(rng);
     thread_pool pool(2);
     std::vector<std::byte> workspace(gemm_workspace_bytes(p.shape, pool.threads()));
     for (const auto form : {gemm_form::nn, gemm_form::nt, gemm_form::tn}) {

@@ -9,6 +9,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -148,6 +149,25 @@ void everywhere(Body body) {
     on_every_target([&] {
         for (training::executor* run : executors()) body(*run);
     });
+}
+
+inline constexpr std::size_t lengths[] = {1, 3, 15, 16, 17, 31, 32, 33, 63, 64, 100, 1000};
+
+/// Calls body(kind, length) over both lists.
+template <class Body>
+void over_lengths(Body body) {
+    for (const hostile kind : all_hostile) {
+        for (const std::size_t n : lengths) body(kind, n);
+    }
+}
+
+/// Whether no number of `x` is one that the kernels flush to zero.
+inline bool no_flushable(std::span<const float> x) {
+    for (const float value : x) {
+        const auto bits = std::bit_cast<std::uint32_t>(value);
+        if (bits != 0 && (bits & 0x7f800000U) == 0) return false;
+    }
+    return true;
 }
 
 }  // namespace tequio::tests

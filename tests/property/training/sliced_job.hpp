@@ -10,6 +10,8 @@
 
 namespace tequio::training {
 
+inline const engine::keep_going always = [](std::uint64_t) { return true; };
+
 /// A recipe of such a model, and its data.
 struct sliced_job {
     recipe work;

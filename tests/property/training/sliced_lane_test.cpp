@@ -15,8 +15,6 @@
 namespace tequio::training {
 namespace {
 
-const engine::keep_going always = [](std::uint64_t) { return true; };
-
 /// All that a lane and a validation decide.
 std::string results(const sliced_job& job, executor& run, std::uint64_t slices,
                     bool recompute = false) {

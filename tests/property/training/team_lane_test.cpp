@@ -21,8 +21,6 @@
 namespace tequio::training {
 namespace {
 
-const engine::keep_going always = [](std::uint64_t) { return true; };
-
 /// The messages of a team whose members are threads: no more of them wait than may.
 class switchboard {
 public:

@@ -8,7 +8,7 @@ using namespace tequio::base;
 
 namespace {
 
-signing_key key_of(std::string_view hex) {
+signing_key key_from(std::string_view hex) {
     return signing_key::from_seed(parse_id<digest>(hex)->bytes);
 }
 
@@ -32,7 +32,7 @@ BOOST_AUTO_TEST_CASE(are_those_of_rfc_8032) {
          "0"
          "f11d8c387b2eaeb4302aeeb00d291612bb0c00"}};
     for (const auto& v : vectors) {
-        const auto key = key_of(v.seed);
+        const auto key = key_from(v.seed);
         BOOST_TEST(key.public_part().hex() == v.key);
         const auto message = *from_hex(v.message);
         const auto s = key.sign(message);
@@ -42,7 +42,7 @@ BOOST_AUTO_TEST_CASE(are_those_of_rfc_8032) {
 }
 
 BOOST_AUTO_TEST_CASE(verify_for_their_key_message_and_bytes_only) {
-    const auto key = key_of(sha256("one").hex()), other = key_of(sha256("two").hex());
+    const auto key = key_from(sha256("one").hex()), other = key_from(sha256("two").hex());
     const auto message = as_bytes("words");
     const auto s = key.sign(message);
     BOOST_TEST(!signature_verifies(other.public_part(), message, s));
@@ -57,7 +57,7 @@ BOOST_AUTO_TEST_CASE(verify_for_their_key_message_and_bytes_only) {
 }
 
 BOOST_AUTO_TEST_CASE(each_role_has_a_key_of_its_own_that_follows_from_the_seed) {
-    const auto root = key_of(sha256("root").hex());
+    const auto root = key_from(sha256("root").hex());
     const auto log = root.derive("log");
     BOOST_TEST((log.public_part() == root.derive("log").public_part()));
     BOOST_TEST((log.public_part() != root.derive("message").public_part()));

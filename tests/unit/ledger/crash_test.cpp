@@ -18,8 +18,6 @@ using namespace tequio::ledger::testing;
 
 namespace {
 
-const identity alice(1), bob(2);
-
 /// Appends batches for ever; after each, writes the size of the ledger to `acknowledged`.
 [[noreturn]] void append_for_ever(const std::string& path, int acknowledged) {
     auto s = store::open(path, alice.owner(), noon);

@@ -10,8 +10,6 @@ using namespace tequio::ledger::testing;
 
 namespace {
 
-const identity alice(1), bob(2);
-
 std::vector<message> samples() {
     return {introduction{alice.certificate, true}, introduction{alice.certificate, false},
             offer{signed_receipt(lane_facts(alice, bob), alice, bob).encode()}, answer{"x"},

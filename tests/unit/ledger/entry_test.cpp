@@ -8,11 +8,7 @@ using namespace tequio;
 using namespace tequio::ledger;
 using namespace tequio::ledger::testing;
 
-namespace {
-
-const identity alice(1), bob(2);
-
-}  // namespace
+namespace {}  // namespace
 
 BOOST_AUTO_TEST_SUITE(entries)
 

@@ -37,6 +37,8 @@ struct identity {
     certified_key certificate;
 };
 
+inline const identity alice(1), bob(2), carol(3);
+
 inline constexpr base::unix_time noon{1795435200};
 
 /// Facts of a lane that `checker` did again.

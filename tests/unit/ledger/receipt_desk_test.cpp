@@ -12,8 +12,6 @@ using std::chrono::seconds;
 
 namespace {
 
-const identity alice(1), bob(2), carol(3);
-
 /// One desk with a store in memory. Effects are carried out when the test says so.
 struct side {
     explicit side(const identity& who, desk_config c = {}) : self(who), config(c) { restart(); }

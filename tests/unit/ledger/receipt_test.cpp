@@ -11,8 +11,6 @@ using namespace tequio::ledger::testing;
 
 namespace {
 
-const identity alice(1), bob(2), carol(3);
-
 /// The text with the line of `name` replaced by `line` (without newline).
 std::string with_line(const std::string& text, const std::string& name, const std::string& line) {
     std::string out;

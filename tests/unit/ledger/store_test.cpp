@@ -14,15 +14,13 @@ using namespace tequio::ledger::testing;
 
 namespace {
 
-const identity alice(1), bob(2);
-
 std::unique_ptr<store> open_store(const std::string& path, const identity& who = alice) {
     auto opened = store::open(path, who.owner(), noon);
     BOOST_REQUIRE_MESSAGE(opened, opened.error().message());
     return std::move(*opened);
 }
 
-append_note receipt_note(std::uint64_t lane) {
+append_note append_receipt(std::uint64_t lane) {
     return {signed_receipt(lane_facts(alice, bob, 0, lane), alice, bob).encode()};
 }
 
@@ -59,13 +57,13 @@ BOOST_AUTO_TEST_CASE(keeps_what_it_acknowledged_when_opened_again) {
     {
         auto s = open_store(path);
         BOOST_TEST(s->size() == 1);
-        const auto out = must_commit(*s, {receipt_note(0), receipt_note(1)});
+        const auto out = must_commit(*s, {append_receipt(0), append_receipt(1)});
         BOOST_TEST(out.at(1).index->value == 2);
-        must_commit(*s, {receipt_note(2)});
+        must_commit(*s, {append_receipt(2)});
     }
     auto s = open_store(path);
     BOOST_TEST(s->size() == 4);
-    must_commit(*s, {receipt_note(3)});
+    must_commit(*s, {append_receipt(3)});
     auto reader = store_reader::open(path);
     BOOST_REQUIRE(reader);
     const auto entries = (*reader)->entries({});
@@ -76,7 +74,7 @@ BOOST_AUTO_TEST_CASE(keeps_what_it_acknowledged_when_opened_again) {
         BOOST_TEST((e.prev == prev));
         prev = base::sha256(e.bytes());
     }
-    BOOST_TEST(entries->at(4).note == receipt_note(3).note);
+    BOOST_TEST(entries->at(4).note == append_receipt(3).note);
     const auto report = verify_store(path);
     BOOST_REQUIRE(report);
     BOOST_TEST(report->ok());
@@ -88,7 +86,7 @@ BOOST_AUTO_TEST_CASE(head_is_a_checkpoint_over_all_entries_in_both_places) {
     const scratch_folder folder;
     const auto path = folder.file("ledger.db");
     auto s = open_store(path);
-    must_commit(*s, {receipt_note(0), receipt_note(1)});
+    must_commit(*s, {append_receipt(0), append_receipt(1)});
     const auto note = base::parse_signed_note(s->head());
     BOOST_REQUIRE(note);
     BOOST_TEST(note->verify({checkpoint_origin(alice.node), alice.log->public_part()}).has_value());
@@ -111,12 +109,12 @@ BOOST_AUTO_TEST_CASE(one_statement_stands_once) {
     auto other = lane_facts(alice, bob, 0, 0);
     other.verdict = receipt_verdict::refuted;
     const auto second = signed_receipt(other, alice, bob).encode();
-    const auto out = must_commit(*s, {receipt_note(0), receipt_note(0), append_note{second}});
+    const auto out = must_commit(*s, {append_receipt(0), append_receipt(0), append_note{second}});
     BOOST_TEST((out[0].what == write_outcome::kind::written));
     BOOST_TEST((out[1].what == write_outcome::kind::existed));
-    BOOST_TEST(out[1].standing == receipt_note(0).note);
+    BOOST_TEST(out[1].standing == append_receipt(0).note);
     BOOST_TEST((out[2].what == write_outcome::kind::existed));
-    BOOST_TEST(out[2].standing == receipt_note(0).note);
+    BOOST_TEST(out[2].standing == append_receipt(0).note);
     BOOST_TEST(s->size() == 2);
 }
 
@@ -157,20 +155,20 @@ BOOST_AUTO_TEST_CASE(a_bad_note_leaves_the_whole_batch_unwritten) {
     const identity carol(3), dave(4);
     const auto foreign = signed_receipt(lane_facts(carol, dave), carol, dave).encode();
     for (const auto& bad : {std::string("nonsense"), foreign}) {
-        const std::vector<store_write> writes{receipt_note(0), append_note{bad}};
+        const std::vector<store_write> writes{append_receipt(0), append_note{bad}};
         const auto out = s->commit(writes);
         BOOST_REQUIRE(!out);
         BOOST_TEST(out.error().is(errc::bad_receipt));
         BOOST_TEST(s->size() == 1);
     }
-    must_commit(*s, {receipt_note(0)});
+    must_commit(*s, {append_receipt(0)});
     BOOST_TEST(s->size() == 2);
 }
 
 BOOST_AUTO_TEST_CASE(entries_cannot_be_changed_or_deleted_by_plain_sql) {
     const scratch_folder folder;
     const auto path = folder.file("ledger.db");
-    must_commit(*open_store(path), {receipt_note(0)});
+    must_commit(*open_store(path), {append_receipt(0)});
     BOOST_TEST(run_sql(path, "UPDATE entry SET note = 'x'") == "entries never change");
     BOOST_TEST(run_sql(path, "DELETE FROM entry") == "entries are never deleted");
 }
@@ -185,7 +183,7 @@ BOOST_AUTO_TEST_CASE(one_writer_at_a_time_and_readers_beside_it) {
     auto reader = store_reader::open(path);
     BOOST_REQUIRE_MESSAGE(reader, why(reader));
     BOOST_TEST(*(*reader)->size() == 1);
-    must_commit(*s, {receipt_note(0)});
+    must_commit(*s, {append_receipt(0)});
     BOOST_TEST(*(*reader)->size() == 2);
     s.reset();
     BOOST_TEST(*(*reader)->size() == 2);
@@ -195,7 +193,7 @@ BOOST_AUTO_TEST_CASE(one_writer_at_a_time_and_readers_beside_it) {
 BOOST_AUTO_TEST_CASE(refuses_newer_foreign_and_shortened_files_with_a_reason) {
     const scratch_folder folder;
     const auto path = folder.file("ledger.db");
-    must_commit(*open_store(path), {receipt_note(0), receipt_note(1)});
+    must_commit(*open_store(path), {append_receipt(0), append_receipt(1)});
 
     const auto stranger = store::open(path, bob.owner(), noon);
     BOOST_REQUIRE(!stranger);
@@ -222,9 +220,9 @@ BOOST_AUTO_TEST_CASE(refuses_to_go_on_from_an_old_backup) {
     namespace fs = std::filesystem;
     const scratch_folder folder;
     const auto path = folder.file("ledger.db");
-    must_commit(*open_store(path), {receipt_note(0)});
+    must_commit(*open_store(path), {append_receipt(0)});
     fs::copy_file(path, folder.file("backup"));
-    must_commit(*open_store(path), {receipt_note(1)});
+    must_commit(*open_store(path), {append_receipt(1)});
     fs::copy_file(folder.file("backup"), path, fs::copy_options::overwrite_existing);
     const auto old = store::open(path, alice.owner(), noon);
     BOOST_REQUIRE(!old);
@@ -240,9 +238,9 @@ BOOST_AUTO_TEST_CASE(refuses_to_go_on_from_an_old_backup) {
 BOOST_AUTO_TEST_CASE(goes_on_when_the_head_file_is_one_batch_behind) {
     const scratch_folder folder;
     const auto path = folder.file("ledger.db");
-    must_commit(*open_store(path), {receipt_note(0)});
+    must_commit(*open_store(path), {append_receipt(0)});
     std::filesystem::copy_file(path + ".head", folder.file("old"));
-    must_commit(*open_store(path), {receipt_note(1)});
+    must_commit(*open_store(path), {append_receipt(1)});
     std::filesystem::copy_file(folder.file("old"), path + ".head",
                                std::filesystem::copy_options::overwrite_existing);
     BOOST_TEST(verify_store(path)->ok());

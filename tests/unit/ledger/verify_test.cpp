@@ -12,8 +12,6 @@ using namespace tequio::ledger::testing;
 
 namespace {
 
-const identity alice(1), bob(2), carol(3);
-
 /// A ledger in memory, chained by the writer's own code, that a test can spoil.
 struct chain {
     std::vector<entry> entries;

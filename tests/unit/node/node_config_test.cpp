@@ -6,7 +6,7 @@
 namespace tequio::node {
 namespace {
 
-std::string message_of(const std::string& text) {
+std::string complaint_about(const std::string& text) {
     const auto config = parse_node_config(text, "config.toml");
     return config ? "" : config.error().message();
 }
@@ -157,7 +157,7 @@ BOOST_AUTO_TEST_CASE(faults_name_line_key_found_and_allowed) {
         {"[log]\nlevel = \"loud\"\n", "config.toml:2 log.level", "loud", "\"info\""},
     };
     for (const auto& f : faults) {
-        const auto message = message_of(f.text);
+        const auto message = complaint_about(f.text);
         BOOST_TEST_CONTEXT(f.text << " -> " << message) {
             BOOST_TEST(message.find(f.place) != std::string::npos);
             BOOST_TEST(message.find(f.found) != std::string::npos);
@@ -169,15 +169,14 @@ BOOST_AUTO_TEST_CASE(faults_name_line_key_found_and_allowed) {
 BOOST_AUTO_TEST_CASE(keys_of_later_versions_are_refused_by_name) {
     for (const std::string text : {"[network]\nrelay = true\n", "[network]\nport_mapping = true\n",
                                    "[api]\naddress = \"127.0.0.1:1\"\n"}) {
-        BOOST_TEST(message_of(text).find("is not in this version") != std::string::npos, text);
+        BOOST_TEST(complaint_about(text).find("is not in this version") != std::string::npos, text);
     }
 }
 
 BOOST_AUTO_TEST_CASE(unknown_keys_and_broken_toml_are_errors) {
-    BOOST_TEST(
-        message_of("[network]\nlisen = \"x\"\n").find("config.toml:2 network.lisen: unknown key") !=
-        std::string::npos);
-    BOOST_TEST(message_of("[network\n").find("config.toml:1") != std::string::npos);
+    BOOST_TEST(complaint_about("[network]\nlisen = \"x\"\n")
+                   .find("config.toml:2 network.lisen: unknown key") != std::string::npos);
+    BOOST_TEST(complaint_about("[network\n").find("config.toml:1") != std::string::npos);
 }
 
 BOOST_AUTO_TEST_SUITE_END()

@@ -10,7 +10,7 @@ namespace {
 
 using namespace std::chrono_literals;
 
-constexpr base::time_point start{1h};
+constexpr base::time_point reports_start{1h};
 
 agent_report report(std::chrono::milliseconds idle, bool locked = false,
                     std::optional<bool> full_screen = {}) {
@@ -32,26 +32,26 @@ BOOST_AUTO_TEST_SUITE(session_reports_suite)
 
 BOOST_AUTO_TEST_CASE(each_process_has_its_last_word_until_it_is_stale) {
     session_reports r;
-    r.take(start, {1000, 5, true}, report(7s));
-    r.take(start + 1s, {1000, 5, true}, report(0s));
-    r.take(start + 2s, {1001, 6, false}, report(9s));
-    auto heard = r.fresh(start + 3s);
+    r.take(reports_start, {1000, 5, true}, report(7s));
+    r.take(reports_start + 1s, {1000, 5, true}, report(0s));
+    r.take(reports_start + 2s, {1001, 6, false}, report(9s));
+    auto heard = r.fresh(reports_start + 3s);
     BOOST_REQUIRE(heard.size() == 2u);
     BOOST_TEST((heard[0].idle == 0s && heard[0].heard_ago == 2s && heard[0].trusted));
     BOOST_TEST((heard[1].idle == 9s && heard[1].heard_ago == 1s && !heard[1].trusted));
-    heard = r.fresh(start + 1s + agent_fresh_max + 1ms);
+    heard = r.fresh(reports_start + 1s + agent_fresh_max + 1ms);
     BOOST_REQUIRE(heard.size() == 1u);
     BOOST_TEST((heard[0].idle == 9s));
-    BOOST_TEST(r.fresh(start + 1h).empty());
+    BOOST_TEST(r.fresh(reports_start + 1h).empty());
 }
 
 BOOST_AUTO_TEST_CASE(one_user_cannot_push_out_the_reports_of_others) {
     session_reports r;
-    r.take(start, {1000, 1, true}, report(0s));
+    r.take(reports_start, {1000, 1, true}, report(0s));
     for (std::int32_t process = 2; process < 1000; ++process) {
-        r.take(start + 1ms * process, {1001, process, false}, report(1h));
+        r.take(reports_start + 1ms * process, {1001, process, false}, report(1h));
     }
-    const auto heard = r.fresh(start + 1s);
+    const auto heard = r.fresh(reports_start + 1s);
     BOOST_TEST(heard.size() == 1u + session_reports::of_user_max);
     BOOST_TEST(heard.front().trusted);
 }
@@ -59,9 +59,9 @@ BOOST_AUTO_TEST_CASE(one_user_cannot_push_out_the_reports_of_others) {
 BOOST_AUTO_TEST_CASE(what_is_kept_is_bounded_whatever_the_number_of_users) {
     session_reports r;
     for (std::uint32_t user = 0; user < 10 * session_reports::all_max; ++user) {
-        r.take(start, {user, 1, false}, report(1h));
+        r.take(reports_start, {user, 1, false}, report(1h));
     }
-    BOOST_TEST(r.fresh(start).size() == session_reports::all_max);
+    BOOST_TEST(r.fresh(reports_start).size() == session_reports::all_max);
 }
 
 // The owner touched a key 30 s ago; idle.after is longer than that.

@@ -7,14 +7,13 @@
 namespace tequio::node {
 namespace {
 
-constexpr std::int64_t day = 86400;
-constexpr base::unix_time start{1'800'000'000};
+constexpr base::unix_time first_day{1'800'000'000};
 
 base::node_id node(int i) {
     return {base::sha256("node " + std::to_string(i)).bytes};
 }
-base::unix_time after(std::int64_t days) {
-    return {start.seconds + days * day};
+base::unix_time day_after(std::int64_t days) {
+    return {first_day.seconds + days * 86400};
 }
 training::standing_changed matched(int i, std::uint64_t count) {
     return {node(i), count, false, false};
@@ -34,33 +33,33 @@ BOOST_AUTO_TEST_SUITE(standings_suite)
 
 BOOST_AUTO_TEST_CASE(matches_add_up_over_jobs_and_lapse_after_thirty_days) {
     standings s;
-    s.add(matched(1, 12), start);
-    s.add(matched(1, 9), after(29));
-    BOOST_TEST(of(s, 1, after(29))->matched == 21u);
-    BOOST_TEST(!of(s, 1, after(29))->refuted);
-    BOOST_TEST(of(s, 1, after(58)).has_value());
-    BOOST_TEST(!of(s, 1, after(59)).has_value());
-    s.add(matched(1, 2), after(60));
-    BOOST_TEST(of(s, 1, after(60))->matched == 2u);
-    BOOST_TEST(!of(s, 2, after(60)).has_value());
+    s.add(matched(1, 12), first_day);
+    s.add(matched(1, 9), day_after(29));
+    BOOST_TEST(of(s, 1, day_after(29))->matched == 21u);
+    BOOST_TEST(!of(s, 1, day_after(29))->refuted);
+    BOOST_TEST(of(s, 1, day_after(58)).has_value());
+    BOOST_TEST(!of(s, 1, day_after(59)).has_value());
+    s.add(matched(1, 2), day_after(60));
+    BOOST_TEST(of(s, 1, day_after(60))->matched == 2u);
+    BOOST_TEST(!of(s, 2, day_after(60)).has_value());
 }
 
 BOOST_AUTO_TEST_CASE(a_contradiction_begins_again_and_a_refutation_counts_for_thirty_days) {
     standings s;
-    s.add(matched(1, 50), start);
-    s.add({node(1), 4, true, false}, start);
-    BOOST_TEST(of(s, 1, start)->matched == 0u);
-    BOOST_TEST(!of(s, 1, start)->refuted);
-    s.add(matched(1, 50), start);
-    s.add(refuted(1), after(1));
-    s.add(matched(1, 50), after(2));
-    BOOST_TEST(of(s, 1, after(30))->refuted);
-    BOOST_TEST(of(s, 1, after(30))->matched == 0u);
+    s.add(matched(1, 50), first_day);
+    s.add({node(1), 4, true, false}, first_day);
+    BOOST_TEST(of(s, 1, first_day)->matched == 0u);
+    BOOST_TEST(!of(s, 1, first_day)->refuted);
+    s.add(matched(1, 50), first_day);
+    s.add(refuted(1), day_after(1));
+    s.add(matched(1, 50), day_after(2));
+    BOOST_TEST(of(s, 1, day_after(30))->refuted);
+    BOOST_TEST(of(s, 1, day_after(30))->matched == 0u);
     // Then it is as if never met, and what it matched meanwhile is gone.
-    BOOST_TEST(!of(s, 1, after(31)).has_value());
-    s.add(matched(1, 5), after(31));
-    BOOST_TEST(of(s, 1, after(31))->matched == 5u);
-    BOOST_TEST(!of(s, 1, after(31))->refuted);
+    BOOST_TEST(!of(s, 1, day_after(31)).has_value());
+    s.add(matched(1, 5), day_after(31));
+    BOOST_TEST(of(s, 1, day_after(31))->matched == 5u);
+    BOOST_TEST(!of(s, 1, day_after(31))->refuted);
 }
 
 BOOST_AUTO_TEST_CASE(what_was_kept_comes_back_and_is_bounded) {
@@ -75,12 +74,12 @@ BOOST_AUTO_TEST_CASE(what_was_kept_comes_back_and_is_bounded) {
         }
     };
     standings s;
-    keep(s.add(refuted(0), after(1)));
-    for (int i = 1; i < 1500; ++i) keep(s.add(matched(i, 1 + i % 30), {start.seconds + i}));
+    keep(s.add(refuted(0), day_after(1)));
+    for (int i = 1; i < 1500; ++i) keep(s.add(matched(i, 1 + i % 30), {first_day.seconds + i}));
     BOOST_TEST(disk.size() == standings::nodes_max);
     standings again;
     for (const auto& [key, text] : disk) BOOST_TEST(again.restore(key, text).has_value());
-    const auto before = s.known(after(1)), back = again.known(after(1));
+    const auto before = s.known(day_after(1)), back = again.known(day_after(1));
     BOOST_REQUIRE(before.size() == standings::nodes_max);
     BOOST_REQUIRE(before.size() == back.size());
     for (std::size_t i = 0; i < before.size(); ++i) {
@@ -89,14 +88,14 @@ BOOST_AUTO_TEST_CASE(what_was_kept_comes_back_and_is_bounded) {
         BOOST_TEST(before[i].refuted == back[i].refuted);
     }
     // Whoever was heard of longest ago went first.
-    BOOST_TEST(!of(again, 1, after(1)).has_value());
-    BOOST_TEST(of(again, 1499, after(1)).has_value());
-    BOOST_TEST(of(again, 0, after(1))->refuted);
+    BOOST_TEST(!of(again, 1, day_after(1)).has_value());
+    BOOST_TEST(of(again, 1499, day_after(1)).has_value());
+    BOOST_TEST(of(again, 0, day_after(1))->refuted);
 }
 
 BOOST_AUTO_TEST_CASE(what_is_malformed_is_refused_and_changes_nothing) {
     standings s;
-    const auto good = s.add(matched(1, 3), start).front();
+    const auto good = s.add(matched(1, 3), first_day).front();
     const std::string key = good.first, text = *good.second;
     for (const auto& [k, t] :
          std::vector<std::pair<std::string, std::string>>{{"", text},
@@ -111,7 +110,7 @@ BOOST_AUTO_TEST_CASE(what_is_malformed_is_refused_and_changes_nothing) {
                                                           {key, "1 3 1800000000 - "}}) {
         standings other;
         BOOST_TEST(!other.restore(k, t).has_value(), k << " " << t);
-        BOOST_TEST(other.known(start).empty());
+        BOOST_TEST(other.known(first_day).empty());
     }
     BOOST_TEST(s.restore(key, text).has_value());
 }

@@ -10,6 +10,9 @@
 #include "training/dataset.hpp"
 #include "training/recipe.hpp"
 
+/// Far longer than anything that is waited for takes.
+constexpr int patience_ms = 60000;
+
 struct test_job {
     tequio::training::recipe recipe;
     tequio::training::tokenised_data data;

@@ -25,8 +25,6 @@ using namespace tequio::node;
 
 namespace {
 
-constexpr int patience_ms = 60000;
-
 compute_worker_options options(unsigned threads = 1) {
     return {TEQUIO_WORKER_CHILD, threads, 0, false};
 }

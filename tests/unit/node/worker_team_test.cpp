@@ -18,9 +18,7 @@ using namespace tequio::node;
 
 namespace {
 
-constexpr int patience_ms = 60000;
-
-compute_worker_options options() {
+compute_worker_options team_options() {
     return {TEQUIO_WORKER_CHILD, 1, 0, false};
 }
 
@@ -39,7 +37,7 @@ public:
         : job_(job), planned_(count), files_(job.blobs()) {
         for (std::uint32_t i = 0; i < count; ++i) {
             states_.push_back(job.make_state(i, count));
-            auto how = options();
+            auto how = team_options();
             if (i == 0) how.memory_bytes = memory_max_bytes;
             workers_.push_back(std::make_unique<compute_worker>(how));
             members_.push_back(workers_.back().get());

@@ -31,18 +31,6 @@ recipe three_units(const std::string& up, const std::string& down) {
     return r;
 }
 
-std::vector<float> random_values(const state_layout& layout, std::uint64_t seed) {
-    base::rng rng(seed);
-    std::vector<float> values(layout.padded_size);
-    for (const auto& t : layout.tensors) {
-        for (std::uint64_t i = 0; i < t.size; ++i) {
-            const auto code = static_cast<int>(rng.below(2001)) - 1000;
-            values[t.offset + i] = std::ldexp(static_cast<float>(code), -20);
-        }
-    }
-    return values;
-}
-
 base::byte_vector encoded(const recipe& r, const state_layout& layout, std::uint64_t seed) {
     return *encode_contribution(lane, r, layout, random_values(layout, seed), 2.5, lane_tokens(r));
 }

@@ -16,22 +16,10 @@ using namespace tequio::training;
 
 namespace {
 
-constexpr auto lane = contribution_kind::lane;
-
-std::vector<float> random_values(const state_layout& layout, std::uint64_t seed) {
-    base::rng rng(seed);
-    std::vector<float> values(layout.padded_size);
-    for (const auto& t : layout.tensors) {
-        for (std::uint64_t i = 0; i < t.size; ++i) {
-            const auto code = static_cast<int>(rng.below(2001)) - 1000;
-            values[t.offset + i] = std::ldexp(static_cast<float>(code), -20);
-        }
-    }
-    return values;
-}
+constexpr auto of_lane = contribution_kind::lane;
 
 base::byte_vector example_contribution(const recipe& r, const state_layout& layout) {
-    return *encode_contribution(lane, r, layout, random_values(layout, 1), 2.5, lane_tokens(r));
+    return *encode_contribution(of_lane, r, layout, random_values(layout, 1), 2.5, lane_tokens(r));
 }
 
 /// A recipe whose state needs three units, the last one short.
@@ -61,7 +49,7 @@ BOOST_AUTO_TEST_CASE(layout_of_the_bytes_is_as_described) {
     const auto r = large_recipe();
     const auto layout = layout_of(r.model);
     const auto bytes = example_contribution(r, layout);
-    const auto shape = shape_of(lane, r, layout);
+    const auto shape = shape_of(of_lane, r, layout);
     BOOST_REQUIRE(shape.units() == 3);
     BOOST_TEST(bytes.size() == shape.size_bytes());
     base::byte_reader in(base::byte_view(bytes).subspan(2 * base::piece_size_bytes));
@@ -83,12 +71,12 @@ BOOST_AUTO_TEST_CASE(values_come_back_within_a_128th_of_their_blocks_largest) {
     const auto r = large_recipe();
     const auto layout = layout_of(r.model);
     const auto values = random_values(layout, 3);
-    const auto bytes = encode_contribution(lane, r, layout, values, 1, lane_tokens(r));
+    const auto bytes = encode_contribution(of_lane, r, layout, values, 1, lane_tokens(r));
     BOOST_REQUIRE(bytes);
-    const auto header = check_contribution(lane, r, layout, *bytes);
+    const auto header = check_contribution(of_lane, r, layout, *bytes);
     BOOST_REQUIRE_MESSAGE(header, header.error().message());
     std::vector<float> back(layout.padded_size, 77.0F);
-    decode_contribution(lane, r, *bytes, back);
+    decode_contribution(of_lane, r, *bytes, back);
     for (std::size_t b = 0; b < values.size(); b += block_elements) {
         float largest = 0;
         for (std::size_t i = b; i < b + 32; ++i) largest = std::max(largest, std::abs(values[i]));
@@ -105,12 +93,12 @@ BOOST_AUTO_TEST_CASE(saturated_and_flushed_values_are_counted) {
     values[0] = 1e6F;   // beyond 127 * 2^-1, the window's top
     values[1] = 1e-3F;  // nothing beside it
     values[40] = 1e-20F;
-    const auto bytes = *encode_contribution(lane, r, layout, values, 1, lane_tokens(r));
-    const auto header = *check_contribution(lane, r, layout, bytes);
+    const auto bytes = *encode_contribution(of_lane, r, layout, values, 1, lane_tokens(r));
+    const auto header = *check_contribution(of_lane, r, layout, bytes);
     BOOST_TEST(header.saturated == 1);
     BOOST_TEST(header.flushed == 2);
     std::vector<float> back(layout.padded_size);
-    decode_contribution(lane, r, bytes, back);
+    decode_contribution(of_lane, r, bytes, back);
     BOOST_TEST(back[0] == 63.5F);
 }
 
@@ -124,19 +112,21 @@ BOOST_AUTO_TEST_CASE(values_that_are_not_finite_are_refused) {
         BOOST_TEST(first_refused(contribution_codec::mxint8, values) == values.size());
         values[77] = x;
         BOOST_TEST(first_refused(contribution_codec::mxint8, values) == 77);
-        BOOST_TEST(encode_contribution(lane, r, layout, values, 1, 1).error().is(errc::not_finite));
+        BOOST_TEST(
+            encode_contribution(of_lane, r, layout, values, 1, 1).error().is(errc::not_finite));
     }
     const auto values = random_values(layout, 1);
     const auto nan = std::numeric_limits<double>::quiet_NaN();
-    BOOST_TEST(encode_contribution(lane, r, layout, values, nan, 1).error().is(errc::not_finite));
+    BOOST_TEST(
+        encode_contribution(of_lane, r, layout, values, nan, 1).error().is(errc::not_finite));
 }
 
 BOOST_AUTO_TEST_CASE(anything_else_than_the_one_encoding_is_refused) {
     const auto r = large_recipe();
     const auto layout = layout_of(r.model);
     const auto good = example_contribution(r, layout);
-    BOOST_REQUIRE(check_contribution(lane, r, layout, good));
-    const auto shape = shape_of(lane, r, layout);
+    BOOST_REQUIRE(check_contribution(of_lane, r, layout, good));
+    const auto shape = shape_of(of_lane, r, layout);
     const std::size_t unit1 = base::piece_size_bytes;
     const std::size_t scales = contribution_header_bytes;
     const std::size_t codes = scales + shape.blocks_in(0);
@@ -184,7 +174,7 @@ BOOST_AUTO_TEST_CASE(anything_else_than_the_one_encoding_is_refused) {
         if (std::string_view(row.what) == "scale above what the codes need") {
             std::fill_n(bytes.begin() + static_cast<std::ptrdiff_t>(codes), 32, std::uint8_t{63});
         }
-        const auto checked = check_contribution(lane, r, layout, bytes);
+        const auto checked = check_contribution(of_lane, r, layout, bytes);
         BOOST_REQUIRE_MESSAGE(!checked, row.what);
         BOOST_TEST(checked.error().is(errc::bad_contribution), row.what);
         BOOST_TEST(!checked.error().detail().empty());
@@ -196,14 +186,14 @@ BOOST_AUTO_TEST_CASE(padding_must_be_zero) {
     const auto r = small_recipe();
     const auto layout = layout_of(r.model);
     const auto good = example_contribution(r, layout);
-    const auto shape = shape_of(lane, r, layout);
+    const auto shape = shape_of(of_lane, r, layout);
     std::size_t padded = 0;
     for (const auto& t : layout.tensors) {
         if (t.size % block_elements == 0) continue;
         ++padded;
         auto bytes = good;
         bytes[contribution_header_bytes + shape.blocks() + t.offset + t.size] = 1;
-        const auto checked = check_contribution(lane, r, layout, bytes);
+        const auto checked = check_contribution(of_lane, r, layout, bytes);
         BOOST_REQUIRE(!checked);
         BOOST_TEST(checked.error().message().find(t.name) != std::string::npos);
     }

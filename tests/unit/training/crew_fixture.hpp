@@ -11,6 +11,10 @@
 
 namespace tequio::training::crew_protocol {
 
+constexpr base::time_point at(base::duration d) {
+    return base::time_point(d);
+}
+
 inline job_shape small_shape(std::uint32_t lanes = 4) {
     return {base::task_id{base::sha256("task").bytes}, lanes, 6, 700, 500, true};
 }

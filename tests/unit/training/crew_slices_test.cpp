@@ -9,10 +9,6 @@ namespace {
 using namespace std::chrono_literals;
 using list = slice_lists::tensor_list;
 
-constexpr base::time_point at(base::duration d) {
-    return base::time_point(d);
-}
-
 status status_with(slice_status s) {
     status said;
     said.able = true;
@@ -67,8 +63,8 @@ list tensors_of(std::string_view what) {
 }
 
 /// Node 0 with slice 0 of 2, and what the others say of theirs.
-struct listener {
-    listener() : members(node(0), 8, timings), desk(timings) {
+struct list_keeper {
+    list_keeper() : members(node(0), 8, timings), desk(timings) {
         auto [bytes, ref] = lists.own(3, mean, self, tensors_of("slice 0"));
         own = ref;
         BOOST_TEST(bytes.size() == 64u);
@@ -178,7 +174,7 @@ BOOST_AUTO_TEST_CASE(slices_seats_and_calls_out_of_bounds_are_refused) {
 }
 
 BOOST_AUTO_TEST_CASE(one_list_a_slice_gives_the_whole_state) {
-    listener l;
+    list_keeper l;
     BOOST_TEST(!l.composed(false).has_value());
     l.said(1, 1, "slice 1");
     BOOST_TEST((l.composed(true) == whole("slice 0", "slice 1")));
@@ -191,7 +187,7 @@ BOOST_AUTO_TEST_CASE(one_list_a_slice_gives_the_whole_state) {
 }
 
 BOOST_AUTO_TEST_CASE(of_lists_that_differ_what_most_say_counts) {
-    listener l;
+    list_keeper l;
     l.said(1, 1, "forged");
     l.said(2, 1, "slice 1");
     // One against one: not agreed; the first stands for want of better.
@@ -208,7 +204,7 @@ BOOST_AUTO_TEST_CASE(of_lists_that_differ_what_most_say_counts) {
 }
 
 BOOST_AUTO_TEST_CASE(the_own_list_stands_until_more_say_otherwise) {
-    listener l;
+    list_keeper l;
     l.said(1, 1, "slice 1");
     l.said(2, 0, "other");
     BOOST_TEST(!l.outvoted());
@@ -222,7 +218,7 @@ BOOST_AUTO_TEST_CASE(the_own_list_stands_until_more_say_otherwise) {
 }
 
 BOOST_AUTO_TEST_CASE(bytes_that_were_not_asked_for_are_no_list) {
-    listener l;
+    list_keeper l;
     const base::byte_vector bytes(64);
     BOOST_TEST(!l.lists.arrived(base::blob_ref_of(bytes), bytes, l.desk));
 }

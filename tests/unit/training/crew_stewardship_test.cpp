@@ -6,17 +6,14 @@ namespace {
 
 using namespace std::chrono_literals;
 
-constexpr base::time_point at(base::duration d) {
-    return base::time_point(d);
-}
-
 std::vector<worker_slot> idle_slots(std::initializer_list<std::uint8_t> nodes) {
     std::vector<worker_slot> out;
     for (const auto i : nodes) out.push_back({node(i), true, false, std::nullopt});
     return out;
 }
 
-void put(round_book& b, std::uint8_t i, std::uint32_t item, std::string_view what = "right") {
+void claim_item(round_book& b, std::uint8_t i, std::uint32_t item,
+                std::string_view what = "right") {
     b.add(signed_claim(claim_by(i, {2, item}, what)));
 }
 
@@ -108,8 +105,8 @@ BOOST_AUTO_TEST_CASE(idle_nodes_get_different_lanes_and_then_the_validation) {
     BOOST_TEST(item_of(p, 0) == 0u);
     BOOST_TEST(item_of(p, 1) == 1u);
     BOOST_TEST(item_of(p, 2) == 2u);
-    put(open, 0, 0);
-    put(open, 1, 1);
+    claim_item(open, 0, 0);
+    claim_item(open, 1, 1);
     p.plan(at(1s), {&open, {}}, idle_slots({0, 1, 2}));
     BOOST_TEST(item_of(p, 0) == 3u);
     BOOST_TEST(item_of(p, 1) == small_shape().validation_item());
@@ -140,7 +137,7 @@ BOOST_AUTO_TEST_CASE(a_new_steward_learns_what_nodes_are_doing) {
 
 BOOST_AUTO_TEST_CASE(nobody_checks_its_own_lane) {
     auto open = book_at(0);
-    for (std::uint32_t item = 0; item < 5; ++item) put(open, 0, item);
+    for (std::uint32_t item = 0; item < 5; ++item) claim_item(open, 0, item);
     planner p(small_shape());
     p.plan(at(0s), {&open, {}}, idle_slots({0}));
     BOOST_TEST(item_of(p, 0) == 99u);
@@ -153,8 +150,8 @@ BOOST_AUTO_TEST_CASE(the_last_running_lane_is_doubled_by_who_is_idle) {
     auto open = book_at(0);
     for (std::uint32_t item = 0; item < 5; ++item) {
         if (item == 2) continue;
-        put(open, 0, item);
-        put(open, 1, item);
+        claim_item(open, 0, item);
+        claim_item(open, 1, item);
     }
     planner p(small_shape());
     p.plan(at(0s), {&open, {}}, idle_slots({0, 1, 2}));
@@ -170,7 +167,7 @@ BOOST_AUTO_TEST_CASE(checks_of_closed_rounds_come_before_checks_of_the_open_one)
     closed.add(signed_claim(c));
     closed.close(right_results());
     auto open = book_at(0);
-    for (std::uint32_t item = 0; item < 5; ++item) put(open, 0, item);
+    for (std::uint32_t item = 0; item < 5; ++item) claim_item(open, 0, item);
     planner p(small_shape());
     p.plan(at(0s), {&open, {&closed}}, idle_slots({1}));
     BOOST_TEST((p.of(node(1)) == item_key{1, 3}));
@@ -178,8 +175,8 @@ BOOST_AUTO_TEST_CASE(checks_of_closed_rounds_come_before_checks_of_the_open_one)
 
 BOOST_AUTO_TEST_CASE(disputes_and_divergences_come_first) {
     auto open = book_at(0);
-    put(open, 1, 2, "right");
-    put(open, 3, 2, "wrong");
+    claim_item(open, 1, 2, "right");
+    claim_item(open, 3, 2, "wrong");
     planner p(small_shape());
     p.plan(at(0s), {&open, {}}, idle_slots({4, 5}));
     BOOST_TEST(item_of(p, 4) == 2u);
@@ -267,7 +264,7 @@ BOOST_AUTO_TEST_CASE(a_fast_node_computes_what_slow_ones_would_have_last) {
         slots[i].doing = p.next_of(node(i));
         plan(now);
     };
-    for (std::uint8_t i = 0; i < 2; ++i) put(open, i, shape.validation_item());
+    for (std::uint8_t i = 0; i < 2; ++i) claim_item(open, i, shape.validation_item());
     plan(0s);
     slots.push_back(idle_slots({2}).front());
     plan(18s);
@@ -310,7 +307,7 @@ BOOST_AUTO_TEST_CASE(who_does_not_begin_its_lane_or_vanishes_loses_it_and_comes_
 BOOST_AUTO_TEST_CASE(what_a_node_did_not_begin_it_gets_again_after_a_while) {
     planner p(small_shape());
     auto open = book_at(0);
-    for (std::uint32_t lane = 1; lane < 4; ++lane) put(open, 1, lane);
+    for (std::uint32_t lane = 1; lane < 4; ++lane) claim_item(open, 1, lane);
     const auto slots = idle_slots({0});
     p.plan(at(0s), {&open, {}}, slots);
     BOOST_TEST(p.of(node(0))->item == 0u);
@@ -337,7 +334,7 @@ BOOST_AUTO_TEST_CASE(a_parked_lane_is_handed_out_when_no_other_is_left) {
         slots[0].doing = p.of(node(0));
         p.plan(at(i * 1s), {&open, {}}, slots);
         BOOST_TEST((!p.next_of(node(0)) || p.next_of(node(0))->item != 0u));
-        put(open, 0, order.back());
+        claim_item(open, 0, order.back());
         slots[0].doing.reset();
     }
     // After the other lanes and the validation.
@@ -369,9 +366,9 @@ BOOST_AUTO_TEST_CASE(a_check_runs_twice_at_once_only_when_all_wait_for_it) {
 BOOST_AUTO_TEST_CASE(a_lane_lost_with_its_node_is_computed_again_once) {
     const auto shape = small_shape();
     auto open = book_at(0);
-    for (std::uint32_t lane = 0; lane < 4; ++lane) put(open, 5, lane);
-    put(open, 5, shape.validation_item());
-    put(open, 6, 1);  // matched, and lost all the same
+    for (std::uint32_t lane = 0; lane < 4; ++lane) claim_item(open, 5, lane);
+    claim_item(open, 5, shape.validation_item());
+    claim_item(open, 6, 1);  // matched, and lost all the same
     planner p(shape);
     planner::books b{&open, {}};
     b.lost = {1};
@@ -383,7 +380,7 @@ BOOST_AUTO_TEST_CASE(a_lane_lost_with_its_node_is_computed_again_once) {
     p.plan(at(1s), b, slots);
     BOOST_TEST(item_of(p, 1) == 1u);
     // There again: the lease is over.
-    put(open, 1, 1);
+    claim_item(open, 1, 1);
     b.lost = {};
     p.plan(at(2s), b, idle_slots({1, 2}));
     BOOST_TEST(item_of(p, 1) != 1u);

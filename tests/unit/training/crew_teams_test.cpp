@@ -7,10 +7,6 @@ namespace {
 
 using namespace std::chrono_literals;
 
-constexpr base::time_point at(base::duration d) {
-    return base::time_point(d);
-}
-
 /// Node `i` with room for slices of at most 1 / `room` of the model; divisions into up to 4.
 seat_candidate with_room(std::uint8_t i, std::uint32_t room, std::uint64_t speed = 100) {
     seat_candidate c;

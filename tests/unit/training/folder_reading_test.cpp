@@ -11,7 +11,7 @@ namespace {
 
 using namespace folders;
 
-const model_config small{"gpt2", 2, 2, 8, 6, 50};
+const model_config read_model{"gpt2", 2, 2, 8, 6, 50};
 
 /// Fails unless loading ends in `code` and the sentence has all `words`.
 void refused(const base::result<loaded_model>& loaded, errc code,
@@ -26,11 +26,11 @@ void refused(const base::result<loaded_model>& loaded, errc code,
 
 /// Two files and the index that says what is where.
 struct two_files {
-    sample_model model{small, "BF16"};
+    sample_model model{read_model, "BF16"};
     raw_tensors parts[2];
     std::map<std::string, base::byte_vector> files;
     std::string index;
-    std::string config = gpt2_config(small);
+    std::string config = gpt2_config(read_model);
 
     two_files() {
         int n = 0;
@@ -67,29 +67,29 @@ BOOST_AUTO_TEST_SUITE(folder_reading)
 
 BOOST_AUTO_TEST_CASE(all_three_element_types_are_read_exactly) {
     for (const std::string type : {"F32", "F16", "BF16"}) {
-        const sample_model m(small, type);
-        const auto loaded = load(gpt2_config(small), file_of(m.tensors));
+        const sample_model m(read_model, type);
+        const auto loaded = load(gpt2_config(read_model), file_of(m.tensors));
         BOOST_REQUIRE_MESSAGE(loaded, type << ": " << loaded.error().message());
-        BOOST_TEST((loaded->model == small));
+        BOOST_TEST((loaded->model == read_model));
         BOOST_TEST(loaded->parameters == m.expected, type);
     }
 }
 
 BOOST_AUTO_TEST_CASE(names_without_prefix_and_old_buffers_are_those_of_the_hub) {
-    sample_model m(small, "F32");
+    sample_model m(read_model, "F32");
     for (const auto& t : m.layout.tensors) {
         m.rename(t.name, t.name.substr(std::string("transformer.").size()));
     }
     m.tensors["h.0.attn.bias"] = {"U8", {1, 1, 6, 6}, base::byte_vector(36)};
     m.tensors["h.1.attn.bias"] = {"BOOL", {1, 1, 6, 6}, base::byte_vector(36)};
     m.tensors["h.0.attn.masked_bias"] = {"F32", {}, base::byte_vector(4)};
-    const auto loaded = load(gpt2_config(small), file_of(m.tensors));
+    const auto loaded = load(gpt2_config(read_model), file_of(m.tensors));
     BOOST_REQUIRE_MESSAGE(loaded, loaded.error().message());
     BOOST_TEST(loaded->parameters == m.expected);
 }
 
 BOOST_AUTO_TEST_CASE(a_head_that_repeats_the_embedding_is_left_out_another_is_refused) {
-    sample_model m(small, "F32");
+    sample_model m(read_model, "F32");
     const auto& wte = m.tensors.at("transformer.wte.weight");
     // Equal in value is enough.
     const auto& spec = m.layout.tensor("transformer.wte.weight");
@@ -98,26 +98,26 @@ BOOST_AUTO_TEST_CASE(a_head_that_repeats_the_embedding_is_left_out_another_is_re
         m.expected.begin() + static_cast<std::ptrdiff_t>(spec.offset + spec.size));
     for (const std::string type : {"F32", "F16"}) {
         m.tensors["lm_head.weight"] = {type, wte.shape, bytes_of(values, type)};
-        const auto loaded = load(gpt2_config(small), file_of(m.tensors));
+        const auto loaded = load(gpt2_config(read_model), file_of(m.tensors));
         BOOST_REQUIRE_MESSAGE(loaded, loaded.error().message());
         BOOST_TEST(loaded->parameters == m.expected);
     }
     values.back() += 0.125F;
     m.tensors["lm_head.weight"].bytes = bytes_of(values, "F16");
-    refused(load(gpt2_config(small), file_of(m.tensors)), errc::not_in_version,
+    refused(load(gpt2_config(read_model), file_of(m.tensors)), errc::not_in_version,
             {"model.safetensors", "head", "transformer.wte.weight"});
     m.tensors["lm_head.weight"] = {"F32", {1}, base::byte_vector(4)};
-    refused(load(gpt2_config(small), file_of(m.tensors)), errc::not_in_version, {"head"});
+    refused(load(gpt2_config(read_model), file_of(m.tensors)), errc::not_in_version, {"head"});
 }
 
 BOOST_AUTO_TEST_CASE(values_are_flushed_and_those_not_finite_refused) {
     const auto with = [](const std::string& type, std::uint64_t bits) {
-        sample_model m(small, type);
+        sample_model m(read_model, type);
         auto& bytes = m.tensors.at("transformer.ln_f.bias").bytes;
         std::memcpy(bytes.data() + bytes.size() -
                         size_of(type == "F32" ? weight_type::f32 : weight_type::bf16),
                     &bits, type == "F32" ? 4 : 2);
-        return load(gpt2_config(small), file_of(m.tensors));
+        return load(gpt2_config(read_model), file_of(m.tensors));
     };
     for (const auto& [type, bits] :
          std::vector<std::pair<std::string, std::uint64_t>>{{"F32", 0x7f800000},
@@ -144,9 +144,9 @@ BOOST_AUTO_TEST_CASE(values_are_flushed_and_those_not_finite_refused) {
 
 BOOST_AUTO_TEST_CASE(wrong_tensors_are_named) {
     const auto edited = [](const std::function<void(sample_model&)>& edit) {
-        sample_model m(small, "F32");
+        sample_model m(read_model, "F32");
         edit(m);
-        return load(gpt2_config(small), file_of(m.tensors));
+        return load(gpt2_config(read_model), file_of(m.tensors));
     };
     refused(edited([](auto& m) { m.tensors.erase("transformer.h.1.ln_2.bias"); }), errc::bad_state,
             {"transformer.h.1.ln_2.bias"});
@@ -173,7 +173,7 @@ BOOST_AUTO_TEST_CASE(wrong_tensors_are_named) {
 }
 
 BOOST_AUTO_TEST_CASE(a_config_that_claims_more_than_the_files_hold_is_refused_early) {
-    const sample_model m(small, "F32");
+    const sample_model m(read_model, "F32");
     for (const auto& claims :
          {model_config{"gpt2", 1024, 2, 8, 6, 50}, model_config{"gpt2", 2, 2, 8, 6, 1048576},
           model_config{"gpt2", 2, 256, 65536, 6, 50}}) {
@@ -237,13 +237,13 @@ BOOST_AUTO_TEST_CASE(an_index_may_name_files_of_its_folder_alone) {
 }
 
 BOOST_AUTO_TEST_CASE(first_weights_are_all_tensors_by_name_without_padding) {
-    const sample_model m(small, "F16");
-    const auto config = gpt2_config(small);
+    const sample_model m(read_model, "F16");
+    const auto config = gpt2_config(read_model);
     const auto file = file_of(m.tensors);
     folder_view view;
     view.config = base::as_bytes(config);
     view.weights["model.safetensors"] = file;
-    const auto blob = load_first_weights(view, small).value();
+    const auto blob = load_first_weights(view, read_model).value();
     base::byte_vector expected;
     for (const auto& t : m.layout.tensors) {
         const auto bytes = float_bytes(std::span(m.expected).subspan(t.offset, t.size));

@@ -10,7 +10,7 @@ using namespace tequio::training;
 
 namespace {
 
-const auto example = read_vector("job_files/fine_tune.toml");
+const auto fine_tuning = read_vector("job_files/fine_tune.toml");
 const model_config folder_model{"gpt2", 2, 4, 32, 16, 300};
 
 base::result<job_file> parse(const std::string& text, const model_config& folder = folder_model) {
@@ -22,8 +22,8 @@ base::result<job_file> parse(const std::string& text, const model_config& folder
 }
 
 std::string with(const std::string& from, const std::string& to) {
-    BOOST_REQUIRE(example.find(from) != std::string::npos);
-    return replaced(example, from, to);
+    BOOST_REQUIRE(fine_tuning.find(from) != std::string::npos);
+    return replaced(fine_tuning, from, to);
 }
 
 void refused(const std::string& text, errc code, std::initializer_list<const char*> words,
@@ -44,7 +44,7 @@ void refused(const std::string& text, errc code, std::initializer_list<const cha
 BOOST_AUTO_TEST_SUITE(job_file_init_test)
 
 BOOST_AUTO_TEST_CASE(shape_comes_from_the_folder) {
-    const auto job = parse(example);
+    const auto job = parse(fine_tuning);
     BOOST_REQUIRE_MESSAGE(job, job.error().message());
     BOOST_TEST((job->model == folder_model));
     BOOST_TEST(job->init_from == "bases/small");
@@ -67,7 +67,7 @@ BOOST_AUTO_TEST_CASE(shape_keys_that_are_given_must_agree) {
 }
 
 BOOST_AUTO_TEST_CASE(without_a_reader_no_folder_can_be_named) {
-    const auto job = parse_job_file(example, "job.toml");
+    const auto job = parse_job_file(fine_tuning, "job.toml");
     BOOST_REQUIRE(!job);
     BOOST_TEST(job.error().message().find("model.init_from") != std::string::npos);
 }
@@ -95,11 +95,11 @@ BOOST_AUTO_TEST_CASE(a_tokenizer_needs_room_in_the_vocabulary) {
     const model_config few{"gpt2", 2, 4, 32, 16, 255};
     refused(with("\"a.txt\"]", "\"a.txt\"]\ntokenizer = \"bytes\""), errc::bad_job_file,
             {"data.tokenizer: found \"bytes\"", "at most 255 tokens"}, few);
-    BOOST_TEST(parse(example, {"gpt2", 2, 4, 32, 16, 256}).has_value());
+    BOOST_TEST(parse(fine_tuning, {"gpt2", 2, 4, 32, 16, 256}).has_value());
 }
 
 BOOST_AUTO_TEST_CASE(task_and_recipe_name_the_weights) {
-    auto job = *parse(example);
+    auto job = *parse(fine_tuning);
     const auto parameters = *parameter_count(folder_model);
     job.model.init = {base::sha256("weights"), 4 * parameters};
     const auto work = make_recipe(job, {{base::sha256("data"), 500}, 1, 500, 0});
@@ -141,7 +141,7 @@ BOOST_AUTO_TEST_CASE(task_and_recipe_name_the_weights) {
 }
 
 BOOST_AUTO_TEST_CASE(weights_of_another_size_are_refused) {
-    auto job = *parse(example);
+    auto job = *parse(fine_tuning);
     job.model.init = {base::sha256("weights"), 4 * *parameter_count(folder_model) - 4};
     const auto work = make_recipe(job, {{base::sha256("data"), 500}, 1, 500, 0});
     BOOST_REQUIRE(!work);

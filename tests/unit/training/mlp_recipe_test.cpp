@@ -15,7 +15,7 @@ using namespace tequio::training;
 namespace {
 
 /// 1,200 training and 300 validation examples of 30 bytes; 2 hidden layers of 40; 5 classes.
-recipe example() {
+recipe mlp_example() {
     return small_examples().r;
 }
 
@@ -50,7 +50,7 @@ std::string fault_of(const std::string& section, const std::string& line) {
 BOOST_AUTO_TEST_SUITE(mlp_recipe_test)
 
 BOOST_AUTO_TEST_CASE(an_mlp_has_no_cuts) {
-    auto r = example();
+    auto r = mlp_example();
     r.slices.cuts = {1};
     BOOST_TEST(check_recipe(r).error().message() ==
                "recipe slices.cuts: found [1], allowed: none: an mlp is not divided");
@@ -60,7 +60,7 @@ BOOST_AUTO_TEST_CASE(an_mlp_has_no_cuts) {
 }
 
 BOOST_AUTO_TEST_CASE(canonical_text_has_the_fields_of_an_mlp_and_reads_back) {
-    const auto r = example();
+    const auto r = mlp_example();
     const auto text = recipe_text(r);
     const auto model =
         "[model]\nfamily mlp\ninputs 30\nlayers 2\nwidth 40\nclasses 5\ninit "
@@ -74,7 +74,7 @@ BOOST_AUTO_TEST_CASE(canonical_text_has_the_fields_of_an_mlp_and_reads_back) {
 }
 
 BOOST_AUTO_TEST_CASE(every_field_of_an_mlp_enters_the_id) {
-    std::set<base::recipe_id> ids{recipe_id_of(example())};
+    std::set<base::recipe_id> ids{recipe_id_of(mlp_example())};
     const std::function<void(recipe&)> edits[] = {
         [](recipe& r) { r.model.layers = 3; },
         [](recipe& r) { r.model.width = 41; },
@@ -95,7 +95,7 @@ BOOST_AUTO_TEST_CASE(every_field_of_an_mlp_enters_the_id) {
         },
     };
     for (const auto& edit : edits) {
-        auto r = example();
+        auto r = mlp_example();
         edit(r);
         BOOST_TEST(ids.insert(recipe_id_of(r)).second);
         const auto back = parse_recipe(recipe_text(r));
@@ -140,7 +140,7 @@ BOOST_AUTO_TEST_CASE(values_out_of_bounds_are_refused_by_key) {
         {"train.micro_batch", [](recipe& r) { r.train.micro_batch = 100; }},
     };
     for (const auto& row : rows) {
-        auto r = example();
+        auto r = mlp_example();
         row.edit(r);
         const auto checked = check_recipe(r);
         BOOST_REQUIRE_MESSAGE(!checked, row.key);
@@ -153,7 +153,7 @@ BOOST_AUTO_TEST_CASE(values_out_of_bounds_are_refused_by_key) {
 }
 
 BOOST_AUTO_TEST_CASE(counts_by_hand) {
-    const auto r = example();
+    const auto r = mlp_example();
     const auto cost = cost_of(r);
     constexpr std::uint64_t parameters = 30 * 40 + 40 + 40 * 40 + 40 + 40 * 5 + 5;
     BOOST_TEST(cost.parameters == parameters);

@@ -53,7 +53,7 @@ base::byte_vector file_of(const std::string& header, std::size_t data_bytes) {
     return file;
 }
 
-std::string replaced(std::string text, const std::string& from, const std::string& to) {
+std::string with_text(std::string text, const std::string& from, const std::string& to) {
     const auto at = text.find(from);
     BOOST_REQUIRE_MESSAGE(at != std::string::npos, from + " is there to be replaced");
     return text.replace(at, from.size(), to);
@@ -246,7 +246,7 @@ BOOST_AUTO_TEST_CASE(hostile_headers_are_refused) {
 BOOST_AUTO_TEST_CASE(other_architectures_are_refused_by_name) {
     for (const auto& [from, to] : std::vector<std::pair<std::string, std::string>>{
              {"\"gpt2\"", "\"mamba\""}, {"gelu_new", "relu"}, {"1e-05", "1e-06"}}) {
-        BOOST_TEST(load(replaced(config(), from, to), tensors()).error().is(errc::not_in_version));
+        BOOST_TEST(load(with_text(config(), from, to), tensors()).error().is(errc::not_in_version));
     }
 }
 
@@ -262,7 +262,7 @@ BOOST_AUTO_TEST_CASE(a_config_of_another_size_is_refused) {
              {"\"vocab_size\": 256", "\"vocab_size\": 1048576"},
              {"\"n_layer\": 2", "\"n_layers\": 2"}}) {
         BOOST_TEST_CONTEXT(to) {
-            BOOST_TEST(load(replaced(config(), from, to), tensors()).error().is(errc::bad_state));
+            BOOST_TEST(load(with_text(config(), from, to), tensors()).error().is(errc::bad_state));
         }
     }
 }
@@ -341,9 +341,9 @@ BOOST_AUTO_TEST_CASE(config_of_a_classifier_is_checked) {
              {"\"num_labels\": 4", "\"num_labels\": 1"},
              {"\"num_hidden_layers\": 2", "\"num_hidden_layers\": 1025"},
              {"\"hidden_size\": 9", "\"hidden_size\": -9"}}) {
-        BOOST_TEST(mlp.load(replaced(mlp.config, from, to)).error().is(errc::bad_state), to);
+        BOOST_TEST(mlp.load(with_text(mlp.config, from, to)).error().is(errc::bad_state), to);
     }
-    BOOST_TEST(mlp.load(replaced(mlp.config, "relu", "gelu")).error().is(errc::not_in_version));
+    BOOST_TEST(mlp.load(with_text(mlp.config, "relu", "gelu")).error().is(errc::not_in_version));
 }
 
 BOOST_AUTO_TEST_SUITE_END()

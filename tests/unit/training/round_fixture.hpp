@@ -2,10 +2,12 @@
 
 /// Small recipes and states for the tests of recipes, tasks, contributions and merging.
 
+#include <cmath>
 #include <fstream>
 #include <iterator>
 #include <string>
 
+#include "base/rng.hpp"
 #include "base/sha256.hpp"
 #include "base/signing.hpp"
 #include "training/recipe.hpp"
@@ -71,6 +73,19 @@ inline std::string replaced(std::string text, std::string_view from, std::string
 inline std::string read_vector(const std::string& name) {
     std::ifstream in(std::string(TEQUIO_SOURCE_DIR) + "/tests/vectors/" + name, std::ios::binary);
     return {std::istreambuf_iterator<char>(in), {}};
+}
+
+/// Values that f32 holds exactly, with zeros in the padding.
+inline std::vector<float> random_values(const state_layout& layout, std::uint64_t seed) {
+    base::rng rng(seed);
+    std::vector<float> values(layout.padded_size);
+    for (const auto& t : layout.tensors) {
+        for (std::uint64_t i = 0; i < t.size; ++i) {
+            const auto code = static_cast<int>(rng.below(2001)) - 1000;
+            values[t.offset + i] = std::ldexp(static_cast<float>(code), -20);
+        }
+    }
+    return values;
 }
 
 }  // namespace tequio::training
