@@ -25,6 +25,18 @@ set(tequio_common_headers <algorithm> <array> <chrono> <cstdint> <functional> <m
 # What ccache needs to cache files that use them; harmless otherwise.
 target_compile_options(tequio_options INTERFACE $<$<CXX_COMPILER_ID:GNU>:-fpch-preprocess>)
 
+# Unity builds (TEQUIO_UNITY): files of a target are compiled sixteen at a time, so that what they all include is parsed, and what
+# they all instantiate is compiled, once. Names in anonymous namespaces must differ within a library then. What has flags of its
+# own to keep its bits by (numerics, the fast_math tests) is compiled file by file always: UNITY_BUILD OFF stands there.
+if(TEQUIO_UNITY)
+    set(CMAKE_UNITY_BUILD ON)
+    set(CMAKE_UNITY_BUILD_BATCH_SIZE 16)
+    # To GCC every file of ours is a header then, whose classes should not hold types of an anonymous namespace; and a local
+    # name hides nothing of its own file when it hides a name of the next. Builds without this option warn of both.
+    target_compile_options(tequio_warnings INTERFACE
+        $<$<BOOL:$<TARGET_PROPERTY:UNITY_BUILD>>:-Wno-shadow;$<$<CXX_COMPILER_ID:GNU>:-Wshadow=local;-Wno-subobject-linkage>>)
+endif()
+
 # tequio_library(NAME SOURCES ... HEADERS ... LINKS ... PRIVATE_LINKS ...)
 # One static library a folder. HEADERS are its public face, each compiled alone by the target all_verify_interface_header_sets.
 # PRECOMPILE: headers from outside that most of its files include; without it the precompiled headers of base are used.
@@ -44,7 +56,8 @@ function(tequio_library name)
 endfunction()
 
 # tequio_wayland_protocol(TARGET SIDE NAME FOLDER): what wayland-scanner makes of FOLDER/NAME.xml of wayland-protocols, for
-# SIDE client or server: <NAME-SIDE-protocol.h> and <NAME-protocol.c>, which one source of the target includes.
+# SIDE client or server: <NAME-SIDE-protocol.h> and <NAME-protocol.c>, which one source of a program includes: the tables of
+# both sides are the same.
 function(tequio_wayland_protocol target side name folder)
     set(xml ${TEQUIO_WAYLAND_PROTOCOLS}/${folder}/${name}.xml)
     set(generated ${CMAKE_CURRENT_BINARY_DIR}/wayland)

@@ -85,7 +85,7 @@ fi
 
 # --- Build ----------------------------------------------------------------------------------------
 phase "Build"
-cmake -S "$root" -B "$build" -G Ninja -DCMAKE_BUILD_TYPE=Release -DTEQUIO_TESTS=OFF >"$temporary/cmake.log" ||
+cmake -S "$root" -B "$build" -G Ninja -DCMAKE_BUILD_TYPE=Release -DTEQUIO_TESTS=OFF -DTEQUIO_UNITY=ON >"$temporary/cmake.log" ||
     { cat "$temporary/cmake.log" >&2; die "configuring failed"; }
 if [[ -t 1 ]]; then
     cmake --build "$build" --target tequio -j "$jobs"

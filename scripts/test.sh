@@ -73,7 +73,7 @@ if [[ $use_packages == yes ]]; then
 fi
 
 phase "Build"
-options=(-DCMAKE_BUILD_TYPE=Release -DTEQUIO_TESTS=ON)
+options=(-DCMAKE_BUILD_TYPE=Release -DTEQUIO_TESTS=ON -DTEQUIO_UNITY=ON)
 [[ ${CI:-} != true ]] || options+=(-DTEQUIO_WERROR=ON)
 log=$build.log
 mkdir -p "$build"

@@ -12,8 +12,6 @@
 
 #include "base/ensure.hpp"
 
-#include <ext-idle-notify-v1-protocol.c>
-
 namespace tequio::tests {
 namespace {
 
