@@ -43,9 +43,11 @@ compute_kind kind_of(training::work_kind kind) {
             return compute_kind::join;
         case work_kind::load_state:
             return compute_kind::load;
-        case work_kind::keep_state:  // the daemon writes it itself
-        case work_kind::sum_lanes:   // no task makes a crew of several groups (groups.md)
+        case work_kind::sum_lanes:
+            return compute_kind::sum_lanes;
         case work_kind::add_sums:
+            return compute_kind::add_sums;
+        case work_kind::keep_state:  // the daemon writes it itself
             break;
     }
     base::ensure(false, "work that no worker is asked for");
@@ -416,6 +418,7 @@ void job_workers::start_item(one_job& j) {
     wanted.first_unit = item.units.first;
     wanted.units = item.units.count;
     wanted.team = !item.team.empty();
+    wanted.sums = item.sums;
     j.begun = true;
     j.worker->begin(
         wanted, [this, inputs = item.inputs](std::uint32_t i) -> base::result<worker_input_file> {

@@ -191,6 +191,8 @@ base::result<item_result> job_runner::compute(const compute_item& item,
     if (item.kind == compute_kind::sum || item.kind == compute_kind::sum_shard) {
         return sum(item, callbacks);
     }
+    if (item.kind == compute_kind::sum_lanes) return sum_lanes(item, callbacks);
+    if (item.kind == compute_kind::add_sums) return add_sums(item, callbacks);
     if (item.kind == compute_kind::join) return join(item, callbacks);
     if (item.kind == compute_kind::load) return load(item, callbacks);
     TEQUIO_CHECK(expect_round(item));
@@ -322,14 +324,10 @@ base::result<item_result> job_runner::sum(const compute_item& item,
     }
     const auto& layout = engine_->whole_layout();
     const bool all = item.kind == compute_kind::sum;
-    const auto units = shape_of(training::contribution_kind::mean, recipe_, layout).units();
-    if (!all && (item.first_unit >= units || item.units > units - item.first_unit)) {
-        return base::fail(training::errc::incomplete_sum,
-                          "a shard beyond the mean's " + std::to_string(units) + " units");
-    }
-    training::summation total(recipe_, layout,
-                              all ? training::contribution_run{0, units}
-                                  : training::contribution_run{item.first_unit, item.units});
+    const auto units = all ? training::contribution_run{0, mean_units()}
+                           : training::contribution_run{item.first_unit, item.units};
+    TEQUIO_CHECK(expect_units(units));
+    training::summation total(recipe_, layout, units);
     for (std::uint32_t index = 0; index < item.inputs; ++index) {
         if (!callbacks.keep_going(0)) return base::fail(training::errc::stopped, "stopped");
         TEQUIO_TRY(const auto input, callbacks.input(index));
@@ -340,6 +338,54 @@ base::result<item_result> job_runner::sum(const compute_item& item,
     if (all) {
         TEQUIO_TRY(auto finished, total.finish());
         return mean_made(std::move(finished));
+    }
+    item_result out;
+    TEQUIO_TRY(out.blob, total.part());
+    return out;
+}
+
+std::uint64_t job_runner::mean_units() const {
+    return shape_of(training::contribution_kind::mean, recipe_, engine_->whole_layout()).units();
+}
+
+base::result<void> job_runner::expect_units(training::contribution_run wanted) const {
+    const auto units = mean_units();
+    if (wanted.count > 0 && wanted.first < units && wanted.count <= units - wanted.first) return {};
+    return base::fail(training::errc::incomplete_sum,
+                      "a shard beyond the mean's " + std::to_string(units) + " units");
+}
+
+/// What a group of a crew sums of its own lanes, for others to add theirs to.
+base::result<item_result> job_runner::sum_lanes(const compute_item& item,
+                                                const item_callbacks& callbacks) {
+    const auto& which = item.sums.front();
+    const auto lanes = recipe_.train.lanes;
+    if (which.lanes.first >= lanes || which.lanes.count > lanes - which.lanes.first) {
+        return base::fail(training::errc::incomplete_sum,
+                          "sums of lanes beyond the recipe's " + std::to_string(lanes) + " lanes");
+    }
+    TEQUIO_CHECK(expect_units(which.units));
+    training::summation total(recipe_, engine_->whole_layout(), which.units);
+    for (std::uint32_t index = 0; index < item.inputs; ++index) {
+        if (!callbacks.keep_going(0)) return base::fail(training::errc::stopped, "stopped");
+        // Only some pieces are here; each was verified when it came.
+        TEQUIO_TRY(const auto input, callbacks.input(index));
+        TEQUIO_CHECK(total.add({which.lanes.first + index}, input.bytes.bytes()));
+    }
+    item_result out;
+    TEQUIO_TRY(out.blob, total.partial(which.lanes));
+    return out;
+}
+
+base::result<item_result> job_runner::add_sums(const compute_item& item,
+                                               const item_callbacks& callbacks) {
+    const training::contribution_run units{item.first_unit, item.units};
+    TEQUIO_CHECK(expect_units(units));
+    training::summation total(recipe_, engine_->whole_layout(), units);
+    for (std::uint32_t index = 0; index < item.inputs; ++index) {
+        if (!callbacks.keep_going(0)) return base::fail(training::errc::stopped, "stopped");
+        TEQUIO_TRY(const auto input, callbacks.input(index));
+        TEQUIO_CHECK(total.add_partial(item.sums[index], input.bytes.bytes()));
     }
     item_result out;
     TEQUIO_TRY(out.blob, total.part());

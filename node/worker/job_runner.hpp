@@ -98,10 +98,15 @@ private:
     base::result<item_result> run_lane(const compute_item& item, const item_callbacks& callbacks);
     base::result<item_result> validate(const compute_item& item, const item_callbacks& callbacks);
     base::result<item_result> sum(const compute_item& item, const item_callbacks& callbacks);
+    base::result<item_result> sum_lanes(const compute_item& item, const item_callbacks& callbacks);
+    base::result<item_result> add_sums(const compute_item& item, const item_callbacks& callbacks);
     base::result<item_result> join(const compute_item& item, const item_callbacks& callbacks);
     base::result<item_result> mean_made(training::sum_output made) const;
     base::result<item_result> apply(const compute_item& item, const item_callbacks& callbacks);
     base::result<item_result> commit_next(base::round_index round);
+    std::uint64_t mean_units() const;
+    /// Errors: `errc::incomplete_sum` when the mean has no such run of units.
+    base::result<void> expect_units(training::contribution_run wanted) const;
     base::result<void> expect_round(const compute_item& item);
     base::result<void> check_environment() const;
 

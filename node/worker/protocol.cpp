@@ -118,24 +118,41 @@ private:
     bool bad_ = false;
 };
 
+/// Only such items name sums.
+bool takes_sums(compute_kind kind) {
+    return kind == compute_kind::sum_lanes || kind == compute_kind::add_sums;
+}
+
 void put_item(encoder& out, const compute_item& item) {
     out.u64(item.id).u8(static_cast<std::uint8_t>(item.kind));
     out.u8(static_cast<std::uint8_t>(item.engine)).u64(item.round.value).u64(item.lane.value);
     out.u32(item.inputs).u64(item.first_unit).u64(item.units);
     out.flag(item.team);
+    if (!takes_sums(item.kind)) return;
+    out.u32(static_cast<std::uint32_t>(item.sums.size()));
+    for (const auto& s : item.sums) {
+        out.u64(s.units.first).u64(s.units.count).u64(s.lanes.first).u64(s.lanes.count);
+    }
 }
 
 /// The number of inputs that an item of this kind may have, and a shard where there is one.
 bool inputs_fit(const compute_item& item) {
-    const bool shard = item.kind == compute_kind::sum_shard;
+    const bool shard = item.kind == compute_kind::sum_shard || item.kind == compute_kind::add_sums;
     const bool divisible = item.kind == compute_kind::lane || item.kind == compute_kind::validation;
     if (item.team && !divisible) return false;
     if (shard != (item.units > 0) || (!shard && item.first_unit != 0)) return false;
+    if (!takes_sums(item.kind) && !item.sums.empty()) return false;
     switch (item.kind) {
         case compute_kind::sum:
         case compute_kind::sum_shard:
         case compute_kind::join:
             return item.inputs >= 1 && item.inputs <= worker_inputs_max;
+        case compute_kind::sum_lanes:
+            return item.sums.size() == 1 && item.inputs >= 1 && item.inputs <= worker_inputs_max &&
+                   item.sums.front().lanes.count == item.inputs;
+        case compute_kind::add_sums:
+            return item.inputs >= 1 && item.inputs <= worker_sums_max &&
+                   item.sums.size() == item.inputs;
         case compute_kind::apply:
         case compute_kind::load:
             return item.inputs == 1;
@@ -147,7 +164,7 @@ bool inputs_fit(const compute_item& item) {
 std::optional<compute_item> get_item(decoder& in) {
     compute_item item;
     item.id = in.u64();
-    item.kind = static_cast<compute_kind>(in.in_range(in.u8(), 1, 8));
+    item.kind = static_cast<compute_kind>(in.in_range(in.u8(), 1, 10));
     item.engine = static_cast<compute_engine>(in.in_range(in.u8(), 0, 1));
     item.round.value = in.u64();
     item.lane.value = in.u64();
@@ -155,6 +172,16 @@ std::optional<compute_item> get_item(decoder& in) {
     item.first_unit = in.u64();
     item.units = in.u64();
     item.team = in.flag();
+    const auto sums = takes_sums(item.kind) ? in.u32() : 0;
+    if (sums > worker_sums_max) return std::nullopt;
+    for (std::uint32_t i = 0; i < sums; ++i) {
+        training::partial_sums s;
+        s.units.first = in.u64();
+        s.units.count = in.u64();
+        s.lanes.first = in.u64();
+        s.lanes.count = in.u64();
+        item.sums.push_back(s);
+    }
     if (!inputs_fit(item)) return std::nullopt;
     return item;
 }

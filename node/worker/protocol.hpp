@@ -16,16 +16,20 @@
 #include "base/blob.hpp"
 #include "base/ids.hpp"
 #include "node/worker/team_letter.hpp"
+#include "training/contribution.hpp"
 
 namespace tequio::node {
 
-inline constexpr std::uint32_t worker_protocol_version = 7;
+inline constexpr std::uint32_t worker_protocol_version = 8;
 /// No message is longer; below the default socket buffer, so that one always fits.
 inline constexpr std::size_t worker_message_size_max = 128 * 1024;
 inline constexpr std::size_t recipe_text_size_max = 64 * 1024;
 inline constexpr std::size_t worker_sentence_size_max = 4096;
 /// Inputs of one item: a sum of all lanes that a recipe may have.
 inline constexpr std::uint32_t worker_inputs_max = 65536;
+
+/// Groups of a crew, and so sums that one part is added up from (training/crew/groups.md).
+inline constexpr std::uint32_t worker_sums_max = 64;
 
 /// Blobs of a recipe: the data, and weights to start from.
 inline constexpr std::uint32_t worker_blobs_max = 2;
@@ -45,6 +49,8 @@ enum class compute_kind : std::uint8_t {
     sum_shard = 6,   ///< as `sum`, of a run of the mean's units -> the part
     join = 7,        ///< parts in the order of their units -> what `sum` gives
     load = 8,        ///< a stored state of `round` (training/full_state.hpp) -> held
+    sum_lanes = 9,   ///< contributions of the lanes of `sums[0]` -> those sums (training/merge.hpp)
+    add_sums = 10,   ///< such sums, which cover all lanes -> the part, as of `sum_shard`
 };
 
 /// Which kernels compute. Both give the same bits; `reference` is the definition, and slow.
@@ -57,13 +63,16 @@ struct compute_item {
     compute_engine engine = compute_engine::fast;
     base::round_index round;
     base::lane_index lane;  ///< `lane` only, else 0
-    /// `sum`, `sum_shard`: the lanes; `apply`, `load`: 1; `join`: any; else 0.
+    /// `sum`, `sum_shard`: the lanes; `sum_lanes`: those of `sums[0]`; `add_sums`: as many as
+    /// `sums`; `apply`, `load`: 1; `join`: any; else 0.
     std::uint32_t inputs = 0;
-    std::uint64_t first_unit = 0;  ///< `sum_shard` only: the shard, else 0
+    std::uint64_t first_unit = 0;  ///< `sum_shard`, `add_sums`: the shard, else 0
     std::uint64_t units = 0;
     /// `lane`, `validation` of a slice: with the others of its team, by messages.
     bool team = false;
-    auto operator<=>(const compute_item&) const = default;
+    /// `sum_lanes`: one, what is to be made; `add_sums`: of each input, at most worker_sums_max.
+    std::vector<training::partial_sums> sums = {};
+    bool operator==(const compute_item&) const = default;
 };
 
 /// A lane, or a validation, that met a number that is not finite.
@@ -76,7 +85,7 @@ struct compute_divergence {
 /// What came out of an item; fields that its kind does not have are zero.
 struct compute_outcome {
     base::digest state_after;  ///< `prepare`, `apply`; `load`: zero when the input is no state
-    base::blob_ref blob;       ///< contribution, mean or part. The bytes come beside it
+    base::blob_ref blob;       ///< contribution, mean, part or sums. The bytes come beside it
     std::optional<compute_divergence> divergence;  ///< `lane`, `validation`
     double loss = 0;     ///< `lane`: its mean training loss; `sum`: over lanes; `validation`
     base::digest trace;  ///< `lane`

@@ -57,7 +57,11 @@ struct open_worker {
     compute_worker worker;
     worker_ready ready;
 
-    explicit open_worker(compute_worker_options o = options()) : worker(std::move(o)) {
+    explicit open_worker(compute_worker_options o = options(), test_job j = test_job())
+        : job(std::move(j)), worker(std::move(o)) {
+        open();
+    }
+    void open() {
         BOOST_REQUIRE(worker.start());
         ready = wait_for<worker_ready>(worker);
         worker.open_job(job.text(), blobs, state);
@@ -67,13 +71,57 @@ struct open_worker {
         worker.begin(item, std::move(inputs));
         return wait_for<worker_finished>(worker);
     }
+    /// Why an item fails, which the worker survives.
+    std::string refusal(const compute_item& item, open_input inputs) {
+        worker.begin(item, std::move(inputs));
+        while (true) {
+            worker.wait(patience_ms);
+            for (auto& event : worker.take_events()) {
+                if (auto* failed = std::get_if<worker_item_failed>(&event)) return failed->reason;
+                BOOST_REQUIRE(!std::holds_alternative<worker_exited>(event));
+                BOOST_REQUIRE(!std::holds_alternative<worker_finished>(event));
+            }
+        }
+    }
     compute_item item(compute_kind kind) const {
         compute_item out;
         out.kind = kind;
         if (const auto held = state.held()) out.round = held->round;
         return out;
     }
+    std::vector<worker_finished> every_lane() {
+        std::vector<worker_finished> out;
+        for (std::uint64_t lane = 0; lane < job.recipe.train.lanes; ++lane) {
+            auto wanted = item(compute_kind::lane);
+            wanted.lane = {lane};
+            out.push_back(compute(wanted));
+        }
+        return out;
+    }
 };
+
+/// What earlier items came to, from `first` on, as inputs of another one.
+open_input inputs_of(const std::vector<worker_finished>& done, std::size_t first = 0) {
+    return [&done, first](std::uint32_t i) -> base::result<worker_input_file> {
+        const auto& from = done[first + i];
+        return worker_input_file{from.outcome.blob,
+                                 unique_fd(::fcntl(from.file.get(), F_DUPFD_CLOEXEC, 0))};
+    };
+}
+
+/// Three lanes whose mean has three units.
+test_job several_units() {
+    test_job job(3);
+    job.recipe.model = {"gpt2", 1, 2, 200, 8, 256};
+    job.recipe.train.inner_steps = 2;
+    job.recipe.train.codec = job.recipe.train.codec_down = "mxint8";
+    const std::string text(4000, 'x');
+    const training::source_file file{"text", base::as_bytes(text)};
+    job.data = *training::tokenise_bytes({&file, 1}, 0.1, job.recipe.model.context);
+    job.recipe.data = job.data.config;
+    BOOST_REQUIRE(training::check_recipe(job.recipe).has_value());
+    return job;
+}
 
 std::set<std::string> names_in(const std::string& folder) {
     std::set<std::string> out;
@@ -137,50 +185,171 @@ BOOST_AUTO_TEST_CASE(reference_kernels_give_the_same_contribution) {
 BOOST_AUTO_TEST_CASE(parts_join_to_what_a_sum_in_one_piece_gives) {
     open_worker w;
     w.compute({});
-    std::vector<worker_finished> lanes;
-    for (std::uint64_t lane = 0; lane < w.job.recipe.train.lanes; ++lane) {
-        auto item = w.item(compute_kind::lane);
-        item.lane = {lane};
-        lanes.push_back(w.compute(item));
-    }
-    const auto of = [](const std::vector<worker_finished>& done) {
-        return [&done](std::uint32_t i) -> base::result<worker_input_file> {
-            return worker_input_file{done[i].outcome.blob,
-                                     unique_fd(::fcntl(done[i].file.get(), F_DUPFD_CLOEXEC, 0))};
-        };
-    };
+    const auto lanes = w.every_lane();
     auto item = w.item(compute_kind::sum);
     item.inputs = static_cast<std::uint32_t>(lanes.size());
-    const auto whole = w.compute(item, of(lanes));
+    const auto whole = w.compute(item, inputs_of(lanes));
     item.kind = compute_kind::sum_shard;
     item.units = 1;
     std::vector<worker_finished> parts;
-    parts.push_back(w.compute(item, of(lanes)));
+    parts.push_back(w.compute(item, inputs_of(lanes)));
     BOOST_TEST((parts[0].outcome.blob != whole.outcome.blob));
     auto join = w.item(compute_kind::join);
     join.inputs = 1;
-    const auto joined = w.compute(join, of(parts));
+    const auto joined = w.compute(join, inputs_of(parts));
     BOOST_TEST((joined.outcome.blob == whole.outcome.blob));
     BOOST_TEST((joined.outcome.sum == whole.outcome.sum));
     BOOST_TEST(joined.outcome.loss == whole.outcome.loss);
     BOOST_TEST(joined.outcome.flushed == whole.outcome.flushed);
     // A shard that the mean has not, and a part that is none, fail the item alone.
-    const auto failing = [&](const compute_item& wanted, const open_input& inputs) {
-        w.worker.begin(wanted, inputs);
+    const auto failing = [&](const compute_item& wanted) {
+        return w.refusal(wanted, inputs_of(lanes));
+    };
+    item.first_unit = 1;
+    BOOST_TEST(failing(item).find("beyond the mean's 1 units") != std::string::npos);
+    item.first_unit = 0;
+    item.units = UINT64_MAX;
+    BOOST_TEST(failing(item).find("beyond the mean's") != std::string::npos);
+    BOOST_TEST(failing(join).find("part 0 is none") != std::string::npos);
+}
+
+namespace {
+
+/// What the two groups of a crew publish: of the first two lanes and of the third, over runs of
+/// units that are cut elsewhere in each.
+struct published_sums {
+    std::vector<training::partial_sums> which{
+        {{0, 2}, {0, 2}}, {{2, 1}, {0, 2}}, {{0, 1}, {2, 1}}, {{1, 2}, {2, 1}}};
+    std::vector<worker_finished> made;
+
+    static compute_item item_of(const open_worker& w, const training::partial_sums& which) {
+        auto item = w.item(compute_kind::sum_lanes);
+        item.sums = {which};
+        item.inputs = static_cast<std::uint32_t>(which.lanes.count);
+        return item;
+    }
+    published_sums(open_worker& w, const std::vector<worker_finished>& lanes) {
+        for (const auto& x : which) {
+            made.push_back(w.compute(item_of(w, x), inputs_of(lanes, x.lanes.first)));
+        }
+    }
+    /// The part of one unit out of those that hold it.
+    std::pair<compute_item, std::vector<std::size_t>> part(const open_worker& w,
+                                                           std::uint64_t unit) const {
+        auto item = w.item(compute_kind::add_sums);
+        item.first_unit = unit;
+        item.units = 1;
+        std::vector<std::size_t> from;
+        for (std::size_t i = 0; i < which.size(); ++i) {
+            if (unit < which[i].units.first || unit >= which[i].units.end()) continue;
+            item.sums.push_back(which[i]);
+            from.push_back(i);
+        }
+        item.inputs = static_cast<std::uint32_t>(from.size());
+        return {item, from};
+    }
+    open_input inputs(const std::vector<std::size_t>& from) const {
+        return [this, from](std::uint32_t i) { return inputs_of(made, from[i])(0); };
+    }
+};
+
+}  // namespace
+
+BOOST_AUTO_TEST_CASE(sums_of_groups_add_up_to_the_parts_of_one_owner) {
+    open_worker w(options(), several_units());
+    w.compute({});
+    const auto lanes = w.every_lane();
+    auto shard = w.item(compute_kind::sum_shard);
+    shard.inputs = 3;
+    shard.units = 1;
+    const published_sums sums(w, lanes);
+    std::vector<worker_finished> parts;
+    for (std::uint64_t unit = 0; unit < 3; ++unit) {
+        const auto [item, from] = sums.part(w, unit);
+        BOOST_TEST(from.size() == 2U);
+        parts.push_back(w.compute(item, sums.inputs(from)));
+        shard.first_unit = unit;
+        BOOST_TEST((parts.back().outcome.blob == w.compute(shard, inputs_of(lanes)).outcome.blob));
+    }
+    auto whole = w.item(compute_kind::sum);
+    whole.inputs = 3;
+    auto join = w.item(compute_kind::join);
+    join.inputs = 3;
+    BOOST_TEST((w.compute(join, inputs_of(parts)).outcome.blob ==
+                w.compute(whole, inputs_of(lanes)).outcome.blob));
+}
+
+BOOST_AUTO_TEST_CASE(sums_that_are_none_fail_the_item_and_not_the_worker) {
+    open_worker w(options(), several_units());
+    w.compute({});
+    const auto lanes = w.every_lane();
+    const published_sums sums(w, lanes);
+    const auto refused = [&](const compute_item& item, const open_input& inputs,
+                             const std::string& why) {
+        const auto reason = w.refusal(item, inputs);
+        BOOST_TEST(reason.find(why) != std::string::npos, reason);
+    };
+    auto [item, from] = sums.part(w, 0);
+    // Of other lanes than they are named for; a lane twice; one that is missing; of other units.
+    refused(item, sums.inputs({from[1], from[0]}), "of lanes 0 to 1 have");
+    item.sums = {sums.which[0], sums.which[0]};
+    refused(item, sums.inputs({0, 0}), "lane 0");
+    item.sums = {sums.which[0]};
+    item.inputs = 1;
+    refused(item, sums.inputs({0}), "lane 2 is missing");
+    item.sums = {sums.which[1]};
+    refused(item, sums.inputs({1}), "are not of this shard");
+    item.first_unit = 3;
+    refused(item, sums.inputs({1}), "beyond the mean's 3 units");
+    refused(published_sums::item_of(w, {{2, 2}, {0, 1}}), inputs_of(lanes),
+            "beyond the mean's 3 units");
+    refused(published_sums::item_of(w, {{0, 1}, {2, 2}}), inputs_of(lanes, 1),
+            "beyond the recipe's 3 lanes");
+    refused(
+        published_sums::item_of(w, {{0, 1}, {0, 1}}),
+        [](std::uint32_t) -> base::result<worker_input_file> {
+            return base::fail(base::errc::io_failure, "gone");
+        },
+        "input 0 is not in the blob store");
+}
+
+BOOST_AUTO_TEST_CASE(a_worker_killed_among_its_sums_makes_the_same_ones_again) {
+    open_worker w(options(), several_units());
+    w.compute({});
+    const auto lanes = w.every_lane();
+    const published_sums sums(w, lanes);
+    const auto ends = [&](auto&& matches) {
         while (true) {
             w.worker.wait(patience_ms);
             for (auto& event : w.worker.take_events()) {
-                if (auto* failed = std::get_if<worker_item_failed>(&event)) return failed->reason;
-                BOOST_REQUIRE(!std::holds_alternative<worker_exited>(event));
+                if (matches(event)) return;
+                BOOST_REQUIRE(!std::holds_alternative<worker_finished>(event));
             }
         }
     };
-    item.first_unit = 1;
-    BOOST_TEST(failing(item, of(lanes)).find("beyond the mean's 1 units") != std::string::npos);
-    item.first_unit = 0;
-    item.units = UINT64_MAX;
-    BOOST_TEST(failing(item, of(lanes)).find("beyond the mean's") != std::string::npos);
-    BOOST_TEST(failing(join, of(lanes)).find("part 0 is none") != std::string::npos);
+    const auto [item, from] = sums.part(w, 1);
+    for (const bool adds : {false, true}) {
+        const auto wanted = adds ? item : published_sums::item_of(w, sums.which[0]);
+        const auto inputs = adds ? sums.inputs(from) : inputs_of(lanes);
+        const auto whole = w.compute(wanted, inputs).outcome.blob;
+        // Between its first input and its second.
+        w.worker.begin(wanted, [&](std::uint32_t i) {
+            if (i == 1) w.worker.kill();
+            return inputs(i);
+        });
+        ends([](const worker_event& e) { return std::holds_alternative<worker_exited>(e); });
+        w.open();
+        BOOST_TEST((w.compute(wanted, inputs).outcome.blob == whole));
+        w.worker.begin(wanted, [&](std::uint32_t i) {
+            if (i == 1) w.worker.stop_item();
+            return inputs(i);
+        });
+        ends([](const worker_event& e) {
+            const auto* failed = std::get_if<worker_item_failed>(&e);
+            return failed != nullptr && failed->stopped;
+        });
+        BOOST_TEST((w.compute(wanted, inputs).outcome.blob == whole));
+    }
 }
 
 BOOST_AUTO_TEST_CASE(a_stored_state_is_loaded_and_named_by_what_is_in_it) {
@@ -233,17 +402,7 @@ BOOST_AUTO_TEST_CASE(wrong_missing_and_damaged_inputs_fail_the_item_and_not_the_
     auto item = w.item(compute_kind::sum);
     item.inputs = static_cast<std::uint32_t>(w.job.recipe.train.lanes);
     const auto held = w.state.held();
-    const auto fails_with = [&](const open_input& inputs) {
-        w.worker.begin(item, inputs);
-        while (true) {
-            w.worker.wait(patience_ms);
-            for (auto& event : w.worker.take_events()) {
-                if (auto* failed = std::get_if<worker_item_failed>(&event)) return failed->reason;
-                BOOST_REQUIRE(!std::holds_alternative<worker_exited>(event));
-                BOOST_REQUIRE(!std::holds_alternative<worker_finished>(event));
-            }
-        }
-    };
+    const auto fails_with = [&](const open_input& inputs) { return w.refusal(item, inputs); };
     const auto copy = [&] { return unique_fd(::fcntl(lane.file.get(), F_DUPFD_CLOEXEC, 0)); };
     using opened = base::result<worker_input_file>;
     const auto missing = fails_with(

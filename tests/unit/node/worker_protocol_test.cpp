@@ -17,6 +17,17 @@ base::digest digest_of(std::uint8_t fill) {
     return out;
 }
 
+compute_item sums_item(std::size_t sums) {
+    compute_item out{8, compute_kind::sum_lanes, compute_engine::fast, {3}, {0}, 4};
+    out.sums.assign(sums, {{17, 5}, {60, 4}});
+    return out;
+}
+compute_item adding_item(std::uint32_t sums) {
+    compute_item out{8, compute_kind::add_sums, compute_engine::fast, {3}, {0}, sums, 17, 5};
+    out.sums.assign(sums, {{16, 9}, {4, 4}});
+    return out;
+}
+
 std::vector<worker_command> every_command() {
     return {
         worker_open_job{"tequio/recipe/v1\n[model]\n", 1},
@@ -25,6 +36,9 @@ std::vector<worker_command> every_command() {
         worker_begin{{8, compute_kind::sum, compute_engine::fast, {3}, {0}, worker_inputs_max}},
         worker_begin{{8, compute_kind::sum_shard, compute_engine::fast, {3}, {0}, 4, 17, 5}},
         worker_begin{{8, compute_kind::join, compute_engine::fast, {3}, {0}, 3}},
+        worker_begin{sums_item(1)},
+        worker_begin{adding_item(2)},
+        worker_begin{adding_item(worker_sums_max)},
         worker_begin{{9, compute_kind::load, compute_engine::fast, {30}, {0}, 1}},
         worker_begin{{9, compute_kind::apply, compute_engine::fast, {3}, {0}, 1}},
         worker_input{8, 5, {digest_of(1), 262144}, false},
@@ -135,6 +149,20 @@ BOOST_AUTO_TEST_CASE(items_have_the_inputs_of_their_kind) {
     bytes.back() = 0;
     bytes[9] = static_cast<std::uint8_t>(compute_kind::lane);  // after type and item number
     BOOST_TEST(!decode_command(bytes));
+    // Sums of fewer lanes than inputs, of more inputs than are named, more than there are groups.
+    auto sums = encode(worker_begin{sums_item(1)});
+    sums[sums.size() - 8] = 3;
+    BOOST_TEST(!decode_command(sums));
+    auto adding = encode(worker_begin{adding_item(2)});
+    constexpr std::size_t inputs_at = 1 + 8 + 1 + 1 + 8 + 8;
+    BOOST_TEST(adding[inputs_at] == 2);
+    adding[inputs_at] = 1;
+    BOOST_TEST(!decode_command(adding));
+    auto most = encode(worker_begin{adding_item(worker_sums_max)});
+    constexpr std::size_t count_at = inputs_at + 4 + 8 + 8 + 1;
+    most[inputs_at] = most[count_at] = worker_sums_max + 1;
+    most.resize(most.size() + 32);
+    BOOST_TEST(!decode_command(most));
 }
 
 BOOST_AUTO_TEST_CASE(announced_length_above_the_cap_is_refused_before_allocating) {
