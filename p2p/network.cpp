@@ -159,6 +159,10 @@ base::result<void> network::handle(base::time_point now, network_event event,
 }
 
 base::result<void> network::parts::on(const link_up& e) {
+    if (const auto node = shut_out(e.node) ? std::nullopt : link_table.gives_way(e)) {
+        const link_ending ending{link_end::too_many_links, false, ""};
+        if (link_table.close_node(now, *node, ending, *out)) node_gone(*node, ending);
+    }
     const auto before = link_table.link_of(e.node);
     const bool first = link_table.up(now, e, shut_out(e.node), *out);
     const auto after = link_table.link_of(e.node);

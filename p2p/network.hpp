@@ -28,7 +28,7 @@ struct network_config {
 
     std::size_t links_target = 8;        ///< dial while fewer links; Bitcoin's 8 outbound
     std::size_t links_inbound_max = 32;  ///< strangers beyond it are refused; loopback is exempt
-    std::size_t links_max = 256;         ///< all links; beyond it every new one is refused
+    std::size_t links_max = 256;         ///< beyond it only wanted nodes come, in others' place
     std::size_t dials_max = 8;           ///< at a time
     std::size_t wanted_max = 1024;       ///< nodes kept by `want_peer`
     base::duration dial_retry_min = std::chrono::seconds(1);

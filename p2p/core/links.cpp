@@ -38,6 +38,16 @@ bool links::up(base::time_point now, const link_up& e, bool shut_out, network_ef
     return first;
 }
 
+std::optional<base::node_id> links::gives_way(const link_up& e) const {
+    if (links_.size() < config_.links_max || linked(e.node) || !wanted(e.node)) return {};
+    const live_link* longest = nullptr;
+    for (const auto& [id, l] : links_) {
+        if (!wanted(l.node) && (longest == nullptr || l.since < longest->since)) longest = &l;
+    }
+    if (longest == nullptr) return {};
+    return longest->node;
+}
+
 bool links::has_room(const link_up& e) const {
     if (links_.size() >= config_.links_max) return false;
     if (e.outbound || wanted(e.node) || e.address.is_loopback()) return true;

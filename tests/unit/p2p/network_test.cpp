@@ -214,6 +214,35 @@ BOOST_AUTO_TEST_CASE(wanted_peers_are_linked_beyond_the_usual_number) {
     BOOST_TEST(swarm.run_until([&] { return n.core->peers().size() == 9; }, 10s));
 }
 
+BOOST_AUTO_TEST_CASE(
+    a_wanted_node_comes_in_place_of_one_that_nobody_wants_when_all_links_are_taken) {
+    p2p::network_config config;
+    config.links_target = 2;
+    virtual_swarm swarm(9, config);
+    make_swarm(swarm, 10);
+    BOOST_REQUIRE(swarm.run_until([&] { return everyone_knows_everyone(swarm); }, 60s));
+    // A node with three places, all of them taken.
+    config.links_max = config.links_target = 3;
+    auto& n = swarm.add(config);
+    swarm.command(n, p2p::add_address{swarm.node(0).where});
+    BOOST_REQUIRE(swarm.run_until([&] { return n.core->peers().size() == 3; }, 60s));
+    const auto first = n.core->peers();
+    std::vector<base::node_id> strangers;
+    for (std::size_t i = 0; i < 10; ++i) {
+        const auto id = swarm.node(i).id();
+        if (!n.core->linked(id)) strangers.push_back(id);
+    }
+    for (std::size_t i = 0; i < 3; ++i) swarm.command(n, p2p::want_peer{strangers[i]});
+    const auto linked = [&](std::size_t i) { return n.core->linked(strangers[i]); };
+    BOOST_TEST(swarm.run_until([&] { return linked(0) && linked(1) && linked(2); }, 120s));
+    BOOST_TEST(n.core->peers().size() == 3U);
+    for (const auto& p : first) BOOST_TEST(!n.core->linked(p.node));
+    // Wanted ones do not give way.
+    swarm.command(n, p2p::want_peer{strangers[3]});
+    swarm.run_for(60s);
+    BOOST_TEST((linked(0) && linked(1) && linked(2) && !linked(3)));
+}
+
 BOOST_AUTO_TEST_CASE(strangers_beyond_the_inbound_limit_are_refused_by_name) {
     p2p::network_config config;
     config.links_inbound_max = 3;

@@ -49,6 +49,7 @@ struct virtual_node {
     std::unique_ptr<p2p::network> core;  ///< null while down
     base::byte_vector saved_peers;
     std::uint64_t generation = 0;
+    p2p::network_config config;
 
     std::map<base::blob_ref, base::byte_vector> blobs;  ///< whole ones, served
     std::map<base::blob_ref, std::map<std::uint64_t, base::byte_vector>> pieces;
@@ -81,8 +82,11 @@ public:
         config_.wall_at_start = {1'700'000'000};
     }
 
-    virtual_node& add() {
+    virtual_node& add() { return add(config_); }
+    /// One that is set up in another way than the rest.
+    virtual_node& add(const p2p::network_config& config) {
         auto n = std::make_unique<virtual_node>();
+        n->config = config;
         n->index = nodes_.size();
         n->self = std::make_unique<p2p::identity>(key_of(n->index + 1));
         n->where = {"10.0.0." + std::to_string(n->index + 1), 47100};
@@ -98,7 +102,8 @@ public:
     /// (Re)starts a node with what it saved.
     void start(virtual_node& n) {
         ++n.generation;
-        auto config = config_;
+        auto config = n.config;
+        config.wall_at_start = config_.wall_at_start;
         config.wall_at_start.seconds +=
             std::chrono::duration_cast<std::chrono::seconds>(now_.time_since_epoch()).count();
         n.core = std::make_unique<p2p::network>(
