@@ -2,8 +2,8 @@
 
 #include "base/ensure.hpp"
 #include "tests/simulation/crew_machine.hpp"
-#include "training/crew/groups.hpp"
 #include "training/crew/lottery.hpp"
+#include "training/crew_links.hpp"
 
 namespace tequio::simulation {
 
@@ -50,20 +50,16 @@ crew_world::crew_world(lane_functions& functions, world_options options)
         trace_.add(time_.now(), std::to_string(from) + ">" + std::to_string(to),
                    piece ? bytes.first(traced_bytes_max) : bytes);
     };
-    if (options_.links_abroad > 0) {
+    if (options_.links_bounded) {
         network_.linked = [this](std::size_t a, std::size_t b) { return linked(a, b); };
     }
     for (std::size_t i = 0; i < options_.nodes; ++i) add_machine();
 }
 
-/// The members of a group with one another; with others by chance, which follows from who they are.
 bool crew_world::linked(std::size_t a, std::size_t b) const {
-    crew_protocol::group_map groups(shape_.task, id_of(a));
-    groups.set_depth(options_.depth);
-    if (!groups.foreign(id_of(b))) return true;
-    const auto others = std::max<std::uint64_t>(options_.nodes_expected, 1);
-    const auto chance = id_of(a).bytes[8] << 16 | id_of(b).bytes[9] << 8 | id_of(a).bytes[10];
-    return static_cast<std::uint64_t>(chance) * others < (options_.links_abroad << 24);
+    const crew_links rule{shape_.task, options_.depth, options_.nodes_expected >> options_.depth,
+                          options_.nodes_expected};
+    return rule.keep(id_of(a), id_of(b));
 }
 
 crew_world::~crew_world() = default;

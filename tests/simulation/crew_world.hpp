@@ -84,8 +84,9 @@ struct world_options {
     std::uint64_t crew_max = training::crew_members_max;
     std::uint64_t group_max = training::crew_members_max;
     std::uint32_t depth = 0;  ///< groups to begin with, as powers of two
-    /// Of another group a node is linked with about so many; 0: with all. Needs a `depth`.
-    std::uint64_t links_abroad = 0;
+    /// Nodes have the links of `training/crew_links.hpp` alone, as of a crew with `depth` and
+    /// `nodes_expected` nodes. Else all of them.
+    bool links_bounded = false;
     network_conditions network{};
     /// With a liar about, the chronicle may hold what one machine alone would not.
     bool honest = true;

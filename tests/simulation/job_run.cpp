@@ -28,8 +28,6 @@ constexpr double merge_rate = 2e9;
 constexpr double disk_rate = 150e6;
 /// Of a group on average, at most: groups are as even as ids are, and the largest has to fit.
 constexpr std::uint64_t group_size = 40;
-/// Nodes of other groups that each is linked with (guess: what an overlay's views hold).
-constexpr std::uint64_t links_abroad = 32;
 /// Beats in the time of an ideal round.
 constexpr int beats_a_round = 60;
 /// Share of a busy uplink that streams of teams get: pieces of blobs get one message in five
@@ -327,7 +325,7 @@ private:
             o.nodes_expected = scenario_.nodes;
             // About half full, as they are when a crew has divided.
             while (scenario_.nodes >> o.depth > group_size) ++o.depth;
-            o.links_abroad = links_abroad;
+            o.links_bounded = true;
         }
         return o;
     }
