@@ -344,7 +344,7 @@ struct crew_lane_load {
     std::function<std::uint64_t(model_slice)> work = {};
     /// Bytes that it sends while the lane goes on; nothing: none.
     std::function<std::uint64_t(model_slice)> sends = {};
-    std::uint64_t contribution = 0;  ///< bytes, of which the first gets what it lacks at the end
+    std::uint64_t contribution = 0;   ///< bytes, of which the first gets what it lacks at the end
     std::uint64_t steps = 0;          ///< how often it passes through all slices and back
     std::uint64_t micro_batches = 0;  ///< of a step; 0: passing takes no time
 };
@@ -451,20 +451,20 @@ struct crew_view {
     std::uint64_t settled_round = 0;  ///< rounds settled
     double checked_share = 0;         ///< of the lanes of settled rounds
     bool tainted = false;
-    std::optional<std::uint64_t> tainted_from;  ///< first round with a refuted part
-    std::optional<double> loss;                 ///< of the last round
-    std::optional<double> validation_loss;      ///< the latest known
-    std::uint64_t tokens = 0;                   ///< trained on so far
-    contribution_tally lanes_coded;             ///< lanes computed here since the start
-    contribution_tally means_coded;             ///< means, likewise
-    std::vector<crew_member_view> members;      ///< this node included, by id
-    base::node_id steward;                      ///< zero when none is known
-    std::uint32_t slices = 0;                   ///< into how many the model is; 0: not known
-    std::uint32_t teams = 0;                    ///< whole ones
-    std::uint32_t groups = 1, group = 0;        ///< of the crew, and this node's
-    std::vector<base::blob_ref> full_states;    ///< kept here
-    base::digest state_digest;                  ///< after the last entry; zero before S(0) is known
-    std::vector<chronicle_entry> chronicle;     ///< filled by `view(true)` only
+    std::optional<std::uint64_t> tainted_from;        ///< first round with a refuted part
+    std::optional<double> loss;                       ///< of the last round
+    std::optional<double> validation_loss;            ///< the latest known
+    std::uint64_t tokens = 0;                         ///< trained on so far
+    contribution_tally lanes_coded;                   ///< lanes computed here since the start
+    contribution_tally means_coded;                   ///< means, likewise
+    std::vector<crew_member_view> members;            ///< this node included, by id
+    base::node_id steward;                            ///< zero when none is known
+    std::uint32_t slices = 0;                         ///< into how many the model is; 0: not known
+    std::uint32_t teams = 0;                          ///< whole ones
+    std::uint32_t groups = 1, group = 0, abroad = 0;  ///< its own; members of the others
+    std::vector<base::blob_ref> full_states;          ///< kept here
+    base::digest state_digest;               ///< after the last entry; zero before S(0) is known
+    std::vector<chronicle_entry> chronicle;  ///< filled by `view(true)` only
 };
 
 /// One node's part in one job.

@@ -45,9 +45,7 @@ ledger::receipt_verdict verdict_of(training::check_verdict verdict) {
 }  // namespace
 
 training::crew_config crew_config_of(const training::task& task, const base::task_id& id,
-                                     const p2p::identity& self,
-                                     const training::crew_timings& timings,
-                                     const slice_room& room) {
+                                     const p2p::identity& self, const node_logic_config& o) {
     const auto cost = training::cost_of(task.work);
     training::crew_config config;
     config.task = id;
@@ -62,7 +60,8 @@ training::crew_config crew_config_of(const training::task& task, const base::tas
     config.settle = task.trust.settle;
     config.crew_min = task.trust.crew_min;
     config.crew_max = task.trust.crew_max;
-    config.timings = timings;
+    config.group_max = o.group_max;
+    config.timings = o.crew;
     const auto layout = training::layout_of(task.work.model);
     const auto lane = shape_of(training::contribution_kind::lane, task.work, layout);
     const auto mean = shape_of(training::contribution_kind::mean, task.work, layout);
@@ -70,6 +69,11 @@ training::crew_config crew_config_of(const training::task& task, const base::tas
     config.shard = [lane, mean](training::contribution_run units) {
         const auto extent = training::shard_extent_of(lane, mean, units);
         return training::crew_shard{extent.lane_units, extent.part_bytes};
+    };
+    config.sums = [lane, mean](const training::partial_sums& which,
+                               training::contribution_run shard) {
+        const auto extent = training::partial_extent_of(lane, mean, which, shard);
+        return training::crew_sums{extent.bytes, extent.pieces};
     };
     const auto* key = &self.key(p2p::key_role::message);
     config.keys.sign = [key](base::byte_view bytes) { return key->sign(bytes); };
@@ -83,7 +87,7 @@ training::crew_config crew_config_of(const training::task& task, const base::tas
     };
     config.full_state_bytes = full_state_bytes_of(task);
     config.full_state_spacing = full_state_spacing_of(task);
-    if (room.need_bytes) config.slices = slicing_of(task, room);
+    if (o.room.need_bytes) config.slices = slicing_of(task, o.room);
     return config;
 }
 

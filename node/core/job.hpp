@@ -54,6 +54,8 @@ struct held_job {
     /// What the crew waits for: blobs, and runs of pieces.
     std::set<std::pair<base::blob_ref, base::piece_run>> wanted;
     std::map<base::blob_ref, std::vector<base::node_id>> holders;
+    /// Of those that a crew in groups waits for: since when there is no link to any holder.
+    std::map<base::blob_ref, base::time_point> out_of_reach;
     std::set<base::blob_ref> deliver;  ///< of those: hand the bytes over
     /// Blobs that another job of the same recipe has dropped while this one was open: gone with it.
     std::set<base::blob_ref> dropped_by_twin;
@@ -81,10 +83,9 @@ struct held_job {
     double seconds_a_round = 0;
 };
 
-/// The crew's configuration for `task` at node `self`, which has `room` for a model's slices.
+/// The crew's configuration for `task` at node `self`.
 training::crew_config crew_config_of(const training::task& task, const base::task_id& id,
-                                     const p2p::identity& self,
-                                     const training::crew_timings& timings, const slice_room& room);
+                                     const p2p::identity& self, const node_logic_config& o);
 
 /// What receipts say about a checked lane, one for each node that computed it or a slice of it.
 /// Where a team did, the first of the other side is who checked each of its members; it is the

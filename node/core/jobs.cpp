@@ -184,7 +184,7 @@ void node_logic::state::look_for_data(held_job& j) {
 
 void node_logic::state::start_crew(held_job& j, training::crew_memory memory) {
     j.phase = job_phase::crewed;
-    auto config = crew_config_of(*j.task, j.id, self_, config_.crew, config_.room);
+    auto config = crew_config_of(*j.task, j.id, self_, config_);
     config.standings = standings_.known(at_.wall);
     j.crew.emplace(std::move(config), std::move(memory), rng_.split("crew " + j.id.hex()));
     out_->push_back(open_compute{j.id, j.task});
@@ -194,6 +194,7 @@ void node_logic::state::start_crew(held_job& j, training::crew_memory memory) {
     if (draining_) tell_crew(j, training::crew_command::drain);
     if (j.left || released()) tell_standing(j);
     tell_crew(j, training::crew_tick{});
+    if (may_divide(j)) links_at_ = at_.now;
     // A crew says once that it is done, and the node may have died before the model was made.
     const auto now = j.crew->view();
     const bool over =
@@ -221,6 +222,10 @@ void node_logic::state::carry_out(held_job& j, training::crew_effect& effect) {
         base::byte_vector bytes(j.id.bytes.begin(), j.id.bytes.end());
         base::byte_writer(bytes).raw(send_to->bytes);
         j.traffic.sent += bytes.size();
+        if (may_divide(j) && !network_.linked(send_to->to)) {
+            links_.spoke(at_.now, send_to->to);
+            links_at_ = at_.now;
+        }
         send(send_to->to, topic::crew, std::move(bytes));
     } else if (auto* begin = std::get_if<training::begin_work>(&effect)) {
         j.waiting_work = std::move(begin->item);

@@ -109,6 +109,7 @@ std::string node_logic::state::may_be_forgotten(held_job& j) {
 void node_logic::state::forget_job(const base::task_id& id) {
     auto& j = jobs_.at(id);
     const auto hex = id.hex();
+    links_.set(id, {});
     // First of all, so that a crash in between leaves blobs without a job and never a job without
     // its blobs.
     if (j.task->deadline > at_.wall) {

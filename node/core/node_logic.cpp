@@ -71,13 +71,14 @@ void node_logic::state::settle() {
         if (j.export_retry <= at_.now) export_again(j);
         drop_for_twins(j);
     }
+    if (links_at_ <= at_.now) keep_links();
     begin_waiting_work();
     out_ = nullptr;
 }
 
 base::time_point node_logic::state::next_deadline() const {
-    auto next = std::min(
-        {network_.next_deadline(), desk_.next_deadline(), team_.next_deadline(), housekeeping_at_});
+    auto next = std::min({network_.next_deadline(), desk_.next_deadline(), team_.next_deadline(),
+                          housekeeping_at_, links_at_});
     if (paused_ && paused_until_) {
         const std::int64_t left =
             std::max<std::int64_t>(0, paused_until_->seconds - at_.wall.seconds);

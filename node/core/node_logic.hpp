@@ -242,7 +242,9 @@ struct node_logic_config {
     disk_limits disk;
     std::uint64_t hours_per_job = 168;
     std::size_t jobs_max = 64;  ///< open at a time; guess; further tasks are refused
-    bool exact = true;          ///< false when this machine failed its self-test: it takes no work
+    /// As `crew_config::group_max`; alike at all nodes.
+    std::uint64_t group_max = training::crew_members_max;
+    bool exact = true;  ///< false when this machine failed its self-test: it takes no work
 };
 
 /// `network.monthly_traffic` in bytes, and when the next month begins.

@@ -2,13 +2,15 @@
 
 /// The inside of `node_logic`. One file a concern: node_logic.cpp (events, commands), notes.cpp
 /// (tasks and cancellations as they arrive), jobs.cpp (crews, blobs, compute), keeping.cpp (what
-/// is kept, how long), final_model.cpp, teams.cpp (lanes by teams), receipts.cpp (the ledger's
-/// desk), traffic.cpp (bytes of jobs, and their limit). Private to node/core.
+/// is kept, how long), final_model.cpp, teams.cpp (lanes by teams), crew_links.cpp (links of crews
+/// in groups), receipts.cpp (the ledger's desk), traffic.cpp (bytes of jobs, and their limit).
+/// Private to node/core.
 
 #include <algorithm>
 #include "node/core/errc.hpp"
 
 #include "node/core/job.hpp"
+#include "node/core/link_keeper.hpp"
 #include "node/core/standings.hpp"
 #include "node/core/team_desk.hpp"
 #include "training/errc.hpp"
@@ -132,6 +134,13 @@ public:
     std::vector<base::node_id> linked_nodes() const;
     held_job* job_of(const base::task_id& id);
 
+    // crew_links.cpp
+    /// Its crew may be in groups, and keeps links of its own.
+    bool may_divide(const held_job& j) const;
+    void keep_links();
+    /// Fails the fetches of blobs whose holders have been out of reach for long.
+    void give_up_out_of_reach(held_job& j);
+
     // teams.cpp
     /// Carries out what the desk of teams wants.
     void obey(team_effects&& wanted);
@@ -194,6 +203,8 @@ public:
     p2p::network network_;
     ledger::receipt_desk desk_;
     team_desk team_;
+    link_keeper links_;
+    base::time_point links_at_ = base::time_point::max();  ///< when to look at them again
     std::map<base::task_id, held_job> jobs_;
     std::map<base::node_id, base::byte_vector> certificates_;  ///< of linked peers' message keys
     /// Cancellations ahead of their task, by task and by who signed; bounded.

@@ -252,6 +252,10 @@ bool to_the_end(std::uint64_t) {
 
 class tiny_functions final : public lane_functions {
 public:
+    tiny_functions(const training::recipe& r, base::byte_vector tokens)
+        : recipe_(r), tokens_(std::move(tokens)) {
+        open();
+    }
     explicit tiny_functions(const tiny_job& job) {
         auto& r = recipe_;
         r.model = {"gpt2", 1, 2, job.width, 8, 256};
@@ -278,13 +282,7 @@ public:
         r.train.codec = job.codec;
         r.train.codec_down = job.codec_down;
         if (job.lr > 1) r.train.inner.clip = 0;
-        const auto checked = check_recipe(r);
-        base::ensure(checked.has_value(), "the tiny recipe is valid");
-        auto view = dataset_view::open(tokens_, r);
-        base::ensure(view.has_value(), "the tokens fit the recipe");
-        auto made = engine::create(r, *view, executor_);
-        base::ensure(made.has_value(), "the engine fits into memory");
-        engine_ = std::move(*made);
+        open();
     }
     std::uint64_t lanes() const override { return recipe_.train.lanes; }
     std::uint64_t rounds() const override { return recipe_.train.rounds; }
@@ -411,6 +409,15 @@ public:
     }
 
 private:
+    void open() {
+        const auto checked = check_recipe(recipe_);
+        base::ensure(checked.has_value(), "the tiny recipe is valid");
+        auto view = dataset_view::open(tokens_, recipe_);
+        base::ensure(view.has_value(), "the tokens fit the recipe");
+        auto made = engine::create(recipe_, *view, executor_);
+        base::ensure(made.has_value(), "the engine fits into memory");
+        engine_ = std::move(*made);
+    }
     static computed of(sum_output made) {
         computed out;
         out.outcome.sum = made.sum;
@@ -504,6 +511,11 @@ base::digest hash_of(std::string_view what, base::byte_view bytes, std::uint64_t
 
 std::unique_ptr<lane_functions> make_hash_functions(const hash_job& job) {
     return std::make_unique<hash_functions>(job);
+}
+
+std::unique_ptr<lane_functions> make_true_functions(const training::recipe& r,
+                                                    base::byte_vector tokens) {
+    return std::make_unique<tiny_functions>(r, std::move(tokens));
 }
 
 std::unique_ptr<lane_functions> make_tiny_functions(const tiny_job& job) {

@@ -104,6 +104,9 @@ struct tiny_job {
     std::uint64_t width = 16;  ///< 96: three units of f32
 };
 std::unique_ptr<lane_functions> make_tiny_functions(const tiny_job& job);
+/// The same of any small recipe of a whole model, and its data.
+std::unique_ptr<lane_functions> make_true_functions(const training::recipe& r,
+                                                    base::byte_vector tokens);
 
 /// What one machine alone comes to: the chronicle, or where it diverges.
 struct replayed {

@@ -56,6 +56,14 @@ struct sample_job {
         return job;
     }
 
+    /// The same, and workers train in truth: hashes cannot be added up, so groups cannot sum them.
+    static sample_job of_true_sums(std::uint64_t lanes, std::uint64_t rounds) {
+        auto job = of_several_units(lanes, rounds);
+        job.functions = make_true_functions(job.work, job.blobs.at(job.work.data.tokens));
+        job.alone = replay(*job.functions);
+        return job;
+    }
+
     /// Begins with weights, of as many bytes as the model's parameters need.
     void begin_with_weights() {
         base::byte_vector bytes(4 * *training::parameter_count(work.model));

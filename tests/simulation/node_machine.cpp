@@ -5,6 +5,7 @@
 #include "base/ensure.hpp"
 #include "base/sha256.hpp"
 #include "node/core/errc.hpp"
+#include "tests/simulation/crew_machine.hpp"
 #include "training/cost.hpp"
 
 namespace tequio::simulation {
@@ -49,6 +50,7 @@ node_logic_config node_machine::config() const {
     c.jobs_per_submitter = o.jobs_per_submitter;
     c.disk = o.disk;
     c.exact = o.exact;
+    c.group_max = o.group_max;
     return c;
 }
 
@@ -312,16 +314,12 @@ base::result<computed> node_machine::compute(job_worker& worker, const training:
     }
     std::vector<base::byte_view> inputs;
     std::deque<base::byte_vector> some;  // of blobs that are not whole
-    base::piece_run pieces;
-    if (item.kind == work_kind::sum_shard) {
-        const auto units = f.shard(item.units).lane_units;
-        pieces = {units.first, units.count};
-    }
-    for (const auto& ref : item.inputs) {
+    for (std::size_t i = 0; i < item.inputs.size(); ++i) {
+        const auto& ref = item.inputs[i];
         const auto it = disk_.blobs.find(ref);
         if (it != disk_.blobs.end()) {
             inputs.push_back(it->second);
-        } else if (auto bytes = disk_.pieces_of(ref, pieces)) {
+        } else if (auto bytes = disk_.pieces_of(ref, input_pieces(item, i, f))) {
             inputs.push_back(some.emplace_back(std::move(*bytes)));
         } else {
             return failed("an input is not in the store");
@@ -359,8 +357,15 @@ base::result<computed> node_machine::compute(job_worker& worker, const training:
             break;
         }
         case work_kind::sum_lanes:
-        case work_kind::add_sums:
-            return failed("no task makes a crew of several groups");
+            out = f.sum_lanes(inputs, item.sums.front());
+            ++world_.hosts_[index_].lane_sums;
+            break;
+        case work_kind::add_sums: {
+            auto part = f.add_sums(inputs, item.sums, item.units);
+            if (!part) return failed("sums are none");
+            out = std::move(*part);
+            break;
+        }
         case work_kind::apply:
             out.outcome.state_after = f.apply(item.state, item.round.value, inputs.front());
             arrive(out.outcome.state_after);

@@ -58,6 +58,7 @@ struct node_options {
     node::disk_limits disk;
     std::string no_room;  ///< why its blob store takes nothing more; empty: it does
     bool exact = true;
+    std::uint64_t group_max = training::crew_members_max;  ///< alike at all nodes
     std::int64_t clock_ahead_seconds = 0;
     base::duration lane = std::chrono::seconds(2);
     base::duration other = std::chrono::milliseconds(200);
@@ -126,6 +127,7 @@ public:
     base::digest trace_value() const { return trace_.value(); }
     std::uint64_t events() const { return events_; }
     std::uint64_t items_begun(std::size_t index) const { return hosts_[index].items_begun; }
+    std::uint64_t lane_sums(std::size_t index) const { return hosts_[index].lane_sums; }
     /// Called after every event of a node, outside it: may crash and start nodes.
     std::function<void()> between_events;
     bool loud = false;  ///< prints every node's log
@@ -140,6 +142,7 @@ private:
         std::unique_ptr<node_machine> machine;  ///< null while dead
         std::uint64_t life = 0;
         std::uint64_t items_begun = 0;
+        std::uint64_t lane_sums = 0;  ///< of its group's lanes, for other groups to add up
         release_counts released;
         std::deque<std::string> log;
     };

@@ -56,6 +56,7 @@ crew_view crew::core::view(bool with_chronicle) const {
     v.means_coded = means_coded_;
     v.tokens = std::min(v.round, shape_.rounds) * shape_.lanes * config_.lane_tokens;
     v.groups = groups_.count();
+    v.abroad = abroad_;
     if (grouped()) v.group = groups_.own();
     if (leadership_ && leadership_->current()) v.steward = leadership_->current()->node;
     if (chain_.state()) v.state_digest = *chain_.state();

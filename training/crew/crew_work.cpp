@@ -72,7 +72,7 @@ std::optional<item_key> crew::core::lane_by_place() const {
     const bool silent = leadership_->silent_for(now_, 3 * config_.timings.beat);
     if (b == nullptr || job_ != job_state::running || leadership_->leading() ||
         (!unordered && !(place_.count > 0 && silent)) ||
-        roster_.present(now_).size() + 1 < config_.crew_min) {
+        roster_.present(now_).size() + 1 + abroad_ < config_.crew_min) {
         return std::nullopt;
     }
     std::set<std::uint32_t> taken;

@@ -1,0 +1,66 @@
+// Links of crews that may be in groups: what the keeper says becomes p2p's.
+
+#include <bit>
+
+#include "node/core/node_state.hpp"
+#include "training/crew_links.hpp"
+#include "training/slices.hpp"
+
+namespace tequio::node {
+namespace {
+
+/// Nodes come and go, and the crew divides, without a word to the shell.
+constexpr auto links_every = std::chrono::seconds(2);
+/// Then a blob is as good as lost (guess: some dials fail in that time). A crew in one piece knows
+/// who is there; of another group's members nobody in this one does.
+constexpr auto holders_patience = std::chrono::seconds(15);
+
+}  // namespace
+
+bool node_logic::state::may_divide(const held_job& j) const {
+    return j.task->trust.crew_max > config_.group_max && slices_max(j.task->work) == 1;
+}
+
+void node_logic::state::give_up_out_of_reach(held_job& j) {
+    std::map<base::blob_ref, base::time_point> since;
+    std::vector<base::blob_ref> lost;
+    for (const auto& [ref, pieces] : j.wanted) {
+        const auto& nodes = j.holders[ref];
+        const auto here = [this](const base::node_id& node) { return network_.linked(node); };
+        if (since.contains(ref) || std::any_of(nodes.begin(), nodes.end(), here)) continue;
+        const auto known = j.out_of_reach.find(ref);
+        const auto from = known == j.out_of_reach.end() ? at_.now : known->second;
+        since.emplace(ref, from);
+        if (at_.now - from > holders_patience) lost.push_back(ref);
+    }
+    j.out_of_reach = std::move(since);
+    const std::string reason = "none of its holders can be reached";
+    for (const auto& ref : lost) {
+        j.out_of_reach.erase(ref);
+        const auto runs = take_wanted(j, ref, {});
+        if (runs_wanted(ref).empty()) (void)tell_network(p2p::cancel_fetch{ref});
+        for (const auto& pieces : runs) tell_crew(j, training::blob_failed{ref, reason, pieces});
+        mean_is_gone(j, ref, reason);
+    }
+}
+
+void node_logic::state::keep_links() {
+    const auto known = network_.known_nodes();
+    for (auto& [id, j] : jobs_) {
+        if (!may_divide(j)) continue;
+        const bool needs = j.crew && j.phase != job_phase::ended && (is_open(j) || j.exporting);
+        const auto depth =
+            needs ? static_cast<std::uint32_t>(std::bit_width(j.crew->view().groups) - 1) : 0;
+        if (needs) give_up_out_of_reach(j);
+        links_.set(id, needs ? training::crew_links_of(id, self_.node(), depth, known)
+                             : std::vector<base::node_id>{});
+    }
+    const auto changes = links_.step(at_.now);
+    for (const auto& node : changes.want) {
+        if (!tell_network(p2p::want_peer{node})) links_.failed(node);
+    }
+    for (const auto& node : changes.unwant) (void)tell_network(p2p::unwant_peer{node});
+    links_at_ = links_.idle() ? base::time_point::max() : at_.now + links_every;
+}
+
+}  // namespace tequio::node
