@@ -116,6 +116,11 @@ json::object job_json(const job_view& v) {
         out["slices"] = v.crew.slices;
         out["teams"] = v.crew.teams;
     }
+    if (v.crew.groups > 1) {
+        out["groups"] = v.crew.groups;
+        out["group"] = v.crew.group;
+        out["crew_abroad"] = v.crew.abroad;
+    }
     if (v.crew.tainted_from) out["tainted_from"] = *v.crew.tainted_from;
     add_coded(out, v);
     return out;

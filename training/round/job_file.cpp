@@ -184,6 +184,10 @@ void read_trust(job_reader& in, job_file& job) {
         in.refuse("crew_min", std::to_string(job.trust.crew_min),
                   "at most crew_max (" + std::to_string(job.trust.crew_max) + ")");
     }
+    if (!job.slices.cuts.empty() && job.trust.crew_max > divided_crew_nodes_max) {
+        in.refuse("crew_max", std::to_string(job.trust.crew_max),
+                  std::string(divided_crew_allowed));
+    }
 }
 
 /// What a job file of method synchronous may leave out, and what it must.

@@ -102,7 +102,7 @@ activations = "f32"              # what crosses a cut, used or not: f32 | bf16 |
 check = 0.05                     # least share of lanes that another node recomputes
 settle = 3                       # rounds that may wait for checks
 crew_min = 1
-crew_max = 64
+crew_max = 64                    # 1024 at most; above 64 in groups, not with cuts
 accept = "swarm"                 # or a list of node ids
 deadline = "7d"
 

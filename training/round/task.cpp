@@ -5,6 +5,7 @@
 #include "base/ensure.hpp"
 #include "base/sha256.hpp"
 #include "base/text.hpp"
+#include "training/crew.hpp"
 #include "training/errc.hpp"
 #include "training/round/lines.hpp"
 #include "training/round/recipe_fields.hpp"
@@ -12,6 +13,9 @@
 
 namespace tequio::training {
 namespace {
+
+static_assert(crew_nodes_max == crew_groups_nodes_max && divided_crew_nodes_max == crew_members_max,
+              "a task may ask for as many nodes as a crew can be");
 
 constexpr std::string_view task_magic = "tequio/task/v1";
 constexpr std::string_view cancellation_magic = "tequio/cancel/v1";
@@ -146,6 +150,10 @@ base::result<void> check_lists(const task& t) {
     if (t.trust.crew_min > t.trust.crew_max) {
         return bad("trust.crew_min", std::to_string(t.trust.crew_min),
                    "at most crew_max (" + std::to_string(t.trust.crew_max) + ")");
+    }
+    if (!t.work.slices.cuts.empty() && t.trust.crew_max > divided_crew_nodes_max) {
+        return bad("trust.crew_max", std::to_string(t.trust.crew_max),
+                   std::string(divided_crew_allowed));
     }
     return {};
 }

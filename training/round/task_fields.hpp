@@ -26,8 +26,12 @@ bool base_license_is_valid(std::string_view text);
 
 /// DESIGN.md section 8: the floor is 5 %, a task may only raise it.
 inline constexpr real_bounds check_bounds{0.05, 1};
-/// Beyond 64 nodes a crew would need groups (DESIGN.md section 12).
-inline constexpr std::uint64_t crew_nodes_max = 64;
+/// Beyond 64 nodes a crew is in groups (training/crew/groups.md), so many at most.
+inline constexpr std::uint64_t crew_nodes_max = 1024;
+/// The members of a team have to hear of one another, so a model with cuts has a crew in one piece.
+inline constexpr std::uint64_t divided_crew_nodes_max = 64;
+inline constexpr std::string_view divided_crew_allowed = "at most 64 with slices.cuts";
+inline constexpr std::uint64_t copies_max = 64;
 
 /// Visitors as in recipe_fields.hpp. `accept` and the order of crew_min and crew_max are the
 /// caller's.
@@ -43,7 +47,7 @@ void visit_trust(Trust& t, Visitor& v) {
 template <class Keep, class Visitor>
 void visit_keep(Keep& k, Visitor& v) {
     v.section("keep");
-    v.integer("copies", k.copies, 1, crew_nodes_max);
+    v.integer("copies", k.copies, 1, copies_max);
     v.integer("state_every", k.state_every, 1, recipe_limits::rounds);
     v.integer("days", k.days, 1, 3650);
 }

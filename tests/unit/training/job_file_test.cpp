@@ -166,7 +166,7 @@ const fault_row fault_rows[] = {
     // [trust]
     {"check", "check = 0.01", "trust.check", "0.01", "a real from 0.05 to 1"},
     {"settle", "settle = 0", "trust.settle", "0", "an integer from 1 to 1000"},
-    {"crew_max", "crew_max = 65", "trust.crew_max", "65", "an integer from 1 to 64"},
+    {"crew_max", "crew_max = 1025", "trust.crew_max", "1025", "an integer from 1 to 1024"},
     {"crew_min", "crew_min = 9\ncrew_mix = 9", "trust.crew_mix", "an unknown key", "crew_min"},
     {"accept", "accept = \"friends\"", "trust.accept", "\"friends\"", "swarm, or a list"},
     {"accept", "accept = []", "trust.accept", "[]", "swarm, or a list"},
@@ -300,6 +300,22 @@ BOOST_AUTO_TEST_CASE(crew_limits_must_be_in_order) {
     BOOST_REQUIRE(!parsed);
     BOOST_TEST(parsed.error().message().find(
                    "trust.crew_min: found 3, allowed: at most crew_max (2)") != std::string::npos);
+}
+
+BOOST_AUTO_TEST_CASE(a_crew_above_64_nodes_is_in_groups_which_a_model_with_cuts_cannot_be) {
+    const auto many = replaced(example, "crew_max = 64", "crew_max = 1024");
+    const auto parsed = parse_job_file(many, "job.toml");
+    BOOST_REQUIRE(parsed);
+    BOOST_TEST(parsed->trust.crew_max == 1024U);
+    const auto both = replaced(many, "cuts = []", "cuts = [2, 4]");
+    const auto divided = parse_job_file(both, "job.toml");
+    BOOST_REQUIRE(!divided);
+    const auto line = std::count(both.begin(), both.begin() + both.find("crew_max"), '\n') + 1;
+    BOOST_TEST(divided.error().message() ==
+               "job.toml:" + std::to_string(line) +
+                   " trust.crew_max: found 1024, allowed: at most 64 with slices.cuts");
+    auto t = replaced(both, "crew_max = 1024", "crew_max = 64");
+    BOOST_TEST(parse_job_file(t, "job.toml").has_value());
 }
 
 BOOST_AUTO_TEST_CASE(accepted_nodes_are_sorted_and_counted_once) {

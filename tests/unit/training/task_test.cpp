@@ -183,6 +183,15 @@ BOOST_AUTO_TEST_CASE(invalid_tasks_are_not_signed) {
     t.trust.crew_min = 4;
     t.trust.crew_max = 3;
     BOOST_TEST(sign_task(t, submitter).error().is(errc::bad_task));
+    // Beyond 64 a crew is in groups, for which a model with cuts has no teams.
+    t.trust.crew_max = 1025;
+    BOOST_TEST(sign_task(t, submitter).error().is(errc::bad_task));
+    t.trust.crew_max = 1024;
+    BOOST_TEST(sign_task(t, submitter).has_value());
+    t.work.slices.cuts = {1};
+    BOOST_TEST(sign_task(t, submitter).error().is(errc::bad_task));
+    t.trust.crew_max = 64;
+    BOOST_TEST(sign_task(t, submitter).has_value());
 }
 
 BOOST_AUTO_TEST_CASE(longest_list_of_accepted_nodes_fits) {
