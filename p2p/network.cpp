@@ -113,6 +113,7 @@ struct network::parts {
 
     // Messages.
     void take(const base::node_id& from, wire::message&& m);
+    void tell_the_way(link_id link);
     void take_records(const base::node_id& from, const wire::peer_records& m);
 
     void send(const base::node_id& to, const wire::message& m);
@@ -163,6 +164,7 @@ base::result<void> network::parts::on(const link_up& e) {
         const link_ending ending{link_end::too_many_links, false, ""};
         if (link_table.close_node(now, *node, ending, *out)) node_gone(*node, ending);
     }
+    if (!shut_out(e.node) && link_table.refuses(e)) tell_the_way(e.link);
     const auto before = link_table.link_of(e.node);
     const bool first = link_table.up(now, e, shut_out(e.node), *out);
     const auto after = link_table.link_of(e.node);
@@ -194,6 +196,15 @@ void network::parts::forget_sent(const base::node_id& node) {
     gossip.peer_down(now, node, asked);
     talks.peer_down(node);
     carry_out(asked);
+}
+
+/// Whom there is no room for learns who else there is: else no swarm would be larger than the room
+/// of those that all know.
+void network::parts::tell_the_way(link_id link) {
+    wire::peer_records others;
+    others.records = book.sample(wire::records_per_message - 1);
+    if (!own_record.empty()) others.records.push_back(own_record);
+    if (!others.records.empty()) emit(link_send{link, wire::encode(others)});
 }
 
 /// What a node is told first on a link; told anew when that link is replaced.

@@ -27,7 +27,7 @@ bool links::up(base::time_point now, const link_up& e, bool shut_out, network_ef
         return false;
     }
     const bool first = !linked(e.node);
-    if (first && !has_room(e)) {
+    if (refuses(e)) {
         out.push_back(close_link{e.link, {link_end::too_many_links, false, ""}});
         return false;
     }

@@ -24,6 +24,8 @@ public:
     /// The node whose link ends so that this one has room: the longest linked of those that nobody
     /// wants, when all links are taken and a wanted node comes. Nothing: none has to, or none may.
     std::optional<base::node_id> gives_way(const link_up& e) const;
+    /// There is no room for this link.
+    bool refuses(const link_up& e) const { return !linked(e.node) && !has_room(e); }
     /// A link came up. True when it is the first one to its node.
     bool up(base::time_point now, const link_up& e, bool shut_out, network_effects& out);
     struct loss {

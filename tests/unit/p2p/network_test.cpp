@@ -266,6 +266,26 @@ BOOST_AUTO_TEST_CASE(strangers_beyond_the_inbound_limit_are_refused_by_name) {
     BOOST_TEST(inbound <= 3u);
 }
 
+BOOST_AUTO_TEST_CASE(whom_a_full_seed_refuses_finds_the_others) {
+    p2p::network_config config;
+    config.links_inbound_max = 3;
+    config.links_target = 2;
+    virtual_swarm swarm(11, config);
+    make_swarm(swarm, 16);
+    const auto all_linked = [&] {
+        for (std::size_t i = 0; i < swarm.size(); ++i) {
+            if (swarm.node(i).core->peers().empty()) return false;
+        }
+        return everyone_knows_everyone(swarm);
+    };
+    BOOST_TEST(swarm.run_until(all_linked, 300s));
+    for (std::size_t i = 0; i < swarm.size(); ++i) {
+        std::size_t inbound = 0;
+        for (const auto& p : swarm.node(i).core->peers()) inbound += p.outbound ? 0 : 1;
+        BOOST_TEST(inbound <= 3U);
+    }
+}
+
 BOOST_AUTO_TEST_CASE(garbage_from_a_peer_costs_it_the_link_and_nothing_else) {
     virtual_swarm swarm(11);
     make_swarm(swarm, 3);

@@ -319,8 +319,10 @@ private:
         l.open[1 - side] = false;
         auto told = e.ending;
         told.by_peer = true;
-        end_later(l, id, static_cast<int>(1 - side), l.delay, told);
-        at(now_ + l.delay, [this, id] { links_.at(id).alive = false; });
+        // Behind what was sent before.
+        const auto comes = std::max(l.free_at[side] - now_, base::duration{}) + l.delay;
+        end_later(l, id, static_cast<int>(1 - side), comes, told);
+        at(now_ + comes, [this, id] { links_.at(id).alive = false; });
     }
 
     void perform(virtual_node& n, p2p::read_piece& e) {
