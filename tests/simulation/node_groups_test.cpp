@@ -1,5 +1,7 @@
 // Whole nodes whose crew is in groups: what the shell adds to crew_groups_test.cpp is links, blobs
 // and tasks. The digest is that of one machine alone.
+#include <cstdlib>
+
 #include "tests/simulation/node_fixture.hpp"
 
 namespace tequio::simulation {
@@ -8,13 +10,13 @@ namespace {
 /// `nodes` machines whose crews have groups of at most `group` nodes, and a task for more.
 struct grouped_world {
     std::size_t nodes;
-    sample_job job = sample_job::of_true_sums(8, 3);
+    sample_job job;
     node_world world;
     base::task_id id;
 
     grouped_world(std::size_t n, std::uint64_t group, std::uint64_t seed,
-                  const std::function<void(node_options&)>& set_up = {})
-        : nodes(n), world(n, seed) {
+                  const std::function<void(node_options&)>& set_up = {}, std::uint64_t lanes = 8)
+        : nodes(n), job(sample_job::of_true_sums(lanes, lanes > 8 ? 2 : 3)), world(n, seed) {
         for (std::size_t i = 0; i < n; ++i) {
             auto& o = world.options_of(i);
             o.group_max = group;
@@ -105,6 +107,25 @@ BOOST_AUTO_TEST_CASE(a_whole_group_of_nodes_dies_and_the_others_finish) {
     }
     BOOST_TEST(left > 0U);
     g.finish(600s);
+}
+
+/// With TEQUIO_CROWD as many nodes as a crew of any task divides at, and one lane each.
+BOOST_AUTO_TEST_CASE(a_crowd_takes_all_seats_and_divides_while_it_waits_for_one_more) {
+    const bool crowd = std::getenv("TEQUIO_CROWD") != nullptr;
+    const std::size_t nodes = crowd ? 70 : 12;
+    grouped_world g(nodes, crowd ? training::crew_members_max : 8, 970, {}, nodes);
+    auto task = g.job.task(g.world);
+    task.trust.crew_max = crowd ? 128 : 16;
+    task.trust.crew_min = nodes - 2;
+    g.id = submit(g.world, 0, g.job, task);
+    g.finish(900s);
+    BOOST_TEST(g.divided());
+    BOOST_TEST(g.lane_sums() > 0U);
+    std::size_t most = 0;
+    for (std::size_t i = 0; i < nodes; ++i) {
+        most = std::max(most, g.world.logic(i).network().peers().size());
+    }
+    BOOST_TEST_MESSAGE(nodes << " nodes, " << most << " links at most");
 }
 
 BOOST_AUTO_TEST_CASE(a_task_for_few_nodes_keeps_no_links_of_its_own) {
