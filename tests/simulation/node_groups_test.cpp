@@ -2,6 +2,7 @@
 // and tasks. The digest is that of one machine alone.
 #include <cstdlib>
 
+#include "base/text.hpp"
 #include "tests/simulation/node_fixture.hpp"
 
 namespace tequio::simulation {
@@ -109,13 +110,15 @@ BOOST_AUTO_TEST_CASE(a_whole_group_of_nodes_dies_and_the_others_finish) {
     g.finish(600s);
 }
 
-/// With TEQUIO_CROWD as many nodes as a crew of any task divides at, and one lane each.
+/// With TEQUIO_CROWD so many nodes, more than 64, of a crew that divides as any task's does. A lane
+/// each.
 BOOST_AUTO_TEST_CASE(a_crowd_takes_all_seats_and_divides_while_it_waits_for_one_more) {
-    const bool crowd = std::getenv("TEQUIO_CROWD") != nullptr;
-    const std::size_t nodes = crowd ? 70 : 12;
-    grouped_world g(nodes, crowd ? training::crew_members_max : 8, 970, {}, nodes);
+    const auto* crowd = std::getenv("TEQUIO_CROWD");
+    const auto nodes = crowd == nullptr ? 12 : base::parse_u64(crowd).value_or(70);
+    const auto seats = crowd == nullptr ? 8 : training::crew_members_max;
+    grouped_world g(nodes, seats, 970, {}, nodes);
     auto task = g.job.task(g.world);
-    task.trust.crew_max = crowd ? 128 : 16;
+    task.trust.crew_max = std::min(2 * nodes, training::crew_groups_nodes_max);
     task.trust.crew_min = nodes - 2;
     g.id = submit(g.world, 0, g.job, task);
     g.finish(900s);
