@@ -9,8 +9,8 @@ namespace tequio::training {
 namespace {
 
 /// Of `among` links so many are kept.
-bool drawn(const base::task_id& task, const base::node_id& a, const base::node_id& b,
-           std::uint64_t kept, std::uint64_t among) {
+bool link_drawn(const base::task_id& task, const base::node_id& a, const base::node_id& b,
+                std::uint64_t kept, std::uint64_t among) {
     if (among <= kept) return true;
     const auto& [low, high] = std::minmax(a, b);
     base::sha256_stream hash;
@@ -32,8 +32,8 @@ crew_protocol::group_map groups_of(const base::task_id& task, const base::node_i
 }  // namespace
 
 bool crew_links::keep(const base::node_id& a, const base::node_id& b) const {
-    return groups_of(task, a, depth).foreign(b) ? drawn(task, a, b, crew_links_abroad, abroad)
-                                                : drawn(task, a, b, crew_links_within, within);
+    return groups_of(task, a, depth).foreign(b) ? link_drawn(task, a, b, crew_links_abroad, abroad)
+                                                : link_drawn(task, a, b, crew_links_within, within);
 }
 
 std::vector<base::node_id> crew_links_of(const base::task_id& task, const base::node_id& self,

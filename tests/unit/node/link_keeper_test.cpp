@@ -18,7 +18,7 @@ std::vector<base::node_id> nodes(std::size_t first, std::size_t count) {
     return out;
 }
 const base::task_id one{base::sha256("one").bytes}, two{base::sha256("two").bytes};
-constexpr base::time_point start{1h};
+constexpr base::time_point begins{1h};
 
 }  // namespace
 
@@ -29,36 +29,36 @@ BOOST_AUTO_TEST_CASE(each_node_is_wanted_once_and_let_go_once) {
     BOOST_TEST(links.idle());
     links.set(one, nodes(0, 3));
     links.set(two, nodes(2, 3));
-    BOOST_TEST(links.step(start).want.size() == 5U);
-    BOOST_TEST(links.step(start).want.empty());
+    BOOST_TEST(links.step(begins).want.size() == 5U);
+    BOOST_TEST(links.step(begins).want.empty());
     // What both want stays as long as one does.
     links.set(one, {});
-    const auto after = links.step(start);
+    const auto after = links.step(begins);
     BOOST_TEST(after.want.empty());
     BOOST_TEST(after.unwant.size() == 2U);
     links.set(two, {});
     BOOST_TEST(!links.idle());
-    BOOST_TEST(links.step(start).unwant.size() == 3U);
+    BOOST_TEST(links.step(begins).unwant.size() == 3U);
     BOOST_TEST(links.idle());
 }
 
 BOOST_AUTO_TEST_CASE(what_could_not_be_wanted_is_tried_again) {
     link_keeper links;
     links.set(one, nodes(0, 2));
-    BOOST_TEST(links.step(start).want.size() == 2U);
+    BOOST_TEST(links.step(begins).want.size() == 2U);
     links.failed(node_of(1));
-    const auto again = links.step(start);
+    const auto again = links.step(begins);
     BOOST_TEST((again.want == nodes(1, 1)));
     BOOST_TEST(again.unwant.empty());
 }
 
 BOOST_AUTO_TEST_CASE(whom_a_crew_spoke_to_is_kept_for_a_while) {
     link_keeper links;
-    links.spoke(start, node_of(1));
-    BOOST_TEST((links.step(start).want == nodes(1, 1)));
-    links.spoke(start + 50s, node_of(1));
-    BOOST_TEST(links.step(start + 100s).unwant.empty());
-    BOOST_TEST((links.step(start + 111s).unwant == nodes(1, 1)));
+    links.spoke(begins, node_of(1));
+    BOOST_TEST((links.step(begins).want == nodes(1, 1)));
+    links.spoke(begins + 50s, node_of(1));
+    BOOST_TEST(links.step(begins + 100s).unwant.empty());
+    BOOST_TEST((links.step(begins + 111s).unwant == nodes(1, 1)));
     BOOST_TEST(links.idle());
 }
 
@@ -66,8 +66,8 @@ BOOST_AUTO_TEST_CASE(links_are_bounded_whatever_crews_want) {
     link_keeper links;
     links.set(one, nodes(0, 1000));
     links.set(two, nodes(1000, 60));
-    for (std::size_t i = 0; i < 100; ++i) links.spoke(start + i * 1ms, node_of(2000 + i));
-    const auto first = links.step(start + 1s);
+    for (std::size_t i = 0; i < 100; ++i) links.spoke(begins + i * 1ms, node_of(2000 + i));
+    const auto first = links.step(begins + 1s);
     BOOST_TEST(first.want.size() == crew_links_max + spoken_links_max);
     const auto wants = [&](std::size_t i) {
         return std::find(first.want.begin(), first.want.end(), node_of(i)) != first.want.end();

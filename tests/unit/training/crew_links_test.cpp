@@ -12,9 +12,9 @@ using namespace tequio::training;
 
 namespace {
 
-const base::task_id task{base::sha256("a task").bytes};
+const base::task_id a_task{base::sha256("a task").bytes};
 
-std::vector<base::node_id> nodes(std::size_t count) {
+std::vector<base::node_id> many_nodes(std::size_t count) {
     std::vector<base::node_id> out;
     for (std::size_t i = 0; i < count; ++i) {
         out.push_back(base::node_id{base::sha256("node " + std::to_string(i)).bytes});
@@ -22,7 +22,7 @@ std::vector<base::node_id> nodes(std::size_t count) {
     return out;
 }
 
-std::vector<base::node_id> others(const std::vector<base::node_id>& all, std::size_t self) {
+std::vector<base::node_id> without(const std::vector<base::node_id>& all, std::size_t self) {
     auto out = all;
     out.erase(out.begin() + static_cast<std::ptrdiff_t>(self));
     return out;
@@ -33,28 +33,29 @@ std::vector<base::node_id> others(const std::vector<base::node_id>& all, std::si
 BOOST_AUTO_TEST_SUITE(crew_links_test)
 
 BOOST_AUTO_TEST_CASE(where_few_are_known_all_are_linked) {
-    const auto all = nodes(crew_links_within + 1);
-    BOOST_TEST((crew_links_of(task, all[0], 0, others(all, 0)) == others(all, 0)));
-    BOOST_TEST((crew_links_of(task, all[0], 1, others(nodes(33), 0)) == others(nodes(33), 0)));
-    BOOST_TEST(crew_links_of(task, all[0], 0, {}).empty());
-    BOOST_TEST(crew_links_of(task, all[0], 0, {all[0]}).empty());
+    const auto all = many_nodes(crew_links_within + 1);
+    BOOST_TEST((crew_links_of(a_task, all[0], 0, without(all, 0)) == without(all, 0)));
+    BOOST_TEST((crew_links_of(a_task, all[0], 1, without(many_nodes(33), 0)) ==
+                without(many_nodes(33), 0)));
+    BOOST_TEST(crew_links_of(a_task, all[0], 0, {}).empty());
+    BOOST_TEST(crew_links_of(a_task, all[0], 0, {all[0]}).empty());
 }
 
 /// A thousand nodes: however the crew is divided, a node has a bounded number of links.
 BOOST_AUTO_TEST_CASE(of_many_a_bounded_number_is_drawn_and_alike_at_both_ends) {
-    const auto all = nodes(1024);
+    const auto all = many_nodes(1024);
     for (const std::uint32_t depth : {0u, 1u, 4u, 5u}) {
         std::vector<std::set<base::node_id>> links;
         std::size_t most = 0, sum = 0, odd = 0;
         for (std::size_t i = 0; i < all.size(); ++i) {
-            const auto kept = crew_links_of(task, all[i], depth, others(all, i));
+            const auto kept = crew_links_of(a_task, all[i], depth, without(all, i));
             links.emplace_back(kept.begin(), kept.end());
             most = std::max(most, kept.size());
             sum += kept.size();
-            crew_protocol::group_map groups(task, all[i]);
+            crew_protocol::group_map groups(a_task, all[i]);
             groups.set_depth(depth);
             // Its own group whole, once that is as small as groups get.
-            for (const auto& node : others(all, i)) {
+            for (const auto& node : without(all, i)) {
                 const bool own = depth >= 4 && !groups.foreign(node);
                 if (own) BOOST_TEST(links.back().contains(node));
             }
@@ -76,13 +77,13 @@ BOOST_AUTO_TEST_CASE(of_many_a_bounded_number_is_drawn_and_alike_at_both_ends) {
 /// News of one group reaches each other one over some link, and a node with links to nobody would
 /// be cut off.
 BOOST_AUTO_TEST_CASE(every_two_groups_are_linked) {
-    const auto all = nodes(1024);
+    const auto all = many_nodes(1024);
     for (const std::uint32_t depth : {1u, 5u}) {
-        crew_protocol::group_map groups(task, all[0]);
+        crew_protocol::group_map groups(a_task, all[0]);
         groups.set_depth(depth);
         std::set<std::pair<std::uint32_t, std::uint32_t>> joined;
         for (std::size_t i = 0; i < all.size(); ++i) {
-            for (const auto& node : crew_links_of(task, all[i], depth, others(all, i))) {
+            for (const auto& node : crew_links_of(a_task, all[i], depth, without(all, i))) {
                 joined.emplace(groups.of(all[i]), groups.of(node));
             }
         }
@@ -91,10 +92,10 @@ BOOST_AUTO_TEST_CASE(every_two_groups_are_linked) {
 }
 
 BOOST_AUTO_TEST_CASE(another_task_draws_other_links) {
-    const auto all = nodes(1024);
+    const auto all = many_nodes(1024);
     const base::task_id other{base::sha256("another").bytes};
-    BOOST_TEST((crew_links_of(task, all[0], 0, others(all, 0)) !=
-                crew_links_of(other, all[0], 0, others(all, 0))));
+    BOOST_TEST((crew_links_of(a_task, all[0], 0, without(all, 0)) !=
+                crew_links_of(other, all[0], 0, without(all, 0))));
 }
 
 BOOST_AUTO_TEST_SUITE_END()
