@@ -1,9 +1,9 @@
 #pragma once
 
-/// With whom the nodes of a crew in groups keep links (training/crew/groups.md): with the members
-/// of their group, and with some of all others, drawn by who they are. Whom a node has something to
-/// tell or to ask besides, as another group's steward, it links with then. Pure, and alike at both
-/// ends, so that neither is a stranger to the other.
+/// With whom the nodes of a crew keep links (training/crew/groups.md): with the members of their
+/// group, the crew while it is in one piece, and with some of all others, drawn by who they are.
+/// Whom a node has something to tell or to ask besides, as another group's steward, it links with
+/// then. Pure, and alike at both ends, so that neither is a stranger to the other.
 
 #include <cstdint>
 #include <vector>

@@ -1,4 +1,4 @@
-// Links of crews that may be in groups: what the keeper says becomes p2p's.
+// Links of crews: what the keeper says becomes p2p's.
 
 #include <bit>
 
@@ -47,11 +47,10 @@ void node_logic::state::give_up_out_of_reach(held_job& j) {
 void node_logic::state::keep_links() {
     const auto known = network_.known_nodes();
     for (auto& [id, j] : jobs_) {
-        if (!may_divide(j)) continue;
         const bool needs = j.crew && j.phase != job_phase::ended && (is_open(j) || j.exporting);
         const auto depth =
             needs ? static_cast<std::uint32_t>(std::bit_width(j.crew->view().groups) - 1) : 0;
-        if (needs) give_up_out_of_reach(j);
+        if (needs && may_divide(j)) give_up_out_of_reach(j);
         links_.set(id, needs ? training::crew_links_of(id, self_.node(), depth, known)
                              : std::vector<base::node_id>{});
     }

@@ -194,7 +194,7 @@ void node_logic::state::start_crew(held_job& j, training::crew_memory memory) {
     if (draining_) tell_crew(j, training::crew_command::drain);
     if (j.left || released()) tell_standing(j);
     tell_crew(j, training::crew_tick{});
-    if (may_divide(j)) links_at_ = at_.now;
+    links_at_ = at_.now;
     // A crew says once that it is done, and the node may have died before the model was made.
     const auto now = j.crew->view();
     const bool over =
@@ -222,7 +222,7 @@ void node_logic::state::carry_out(held_job& j, training::crew_effect& effect) {
         base::byte_vector bytes(j.id.bytes.begin(), j.id.bytes.end());
         base::byte_writer(bytes).raw(send_to->bytes);
         j.traffic.sent += bytes.size();
-        if (may_divide(j) && !network_.linked(send_to->to)) {
+        if (!network_.linked(send_to->to)) {
             links_.spoke(at_.now, send_to->to);
             links_at_ = at_.now;
         }

@@ -2,9 +2,9 @@
 
 /// Which links the crews of this node want kept. Pure.
 ///
-/// A crew of up to 64 nodes is as well linked as its swarm is. One that may be in groups is not
-/// left to that: its members keep the links that `training/crew_links.hpp` names, and for a while
-/// those with nodes that the crew spoke to without having one, as stewards of other groups.
+/// A swarm links a node with a few others; members of a crew have to hear all of theirs. So they
+/// keep the links that `training/crew_links.hpp` names, and for a while those with nodes that the
+/// crew spoke to without having one, as stewards of other groups.
 
 #include <map>
 #include <set>

@@ -135,7 +135,7 @@ public:
     held_job* job_of(const base::task_id& id);
 
     // crew_links.cpp
-    /// Its crew may be in groups, and keeps links of its own.
+    /// Its crew may be in groups.
     bool may_divide(const held_job& j) const;
     void keep_links();
     /// Fails the fetches of blobs whose holders have been out of reach for long.
