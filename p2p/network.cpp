@@ -160,13 +160,14 @@ base::result<void> network::handle(base::time_point now, network_event event,
 }
 
 base::result<void> network::parts::on(const link_up& e) {
-    if (const auto node = shut_out(e.node) ? std::nullopt : link_table.gives_way(e)) {
+    const bool barred = shut_out(e.node);
+    if (const auto node = barred ? std::nullopt : link_table.gives_way(e)) {
         const link_ending ending{link_end::too_many_links, false, ""};
         if (link_table.close_node(now, *node, ending, *out)) node_gone(*node, ending);
     }
-    if (!shut_out(e.node) && link_table.refuses(e)) tell_the_way(e.link);
+    if (!barred && link_table.refuses(e)) tell_the_way(e.link);
     const auto before = link_table.link_of(e.node);
-    const bool first = link_table.up(now, e, shut_out(e.node), *out);
+    const bool first = link_table.up(now, e, barred, *out);
     const auto after = link_table.link_of(e.node);
     if (!after) return {};
     if (!first && before == after) return {};

@@ -46,8 +46,10 @@ void node_logic::state::give_up_out_of_reach(held_job& j) {
 
 void node_logic::state::keep_links() {
     const auto known = network_.known_nodes();
+    bool any_needs = false;
     for (auto& [id, j] : jobs_) {
         const bool needs = j.crew && j.phase != job_phase::ended && (is_open(j) || j.exporting);
+        any_needs = any_needs || needs;
         const auto depth =
             needs ? static_cast<std::uint32_t>(std::bit_width(j.crew->view().groups) - 1) : 0;
         if (needs && may_divide(j)) give_up_out_of_reach(j);
@@ -59,7 +61,9 @@ void node_logic::state::keep_links() {
         if (!tell_network(p2p::want_peer{node})) links_.failed(node);
     }
     for (const auto& node : changes.unwant) (void)tell_network(p2p::unwant_peer{node});
-    links_at_ = links_.idle() ? base::time_point::max() : at_.now + links_every;
+    // Also while nobody else is known: others come.
+    const bool over = !any_needs && links_.idle();
+    links_at_ = over ? base::time_point::max() : at_.now + links_every;
 }
 
 }  // namespace tequio::node

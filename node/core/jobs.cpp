@@ -222,8 +222,7 @@ void node_logic::state::carry_out(held_job& j, training::crew_effect& effect) {
         base::byte_vector bytes(j.id.bytes.begin(), j.id.bytes.end());
         base::byte_writer(bytes).raw(send_to->bytes);
         j.traffic.sent += bytes.size();
-        if (!network_.linked(send_to->to)) {
-            links_.spoke(at_.now, send_to->to);
+        if (!network_.linked(send_to->to) && links_.spoke(at_.now, send_to->to)) {
             links_at_ = at_.now;
         }
         send(send_to->to, topic::crew, std::move(bytes));

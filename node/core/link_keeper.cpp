@@ -12,12 +12,14 @@ void link_keeper::set(const base::task_id& job, std::vector<base::node_id> nodes
     }
 }
 
-void link_keeper::spoke(base::time_point now, const base::node_id& node) {
-    spoken_[node] = now;
-    if (spoken_.size() <= spoken_links_max) return;
-    spoken_.erase(
-        std::min_element(spoken_.begin(), spoken_.end(),
-                         [](const auto& a, const auto& b) { return a.second < b.second; }));
+bool link_keeper::spoke(base::time_point now, const base::node_id& node) {
+    const bool fresh = spoken_.insert_or_assign(node, now).second;
+    if (spoken_.size() > spoken_links_max) {
+        spoken_.erase(
+            std::min_element(spoken_.begin(), spoken_.end(),
+                             [](const auto& a, const auto& b) { return a.second < b.second; }));
+    }
+    return fresh && !kept_.contains(node);
 }
 
 link_keeper::changes link_keeper::step(base::time_point now) {

@@ -27,8 +27,9 @@ class link_keeper {
 public:
     /// The crew of this job wants links with these nodes, each once. None: it wants none any more.
     void set(const base::task_id& job, std::vector<base::node_id> nodes);
-    /// A crew has something to say to this node, and there is no link.
-    void spoke(base::time_point now, const base::node_id& node);
+    /// A crew has something to say to this node, and there is no link. True when that is news: the
+    /// next step is due at once.
+    bool spoke(base::time_point now, const base::node_id& node);
 
     struct changes {
         std::vector<base::node_id> want, unwant;  ///< by id

@@ -2,8 +2,8 @@
 
 /// The inside of `node_logic`. One file a concern: node_logic.cpp (events, commands), notes.cpp
 /// (tasks and cancellations as they arrive), jobs.cpp (crews, blobs, compute), keeping.cpp (what
-/// is kept, how long), final_model.cpp, teams.cpp (lanes by teams), crew_links.cpp (links of crews
-/// in groups), receipts.cpp (the ledger's desk), traffic.cpp (bytes of jobs, and their limit).
+/// is kept, how long), final_model.cpp, teams.cpp (lanes by teams), crew_links.cpp (links of
+/// crews), receipts.cpp (the ledger's desk), traffic.cpp (bytes of jobs, and their limit).
 /// Private to node/core.
 
 #include <algorithm>

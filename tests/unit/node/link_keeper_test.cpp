@@ -54,9 +54,9 @@ BOOST_AUTO_TEST_CASE(what_could_not_be_wanted_is_tried_again) {
 
 BOOST_AUTO_TEST_CASE(whom_a_crew_spoke_to_is_kept_for_a_while) {
     link_keeper links;
-    links.spoke(begins, node_of(1));
+    BOOST_TEST(links.spoke(begins, node_of(1)));
     BOOST_TEST((links.step(begins).want == nodes(1, 1)));
-    links.spoke(begins + 50s, node_of(1));
+    BOOST_TEST(!links.spoke(begins + 50s, node_of(1)));
     BOOST_TEST(links.step(begins + 100s).unwant.empty());
     BOOST_TEST((links.step(begins + 111s).unwant == nodes(1, 1)));
     BOOST_TEST(links.idle());
