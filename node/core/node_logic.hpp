@@ -329,6 +329,8 @@ public:
     void set_traffic_used_up(moment at, std::optional<traffic_used_up> used, node_effects& out);
     /// From now on tasks of this swarm are taken up.
     void set_swarm(const base::swarm_id& swarm);
+    /// Bytes of jobs counted since they were kept last: what a node that ends still writes.
+    std::vector<keep> unkept_traffic() const;
     /// True when drained: nothing is in hand and no receipt waits.
     bool drained() const;
 

@@ -11,6 +11,14 @@ std::uint64_t bytes_of(const base::blob_piece& piece) {
     return piece.bytes.size() + piece.path.size() * sizeof(base::digest::bytes);
 }
 
+std::uint64_t unkept_bytes(const held_job& j) {
+    return j.traffic.all() - j.traffic_kept.all();
+}
+
+keep kept_traffic(const held_job& j) {
+    return {"job/" + j.id.hex(), "traffic", traffic_text(j.traffic)};
+}
+
 }  // namespace
 
 std::string traffic_used_up::reason() const {
@@ -52,9 +60,9 @@ void node_logic::state::count_served(const p2p::piece_read& read) {
 }
 
 void node_logic::state::keep_traffic(held_job& j, std::uint64_t least) {
-    if (j.traffic.all() - j.traffic_kept.all() < least) return;
+    if (unkept_bytes(j) < least) return;
     j.traffic_kept = j.traffic;
-    remember("job/" + j.id.hex(), "traffic", traffic_text(j.traffic));
+    out_->push_back(kept_traffic(j));
 }
 
 void node_logic::state::set_used_up(std::optional<traffic_used_up> used) {
@@ -96,6 +104,14 @@ void node_logic::set_traffic_used_up(moment at, std::optional<traffic_used_up> u
     state_->enter(at, out);
     state_->set_used_up(used);
     state_->settle();
+}
+
+std::vector<keep> node_logic::unkept_traffic() const {
+    std::vector<keep> out;
+    for (const auto& [id, j] : state_->jobs_) {
+        if (unkept_bytes(j) > 0) out.push_back(kept_traffic(j));
+    }
+    return out;
 }
 
 }  // namespace tequio::node

@@ -213,6 +213,9 @@ base::result<void> daemon_loop::run() {
     if (probe_watch_) probe_watch_->release();
 
     count_traffic(true);
+    std::vector<store_change> last;
+    for (auto& k : logic_->unkept_traffic()) last.push_back({k.bucket, k.key, std::move(k.value)});
+    if (!last.empty()) note_down(std::move(last));
     api_.reset();
     agent_door_.reset();
     governor_.reset();

@@ -92,6 +92,13 @@ BOOST_AUTO_TEST_CASE(bytes_are_counted_by_job_and_over_restarts) {
     world.run_for(1s);
     BOOST_TEST(world.job(1, id)->traffic.received > data);
     finish_as_alone(world, 2, id, job, 300s);
+    // What a node that ends has still to write is what it shows.
+    const auto before = world.job(1, id)->traffic;
+    run_until(world, 60s, [&] { return world.job(1, id)->traffic != before; });
+    const auto unkept = world.logic(1).unkept_traffic();
+    BOOST_TEST_REQUIRE(unkept.size() == 1u);
+    BOOST_TEST(unkept.front().bucket == "job/" + id.hex());
+    BOOST_TEST(unkept.front().value.value() == node::traffic_text(world.job(1, id)->traffic));
     // Another job's bytes are its own.
     const auto two = submit(world, 0, other, other.task(world, "another job"));
     finish_as_alone(world, 2, two, other, 300s);
