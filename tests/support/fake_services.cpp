@@ -2,9 +2,12 @@
 
 #include <fcntl.h>
 #include <poll.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <systemd/sd-bus.h>
 #include <unistd.h>
 
+#include <cstring>
 #include <fstream>
 #include <future>
 #include <utility>
@@ -33,6 +36,19 @@ constexpr const char* configuration = R"(<!DOCTYPE busconfig PUBLIC
 
 constexpr const char* session_prefix = "/org/freedesktop/login1/session/";
 
+/// A socket is there when it is bound, and takes connections only once it listens.
+bool takes_connections(const std::filesystem::path& socket) {
+    sockaddr_un where{};
+    where.sun_family = AF_UNIX;
+    const std::string path = socket.string();
+    base::ensure(path.size() < sizeof where.sun_path, "the path of a private bus fits");
+    std::memcpy(where.sun_path, path.data(), path.size());
+    const int fd = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    const bool taken = ::connect(fd, reinterpret_cast<sockaddr*>(&where), sizeof where) == 0;
+    ::close(fd);
+    return taken;
+}
+
 }  // namespace
 
 private_bus::private_bus(const std::filesystem::path& folder) {
@@ -45,7 +61,7 @@ private_bus::private_bus(const std::filesystem::path& folder) {
         std::vector<std::string>{"dbus-daemon", "--nofork", "--nopidfile",
                                  "--config-file=" + (folder / "bus.conf").string()},
         std::vector<std::string>{}, folder / "bus.log");
-    base::ensure(becomes(std::chrono::seconds(10), [&] { return std::filesystem::exists(socket); }),
+    base::ensure(becomes(std::chrono::seconds(10), [&] { return takes_connections(socket); }),
                  "dbus-daemon listens");
 }
 
