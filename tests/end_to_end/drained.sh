@@ -17,12 +17,8 @@ ended_in() {
     printf 'node %s ended %s ms after SIG%s\n' "$name" "$took" "$*"
 }
 
-# Preparing takes a moment; what still runs a second later is the lane.
-working() {
-    [[ $(node "$1" status --json | json_text state) == working ]] || return 1
-    sleep 1
-    [[ $(node "$1" status --json | json_text state) == working ]]
-}
+# Preparing is work too, and no lane.
+has_lane() { node "$1" job show "$task" --json | grep -qE '"doing": *"round [0-9]+ lane [0-9]+"'; }
 
 make_job "$folder/short" rounds=6
 make_job "$folder/long" rounds=2 lanes=2 inner_steps=40000 width=64 layers=4
@@ -37,14 +33,14 @@ finished one "$task"
 same "digests" "$expected" "$(job_digest one "$task")"
 
 task=$(submit one "$folder/long")
-wait_for 60 "work on the long job" working one
+wait_for 60 "a lane of the long job" has_lane one
 ended_in 10 one TERM
 grep -q 'other nodes take over the work in hand' "$folder/one.log" || die "the long lane was not given up"
 node_start one
-wait_for 60 "work on the long job" working one
+wait_for 60 "a lane of the long job" has_lane one
 ended_in 5 one INT
 node_start one
-wait_for 60 "work on the long job" working one
+wait_for 60 "a lane of the long job" has_lane one
 # The second signal waits for nothing.
 ended_in 3 one TERM TERM
 ledgers_verify one
