@@ -4,18 +4,18 @@
 # member's ledger has receipts for its slice: unchecked, as long as there is one team; of two teams that check each other signed by both sides.
 . "$(dirname "$0")/../support/scenario.sh"
 
-make_job "$folder/job" rounds=4 layers=4 heads=8 width=512 context=64 batch=4 micro_batch=1 inner_steps=4 lanes=2
+make_job "$folder/job" rounds=4 layers=4 heads=8 width=320 context=64 batch=4 micro_batch=1 inner_steps=4 lanes=2
 sed -i 's/^cuts = .*/cuts = [1, 2, 3]/; s/^activations = .*/activations = "bf16"/' "$folder/job/job.toml"
-# In one piece the job takes more than 700 MiB. The limit holds: it is the worker's RLIMIT_DATA, and its group's where there is one.
+# In one piece the job takes more than 200 MiB. The limit holds: it is the worker's RLIMIT_DATA, and its group's where there is one.
 swarm_settings="$swarm_settings_default
-memory = \"260MiB\""
+memory = \"104MiB\""
 
 node_start one
 task=$(submit one "$folder/job")
 reason_is() { [[ $(node one job show "$task" --json | json_text reason_code) == "$1" ]]; }
 wait_for 30 "the node alone to say that it cannot" reason_is team_incomplete
 ends 0 node one job show "$task"
-says "slice 1 of" "the largest member offers 260.0 MiB"
+says "slice 1 of" "the largest member offers 104.0 MiB"
 for name in two three four five; do node_start "$name" --peer "$(node_address one)"; done
 round_of() { node "$1" job show "$task" --json | json_number round; }
 round_is() { (($(round_of "$1") >= $2)); }
@@ -64,7 +64,7 @@ for name in "${left[@]}"; do members=$((members + $(slices_of "$name" "$task" un
 ((members >= 3)) || die "of three slices and more only $members are in the ledgers of those who computed them"
 
 # A smaller model, in two slices: two teams.
-make_job "$folder/pairs" rounds=2 layers=4 heads=8 width=384 context=64 batch=4 micro_batch=1 inner_steps=2 lanes=4
+make_job "$folder/pairs" rounds=2 layers=4 heads=8 width=256 context=64 batch=4 micro_batch=1 inner_steps=2 lanes=4
 sed -i 's/^cuts = .*/cuts = [2]/' "$folder/pairs/job.toml"
 task=$(submit one "$folder/pairs")
 for name in "${left[@]}"; do
