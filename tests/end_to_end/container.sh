@@ -2,7 +2,7 @@
 # container.sh PROGRAM: a node in a container without logind, bus or terminal: own mounts, processes, network, host name, IPC and
 # control groups; a quota of one processor and 1 GiB set from outside; /sys read-only, no capabilities. It says what it can trust
 # there, keeps to its share, computes what a replay computes, and gives back when others in the container want the processors.
-# 77 (skipped), with the reason, where such a container cannot be made.
+# 77 (skipped), with the reason, where such a container cannot be made. TEQUIO_TEST_TRIALS: how often it gives back (1).
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 
@@ -96,7 +96,7 @@ enter() {
     umount -l old
     rmdir old
     # Bash stays the first process and takes in orphans, as a container's init does.
-    env -i PATH=/usr/bin:/usr/sbin HOME=/tmp TMPDIR=/tmp TERM=dumb \
+    env -i PATH=/usr/bin:/usr/sbin HOME=/tmp TMPDIR=/tmp TERM=dumb TEQUIO_TEST_TRIALS="${TEQUIO_TEST_TRIALS:-1}" \
         setpriv --reuid 12345 --regid 12345 --clear-groups --bounding-set=-all --inh-caps=-all --ambient-caps=-all --no-new-privs \
         bash /src/tests/end_to_end/container.sh /opt/tequio inside
 }
@@ -150,7 +150,7 @@ inside() {
     # Others in the container want the processors: they get all of the quota.
     make_job "$folder/long" rounds=100 layers=4 heads=4 width=128 context=64 batch=8 micro_batch=8 inner_steps=100
     submit one "$folder/long" >/dev/null
-    for ((i = 0; i < 2; ++i)); do
+    for ((i = 0; i < TEQUIO_TEST_TRIALS; ++i)); do
         wait_for 60 "the job to be computed" computes
         (($(uses) <= 110)) || die "the worker uses more than the quota of one processor"
         ms=$(perl "$helper" contend "$process" 3)

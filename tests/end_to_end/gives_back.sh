@@ -34,7 +34,7 @@ make_job "$folder/job" "${shape[@]}" rounds=2 inner_steps=50
 node_start one
 endless=$(submit one "$folder/endless")
 wait_for 30 "the job to be computed" computes one
-wait_for 10 "the node to say so" is one state working
+wait_for 30 "the node to say so" is one state working
 is one idle_source test || die "idle source: $(field one idle_source)"
 node one doctor --json | grep -q '"idle_source": *"test"' || die "doctor does not name the source of input"
 
@@ -50,7 +50,7 @@ for ((i = 0; i < trials; ++i)); do
         stands one || die "a suspended worker uses processor time"
     }
     goes one
-    wait_for 10 "the work to go on" computes one
+    wait_for 30 "the work to go on" computes one
 done
 [[ $(worker_of one) == "$process" ]] || die "another worker process: the lane in hand was lost"
 
@@ -60,7 +60,7 @@ printf 'paused after %s ms\n' "$ms"
 ((${ms%.*} <= 250)) || die "paused after $ms ms"
 is one reason_code paused_by_owner || die "reason: $(field one reason_code)"
 [[ -n $(field one until) ]] || die "a pause with an end does not say when"
-wait_for 15 "the pause to end" computes one
+wait_for 30 "the pause to end" computes one
 [[ $(worker_of one) == "$process" ]] || die "another worker process: the lane in hand was lost"
 
 # SIGHUP: a good configuration counts at once, a bad one changes nothing and is named.

@@ -17,7 +17,7 @@ does_not() { ! does "$1"; }
 below() { awk -v a="$1" -v b="$2" -v c="$3" -v f="$4" 'BEGIN { exit !(a < b + c * f) }'; }
 used() { ! below "$(cpu)" "$@"; }
 
-make_job "$folder/job" rounds=2 lanes=2 layers=4 heads=4 width=128 context=64 batch=8 micro_batch=8 inner_steps=100
+make_job "$folder/job" rounds=2 lanes=2 layers=4 heads=4 width=128 context=64 batch=8 micro_batch=8 inner_steps=70
 node_start one
 task=$(submit one "$folder/job")
 wait_for 60 "the first lane" does "round 0 lane 0"

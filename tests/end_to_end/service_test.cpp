@@ -125,6 +125,8 @@ struct notified_environment {
 
 }  // namespace
 
+BOOST_AUTO_TEST_SUITE(service)
+
 BOOST_AUTO_TEST_CASE(manager_hears_ready_status_life_and_end) {
     manager m;
     daemon_process d(m);
@@ -232,3 +234,5 @@ BOOST_AUTO_TEST_CASE(without_a_manager_nothing_happens) {
     BOOST_TEST(io.run_for(milliseconds(50)) == 0u);
     BOOST_TEST(asked == 2);
 }
+
+BOOST_AUTO_TEST_SUITE_END()
