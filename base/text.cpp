@@ -70,6 +70,12 @@ std::string shortest(double value) {
     return {out.data(), end};
 }
 
+std::string shortest_real(double value) {
+    auto out = shortest(value);
+    if (out.find_first_of(".e") == std::string::npos) out += ".0";
+    return out;
+}
+
 std::vector<std::string_view> split(std::string_view text, char separator) {
     std::vector<std::string_view> parts;
     for (;;) {

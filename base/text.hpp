@@ -23,6 +23,9 @@ std::optional<double> parse_real(std::string_view text);
 /// Shortest text that `parse_real` reads back to the same bits ("0.0004" is "4e-04"; both are
 /// std::to_chars' business).
 std::string shortest(double value);
+/// The same with a point or an exponent: "4.0", which JSON and TOML readers do not take for an
+/// integer.
+std::string shortest_real(double value);
 
 /// Splits at every `separator`; "a,,b" gives three parts, "" gives one empty part.
 std::vector<std::string_view> split(std::string_view text, char separator);

@@ -31,6 +31,7 @@ struct unix_time {
     std::int64_t seconds = 0;
     auto operator<=>(const unix_time&) const = default;
 };
+inline constexpr std::int64_t day_seconds = 86400;
 
 /// "2026-11-23T06:28:00Z" (RFC 3339, UTC, whole seconds).
 std::string to_rfc3339(unix_time t);

@@ -12,7 +12,7 @@ namespace {
 /// A clock that is wrong for a while, as before its first synchronisation, ends nothing.
 constexpr auto expired_for = std::chrono::minutes(10);
 /// A job that others keep stays this long for whoever looks at it here (guess).
-constexpr std::int64_t spare_after_end_seconds = 86400;
+constexpr std::int64_t spare_after_end_seconds = base::day_seconds;
 /// What a job's messages come to in minutes is not worth a write each time.
 constexpr std::uint64_t traffic_worth_keeping = std::uint64_t{1} << 20;
 /// Ids of forgotten jobs are remembered until their deadlines, so many at most (guess: 2 MiB).

@@ -10,7 +10,6 @@
 namespace tequio::node {
 namespace {
 
-constexpr std::int64_t kept_day_seconds = 86400;
 /// `job submit` hands over blobs before their task.
 constexpr std::int64_t unowned_seconds = 3600;
 constexpr std::uint64_t need_max = std::uint64_t{1} << 62;
@@ -107,7 +106,7 @@ std::map<base::blob_ref, blob_kind> blobs_of(const stored_job& job) {
 }
 
 base::unix_time kept_until(const training::task& task, base::unix_time ended) {
-    return {ended.seconds + static_cast<std::int64_t>(task.keep.days) * kept_day_seconds};
+    return {ended.seconds + static_cast<std::int64_t>(task.keep.days) * base::day_seconds};
 }
 
 bool is_spare_copy(const base::task_id& task, const base::node_id& self,

@@ -22,7 +22,7 @@ class standings {
 public:
     /// Where durable memory keeps them: a node's id -> what is thought of it, as text.
     static constexpr std::string_view bucket = "standing";
-    static constexpr std::int64_t lapses_after_seconds = std::int64_t{30} * 86400;
+    static constexpr std::int64_t lapses_after_seconds = 30 * base::day_seconds;
     /// At the limit whoever was not heard of longest is forgotten first (guess: 100 KiB).
     static constexpr std::size_t nodes_max = 1024;
     /// More is not counted: it would change nothing for years.

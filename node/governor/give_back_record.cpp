@@ -9,9 +9,8 @@
 namespace tequio::node {
 namespace {
 
-constexpr std::int64_t day_seconds = 86400;
 /// Counts beyond this are no record of ours: one event a microsecond for a day.
-constexpr std::uint64_t count_max = std::uint64_t{86400} * 1000000;
+constexpr std::uint64_t count_max = std::uint64_t{base::day_seconds} * 1000000;
 constexpr std::uint64_t longest_max_us = std::uint64_t{1} << 52;
 
 base::error malformed_day(std::string_view what) {
@@ -27,8 +26,8 @@ std::string in_milliseconds(base::duration d) {
 }  // namespace
 
 std::int64_t give_back_record::day_of(base::unix_time at) {
-    const auto day = at.seconds / day_seconds;
-    return at.seconds % day_seconds < 0 ? day - 1 : day;
+    const auto day = at.seconds / base::day_seconds;
+    return at.seconds % base::day_seconds < 0 ? day - 1 : day;
 }
 
 void give_back_record::add(base::unix_time at, base::duration took) {

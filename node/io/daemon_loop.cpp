@@ -309,7 +309,7 @@ void daemon_loop::open_governor() {
 void daemon_loop::gave_back(base::unix_time at, base::duration took) {
     given_back_.add(at, took);
     constexpr std::int64_t days_kept = 2 * give_back_record::days_counted;
-    const base::unix_time long_ago{at.seconds - days_kept * 86400};
+    const base::unix_time long_ago{at.seconds - days_kept * base::day_seconds};
     note_down({{std::string(give_back_record::bucket), give_back_record::key_of(at),
                 given_back_.day_text(at)},
                {std::string(give_back_record::bucket), give_back_record::key_of(long_ago),

@@ -5,7 +5,7 @@
 namespace tequio::simulation {
 namespace {
 
-constexpr std::int64_t day = 86400;
+constexpr auto day = base::day_seconds;
 
 training::task task_kept(const sample_job& job, const node_world& world, std::uint64_t copies,
                          std::uint64_t days) {

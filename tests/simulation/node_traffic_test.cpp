@@ -6,7 +6,7 @@ namespace {
 
 void use_up(node_world& world, std::size_t index, bool is) {
     std::optional<node::traffic_used_up> used;
-    if (is) used = {std::uint64_t{1} << 30, {world.wall(index).seconds + 86400}};
+    if (is) used = {std::uint64_t{1} << 30, {world.wall(index).seconds + base::day_seconds}};
     world.command(index, [&](node::node_logic& logic, node::node_effects& out) {
         logic.set_traffic_used_up(world.moment_of(index), used, out);
     });
@@ -37,7 +37,7 @@ BOOST_AUTO_TEST_CASE(a_node_without_traffic_works_no_more_and_stays_a_peer_until
     BOOST_TEST(activity.state == "paused");
     BOOST_TEST(activity.reason_code == "traffic_used_up");
     BOOST_TEST(activity.reason.find("1.0 GiB") != std::string::npos);
-    BOOST_TEST((activity.until == base::unix_time{world.wall(2).seconds + 86400 - 5}));
+    BOOST_TEST((activity.until == base::unix_time{world.wall(2).seconds + base::day_seconds - 5}));
     run_until(world, 400s, [&] { return world.job(0, one)->crew.state == job_state::done; });
     BOOST_TEST((world.job(0, one)->crew.state_digest == first.result()));
     // It hears of a task, says why it does not take it, and its own user is told as well.

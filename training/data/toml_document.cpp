@@ -68,9 +68,7 @@ toml_value convert(const toml::node& node) {
 std::string real_text(double x) {
     if (std::isnan(x)) return "nan";
     if (std::isinf(x)) return x > 0 ? "inf" : "-inf";
-    auto text = base::shortest(x);
-    if (text.find_first_of(".e") == std::string::npos) text += ".0";
-    return text;
+    return base::shortest_real(x);
 }
 
 std::string_view trimmed_line(std::string_view text) {

@@ -248,13 +248,6 @@ std::string text(std::string_view word) {
     return '"' + std::string(word) + '"';
 }
 
-/// A real as JSON; Python's type checks want a point or an exponent.
-std::string json_real(double x) {
-    auto out = base::shortest(x);
-    if (out.find_first_of(".e") == std::string::npos) out += ".0";
-    return out;
-}
-
 using config_keys = std::map<std::string, std::string>;  ///< key -> JSON text
 
 /// What every language model has.
@@ -293,9 +286,10 @@ void write_llama(const model_config& m, const folder_options& options, config_ke
     out["num_hidden_layers"] = std::to_string(m.layers);
     out["num_key_value_heads"] = std::to_string(m.kv_heads);
     out["pretraining_tp"] = "1";
-    out["rms_norm_eps"] = json_real(m.norm_epsilon);
+    // Python's type checks want reals that look like some.
+    out["rms_norm_eps"] = base::shortest_real(m.norm_epsilon);
     out["rope_scaling"] = "null";
-    out["rope_theta"] = json_real(m.rope_theta);
+    out["rope_theta"] = base::shortest_real(m.rope_theta);
     out["tie_word_embeddings"] = m.tied ? "true" : "false";
 }
 

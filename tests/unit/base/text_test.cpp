@@ -32,6 +32,8 @@ BOOST_AUTO_TEST_CASE(reals_are_finite_and_shortest_reads_back) {
     }
     for (const double v : {0.1, 1.0 / 3, 4e-4, 1e300, 5e-324, -0.0, 1234567.0}) {
         BOOST_TEST(*parse_real(shortest(v)) == v);
+        BOOST_TEST(*parse_real(shortest_real(v)) == v);
+        BOOST_TEST(!parse_i64(shortest_real(v)));
     }
 }
 

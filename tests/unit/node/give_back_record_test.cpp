@@ -10,7 +10,7 @@ using node::give_back_record;
 
 namespace {
 
-constexpr std::int64_t day = 86400;
+constexpr auto day = base::day_seconds;
 constexpr base::unix_time noon{20781 * day + day / 2};  // 2026-11-24
 
 base::unix_time days_later(std::int64_t days) {

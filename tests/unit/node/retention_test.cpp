@@ -8,7 +8,7 @@
 namespace tequio::node {
 namespace {
 
-constexpr std::int64_t day = 86400;
+constexpr auto day = base::day_seconds;
 constexpr base::unix_time start{1'800'000'000};
 
 /// A job of `lanes` lanes and `rounds` rounds, done, with its whole chronicle.

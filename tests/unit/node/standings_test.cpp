@@ -13,7 +13,7 @@ base::node_id node(int i) {
     return {base::sha256("node " + std::to_string(i)).bytes};
 }
 base::unix_time day_after(std::int64_t days) {
-    return {first_day.seconds + days * 86400};
+    return {first_day.seconds + days * base::day_seconds};
 }
 training::standing_changed matched(int i, std::uint64_t count) {
     return {node(i), count, false, false};

@@ -227,7 +227,7 @@ BOOST_AUTO_TEST_CASE(the_address_book_keeps_the_newest_and_is_bounded) {
     BOOST_CHECK(add(4, 1, "8.8.2.2", later) == outcome::refused);  // its netgroup is full
     BOOST_CHECK(add(4, 1, "10.0.0.1", later) == outcome::added);   // local ones are exempt
     BOOST_CHECK(add(5, 1, "10.0.0.2", {now.seconds - 1000}) == outcome::refused);  // expired
-    BOOST_CHECK(add(5, 1, "10.0.0.2", {now.seconds + 400 * 86400}) == outcome::refused);
+    BOOST_CHECK(add(5, 1, "10.0.0.2", {now.seconds + 400 * base::day_seconds}) == outcome::refused);
     BOOST_CHECK(add(5, 1, "10.0.0.2", later) == outcome::added);
     BOOST_CHECK(add(6, 1, "10.0.0.3", later) == outcome::refused);  // full
     BOOST_CHECK(book.add(bytes_of(1, 300), now) == outcome::bad);
