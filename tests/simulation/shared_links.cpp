@@ -32,48 +32,68 @@ shared_links::transfer_id shared_links::start(std::size_t to, double bytes,
     base::ensure(!holders.empty(), "somebody has what is fetched");
     settle();
     const auto id = next_++;
-    transfers_[id] = {to, bytes, std::move(holders), {}, std::move(done), true};
+    transfers_.push_back({id, to, bytes, 0, {}, std::move(holders), std::move(done), true});
     if (++nodes_[to].downloads == 1 && on_downloads) on_downloads(to);
     change_later();
     return id;
 }
 
+shared_links::transfer* shared_links::find(transfer_id id) {
+    // Ids of those that have ended are 0 until the next change, so they are no keys to search by.
+    const auto live = [](const transfer& t) { return t.id != 0; };
+    auto first = transfers_.begin(), last = transfers_.end();
+    while (first != last) {
+        const auto middle = first + (last - first) / 2;
+        const auto at = std::find_if(middle, last, live);
+        if (at == last || at->id > id) {
+            last = middle;
+        } else if (at->id == id) {
+            return &*at;
+        } else {
+            first = at + 1;
+        }
+    }
+    return nullptr;
+}
+
 void shared_links::set_holders(transfer_id id, std::vector<std::size_t> holders) {
-    const auto it = transfers_.find(id);
-    if (it == transfers_.end() || it->second.holders == holders) return;
+    auto* t = find(id);
+    if (t == nullptr || t->holders == holders) return;
     settle();
-    it->second.holders = std::move(holders);
-    it->second.choose = true;
+    t->holders = std::move(holders);
+    t->choose = true;
     change_later();
 }
 
-void shared_links::forget(std::map<transfer_id, transfer>::iterator it) {
-    clear_sources(it->second);
-    const auto to = it->second.to;
-    transfers_.erase(it);
+void shared_links::forget(transfer& t) {
+    clear_sources(t);
+    t.id = 0;
+    t.done = nullptr;
+    ++ended_;
+    const auto to = t.to;
     if (--nodes_[to].downloads == 0 && on_downloads) on_downloads(to);
 }
 
 double shared_links::stop(transfer_id id) {
-    const auto it = transfers_.find(id);
-    if (it == transfers_.end()) return 0;
+    auto* t = find(id);
+    if (t == nullptr) return 0;
     settle();
-    const double left = it->second.left;
-    forget(it);
+    const double left = t->left;
+    forget(*t);
     change_later();
     return left;
 }
 
 void shared_links::leave(std::size_t gone) {
     settle();
-    for (auto it = transfers_.begin(); it != transfers_.end();) {
-        const auto next = std::next(it);
-        if (it->second.to == gone) {
-            forget(it);
+    for (std::size_t i = 0; i < transfers_.size(); ++i) {
+        auto& t = transfers_[i];
+        if (t.id == 0) continue;
+        if (t.to == gone) {
+            forget(t);
         } else {
-            if (std::erase(it->second.holders, gone) > 0) it->second.choose = true;
+            if (std::erase(t.holders, gone) > 0) t.choose = true;
         }
-        it = next;
     }
     change_later();
 }
@@ -82,8 +102,9 @@ void shared_links::settle() {
     const double passed = seconds_of(time_.now() - settled_);
     settled_ = time_.now();
     if (passed <= 0) return;
-    for (auto& [id, t] : transfers_) {
-        for (const auto& s : t.sources) {
+    for (auto& t : transfers_) {
+        for (std::size_t i = 0; i < t.source_count; ++i) {
+            const auto& s = t.sources[i];
             const double bytes = std::min(t.left, s.rate * passed);
             t.left -= bytes;
             nodes_[s.from].sent += bytes;
@@ -104,24 +125,23 @@ void shared_links::change_later() {
 void shared_links::change() {
     settle();
     std::vector<std::pair<std::function<void(double)>, double>> ended;
-    for (auto it = transfers_.begin(); it != transfers_.end();) {
-        const auto next = std::next(it);
-        auto& t = it->second;
-        if (t.left <= rest_bytes || t.holders.empty()) {
-            ended.emplace_back(std::move(t.done), t.left <= rest_bytes ? 0 : t.left);
-            forget(it);
-        }
-        it = next;
+    for (auto& t : transfers_) {
+        if (t.id == 0 || (t.left > rest_bytes && !t.holders.empty())) continue;
+        ended.emplace_back(std::move(t.done), t.left <= rest_bytes ? 0 : t.left);
+        forget(t);
     }
-    for (auto& [id, t] : transfers_) {
+    if (std::exchange(ended_, 0) > 0) {
+        std::erase_if(transfers_, [](const transfer& t) { return t.id == 0; });
+    }
+    for (auto& t : transfers_) {
         // With the holders it had it keeps the sources it has.
         if (std::exchange(t.choose, false)) choose_sources(t);
     }
     share();
     double soonest = std::numeric_limits<double>::infinity();
-    for (const auto& [id, t] : transfers_) {
+    for (const auto& t : transfers_) {
         double rate = 0;
-        for (const auto& s : t.sources) rate += s.rate;
+        for (std::size_t i = 0; i < t.source_count; ++i) rate += t.sources[i].rate;
         soonest = std::min(soonest, t.left / rate);
     }
     const auto number = ++wake_;
@@ -135,8 +155,8 @@ void shared_links::change() {
 }
 
 void shared_links::clear_sources(transfer& t) {
-    for (const auto& s : t.sources) --nodes_[s.from].uploads;
-    t.sources.clear();
+    for (std::size_t i = 0; i < t.source_count; ++i) --nodes_[t.sources[i].from].uploads;
+    t.source_count = 0;
 }
 
 /// Sources that still hold it stay; the least busy others join them.
@@ -144,21 +164,26 @@ void shared_links::choose_sources(transfer& t) {
     const auto holds = [&](std::size_t node) {
         return std::find(t.holders.begin(), t.holders.end(), node) != t.holders.end();
     };
-    std::erase_if(t.sources, [&](const source& s) {
+    const auto sources_end = [&] {
+        return t.sources.begin() + static_cast<std::ptrdiff_t>(t.source_count);
+    };
+    const auto left = std::remove_if(t.sources.begin(), sources_end(), [&](const source& s) {
         if (holds(s.from)) return false;
         --nodes_[s.from].uploads;
         return true;
     });
-    while (t.sources.size() < std::min(t.holders.size(), sources_max)) {
+    t.source_count = static_cast<std::size_t>(left - t.sources.begin());
+    while (t.source_count < std::min(t.holders.size(), sources_max)) {
         const std::size_t* best = nullptr;
         for (const auto& node : t.holders) {
-            const bool taken = std::any_of(t.sources.begin(), t.sources.end(),
+            const bool busier = best != nullptr && nodes_[node].uploads >= nodes_[*best].uploads;
+            if (busier) continue;
+            const bool taken = std::any_of(t.sources.begin(), sources_end(),
                                            [&](const source& s) { return s.from == node; });
-            if (taken) continue;
-            if (best == nullptr || nodes_[node].uploads < nodes_[*best].uploads) best = &node;
+            if (!taken) best = &node;
         }
         if (best == nullptr) return;
-        t.sources.push_back({*best, 0});
+        t.sources[t.source_count++] = {*best, 0};
         ++nodes_[*best].uploads;
     }
 }
@@ -168,16 +193,18 @@ void shared_links::choose_sources(transfer& t) {
 void shared_links::share() {
     streams_.clear();
     std::vector<std::size_t> used;
-    for (auto& [id, t] : transfers_) {
-        for (auto& s : t.sources) {
-            const auto up = 2 * s.from, down = 2 * t.to + 1;
+    for (auto& t : transfers_) {
+        for (std::size_t i = 0; i < t.source_count; ++i) {
+            auto& s = t.sources[i];
+            const auto up = static_cast<std::uint32_t>(2 * s.from);
+            const auto down = static_cast<std::uint32_t>(2 * t.to + 1);
             for (const auto at : {up, down}) {
                 auto& l = links_[at];
                 if (l.open == 0) {
                     used.push_back(at);
                     l.streams.clear();
                 }
-                l.streams.push_back(streams_.size());
+                l.streams.push_back(static_cast<std::uint32_t>(streams_.size()));
                 ++l.open;
             }
             streams_.push_back({&s, up, down, false});

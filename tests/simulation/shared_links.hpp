@@ -4,8 +4,8 @@
 /// runs over them (max-min fairness: no transfer could be faster without a slower one becoming
 /// slower still; Bertsekas and Gallager, Data Networks, 1992, section 6.5.2).
 
+#include <array>
 #include <functional>
-#include <map>
 #include <vector>
 
 #include "tests/support/simulator.hpp"
@@ -68,10 +68,12 @@ private:
         double rate = 0;
     };
     struct transfer {
+        transfer_id id = 0;  ///< 0: it has ended
         std::size_t to = 0;
         double left = 0;
+        std::size_t source_count = 0;
+        std::array<source, sources_max> sources;  ///< so many of them
         std::vector<std::size_t> holders;
-        std::vector<source> sources;
         std::function<void(double)> done;
         bool choose = true;  ///< its holders changed
     };
@@ -79,11 +81,11 @@ private:
     struct link {
         double left = 0;
         std::size_t open = 0;  ///< of its streams those without a rate
-        std::vector<std::size_t> streams;
+        std::vector<std::uint32_t> streams;
     };
     struct stream {
         source* of = nullptr;
-        std::size_t up = 0, down = 0;
+        std::uint32_t up = 0, down = 0;
         bool settled = false;
     };
     void change_later();
@@ -91,11 +93,15 @@ private:
     void choose_sources(transfer& t);
     void clear_sources(transfer& t);
     void share();
-    void forget(std::map<transfer_id, transfer>::iterator it);
+    void forget(transfer& t);
+    transfer* find(transfer_id id);
 
     scheduler& time_;
     std::vector<node_links> nodes_;
-    std::map<transfer_id, transfer> transfers_;
+    /// By id, without gaps but those of `ended_` transfers, which go with the next change: every
+    /// change looks at all of them, so they lie side by side.
+    std::vector<transfer> transfers_;
+    std::size_t ended_ = 0;
     std::vector<link> links_;  ///< uplinks at even numbers, downlinks at odd ones; kept for memory
     std::vector<stream> streams_;  ///< likewise
     transfer_id next_ = 1;
