@@ -423,6 +423,7 @@ void crew::core::send_status(effects& out) {
 bool crew::core::unseated() const {
     const bool leading = leadership_ && leadership_->leading();
     if (!leading && leadership_ && leadership_->current()) return false;
+    if (roster_.count_full(now_) == 0) return false;
     std::uint64_t full = 0;
     bool steward_says_so = false;
     roster_.each_present(now_, [&](const base::node_id& node, const member& m) {

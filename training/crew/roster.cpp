@@ -65,6 +65,7 @@ bool roster::up(base::time_point now, const base::node_id& node) {
         // Its seat may have gone to another; it has to ask for one again.
         it->second.joined = seated(now, it->second);
         it->second.up = true;
+        presence_.known = false;
         return true;
     }
     if (members_.size() >= links_max_) return false;
@@ -77,6 +78,7 @@ void roster::down(const base::node_id& node) {
     if (it == members_.end()) return;
     it->second.up = false;
     it->second.heard.reset();
+    presence_.known = false;
 }
 
 member* roster::heard(base::time_point now, const base::node_id& node, const status& said) {
@@ -86,6 +88,7 @@ member* roster::heard(base::time_point now, const base::node_id& node, const sta
     if (it == members_.end() || !it->second.joined || returns) {
         if (full(now)) {
             if (returns) it->second.joined = false;
+            presence_.known = false;
             return nullptr;
         }
         if (it == members_.end()) {
@@ -94,6 +97,11 @@ member* roster::heard(base::time_point now, const base::node_id& node, const sta
         }
     }
     auto& m = it->second;
+    // Who was present, is, and stands where it stood, changes nothing but how long that holds.
+    if (!shows(now, m) || said.leaving || said.chronicle != m.said.chronicle ||
+        said.full != m.said.full || said.kept.has_value() != m.said.kept.has_value()) {
+        presence_.known = false;
+    }
     m.joined = true;
     if (said.activity != m.activity || !m.heard) {
         m.activity = said.activity;
@@ -110,6 +118,7 @@ void roster::release_foreign() {
         m.joined = false;
         m.heard.reset();
     }
+    presence_.known = false;
 }
 
 bool roster::full(base::time_point now) const {
@@ -123,6 +132,7 @@ void roster::beat(base::time_point now) {
         const auto& m = entry.second;
         return !m.up && (!m.heard || now - *m.heard > timings_.forget_after);
     });
+    presence_.known = false;
 }
 
 const member* roster::find(const base::node_id& node) const {
@@ -148,39 +158,54 @@ bool roster::present(base::time_point now, const base::node_id& node) const {
     return m != nullptr && shows(now, *m);
 }
 
-std::vector<base::node_id> roster::present(base::time_point now) const {
-    std::vector<base::node_id> out;
-    out.reserve(members_.size());
-    for (const auto& [node, m] : members_) {
-        if (shows(now, m)) out.push_back(node);
-    }
-    return out;
-}
-
-std::uint64_t roster::count_present(base::time_point now) const {
-    return static_cast<std::uint64_t>(std::count_if(
-        members_.begin(), members_.end(), [&](const auto& m) { return shows(now, m.second); }));
-}
-
-std::uint64_t roster::stamp(base::time_point now) const {
+const roster::presence& roster::look(base::time_point now) const {
+    auto& p = presence_;
+    if (p.known && now >= p.from && now <= p.until) return p;
+    p.known = true;
+    p.from = now;
+    p.until = base::time_point::max();
+    p.shown.clear();
+    p.full = 0;
+    p.keeps = false;
     // FNV-1a, a word at a time.
-    std::uint64_t stamp = 0xcbf29ce484222325u;
-    const auto add = [&](std::uint64_t word) { stamp = (stamp ^ word) * 0x100000001b3u; };
+    p.stamp = 0xcbf29ce484222325u;
+    const auto add = [&](std::uint64_t word) { p.stamp = (p.stamp ^ word) * 0x100000001b3u; };
     if (groups_ != nullptr && groups_->several()) add(groups_->depth());
-    for (const auto& [node, m] : members_) {
+    for (const auto& member_entry : members_) {
+        const auto& [node, m] = member_entry;
         if (!shows(now, m)) continue;
+        p.shown.push_back(&member_entry);
+        p.full += m.said.full;
+        p.keeps = p.keeps || m.said.kept;
+        p.until = std::min(p.until, *m.heard + timings_.silent_after);
         std::uint64_t head = 0;
         std::memcpy(&head, node.bytes.data(), sizeof head);
         add(head);
         add(m.said.chronicle);
     }
-    return stamp;
+    return p;
+}
+
+std::vector<base::node_id> roster::present(base::time_point now) const {
+    std::vector<base::node_id> out;
+    const auto& all = shown(now);
+    out.reserve(all.size());
+    for (const auto* e : all) out.push_back(e->first);
+    return out;
+}
+
+std::uint64_t roster::count_present(base::time_point now) const {
+    return shown(now).size();
+}
+
+std::uint64_t roster::stamp(base::time_point now) const {
+    return look(now).stamp;
 }
 
 bool roster::has_company(base::time_point now) const {
-    return std::any_of(members_.begin(), members_.end(), [&](const auto& m) {
-        return shows(now, m.second) && m.second.said.able && !m.second.apart;
-    });
+    const auto& all = shown(now);
+    return std::any_of(all.begin(), all.end(),
+                       [](const auto* e) { return e->second.said.able && !e->second.apart; });
 }
 
 bool roster::expecting() const {

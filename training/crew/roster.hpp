@@ -97,14 +97,16 @@ public:
     /// Calls `see(node, member)` for each of them. Cost: no copy, no search.
     template <class See>
     void each_present(base::time_point now, See&& see) const {
-        for (const auto& [node, m] : members_) {
-            if (shows(now, m)) see(node, m);
-        }
+        for (const auto* entry : shown(now)) see(entry->first, entry->second);
     }
     std::uint64_t count_present(base::time_point now) const;
     /// Another number when other members are present, or stand at other rounds, or others are of
     /// other groups.
     std::uint64_t stamp(base::time_point now) const;
+    /// Present members that say their crew is full.
+    std::size_t count_full(base::time_point now) const { return look(now).full; }
+    /// A present member names a full state that it keeps.
+    bool anyone_keeps(base::time_point now) const { return look(now).keeps; }
     /// A present member takes part in the work, on the same chronicle.
     bool has_company(base::time_point now) const;
     const std::map<base::node_id, member>& all() const { return members_; }
@@ -113,14 +115,30 @@ public:
     void check() const;
 
 private:
+    using known_member = std::map<base::node_id, member>::value_type;
+    /// Who is present. Every event asks several times, and it is seldom others: found again when
+    /// somebody came, went, or may have been silent for too long by now.
+    struct presence {
+        bool known = false;
+        base::time_point from{}, until{};  ///< it is right as long
+        std::vector<const known_member*> shown;
+        std::uint64_t stamp = 0;
+        std::size_t full = 0;
+        bool keeps = false;
+    };
     bool shows(base::time_point now, const member& m) const;
     bool seated(base::time_point now, const member& m) const;
+    const presence& look(base::time_point now) const;
+    const std::vector<const known_member*>& shown(base::time_point now) const {
+        return look(now).shown;
+    }
 
     base::node_id self_;
     std::uint64_t crew_max_, links_max_;
     const crew_timings& timings_;
     const group_map* groups_;
     std::map<base::node_id, member> members_;
+    mutable presence presence_;
 };
 
 }  // namespace tequio::training::crew_protocol

@@ -143,6 +143,7 @@ std::optional<state_jump> state_desk::best(const surroundings& s) const {
     }
     const bool lost = s.applied < std::min(s.chain.length(), rounds_) &&
                       s.blobs.failures(s.chain.entries()[s.applied].mean) >= fetch_tries_max;
+    if (!s.members.anyone_keeps(s.now)) return std::nullopt;
     std::map<named_state, std::set<base::node_id>> named;
     s.members.each_present(s.now, [&](const base::node_id& node, const member& m) {
         const auto& kept = m.said.kept;

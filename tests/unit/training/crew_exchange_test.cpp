@@ -377,6 +377,51 @@ BOOST_AUTO_TEST_CASE(members_are_present_while_they_are_heard) {
     BOOST_TEST(r.all().empty());
 }
 
+/// Against asking for each by name, which keeps nothing.
+BOOST_AUTO_TEST_CASE(who_is_present_is_known_after_any_history) {
+    roster r(node(0), 12, timings);
+    base::rng rng(7);
+    base::time_point now{};
+    for (int step = 0; step < 4000; ++step) {
+        const auto i = static_cast<std::uint8_t>(1 + rng.below(15));
+        switch (rng.below(8)) {
+            case 0:
+                r.down(node(i));
+                break;
+            case 1:
+                r.up(now, node(i));
+                break;
+            case 2:
+                r.beat(now);
+                break;
+            case 3:
+                now += std::chrono::milliseconds(rng.below(4000));
+                break;
+            default:
+                status said;
+                said.chronicle = rng.below(3);
+                said.leaving = rng.chance(0.1);
+                said.full = rng.chance(0.3);
+                if (rng.chance(0.2)) said.kept.emplace();
+                r.heard(now, node(i), said);
+        }
+        std::set<base::node_id> named;
+        std::size_t full = 0;
+        bool keeps = false;
+        for (std::uint8_t n = 1; n <= 15; ++n) {
+            if (!r.present(now, node(n))) continue;
+            named.insert(node(n));
+            full += r.find(node(n))->said.full;
+            keeps = keeps || r.find(node(n))->said.kept;
+        }
+        const auto listed = r.present(now);
+        BOOST_REQUIRE(std::set(listed.begin(), listed.end()) == named);
+        BOOST_REQUIRE_EQUAL(r.count_present(now), named.size());
+        BOOST_REQUIRE_EQUAL(r.count_full(now), full);
+        BOOST_REQUIRE_EQUAL(r.anyone_keeps(now), keeps);
+    }
+}
+
 BOOST_AUTO_TEST_CASE(a_full_crew_admits_no_more) {
     roster r(node(0), 3, timings);
     BOOST_TEST((r.heard({}, node(1), status{}) != nullptr));
