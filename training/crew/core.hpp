@@ -189,6 +189,7 @@ private:
     void drive_groups(effects& out);
     std::optional<partial_sums> sums_in_turn(const summands* s);
     void want_sums(const summands& s, effects& out);
+    void look_for_parts(const summands& s);
     void want_group_parts(const summands& s, effects& out);
     bool begin_group_work(effects& out);
     void sums_made(const work_item& item, const work_outcome& outcome, effects& out);
@@ -476,6 +477,8 @@ private:
     partial_sums gathered_for_;                                           ///< what `mine_` gathers
     std::map<std::uint64_t, std::optional<base::digest>> column_inputs_;  ///< by first lane
     std::pair<std::uint64_t, base::blob_ref> column_inputs_of_;           ///< fold, entry
+    mutable crew_protocol::lanes_abroad abroad_leases_;
+    crew_protocol::awaited_parts awaited_;
     std::optional<crew_protocol::addable_part> addable_;
     std::uint64_t sums_wanted_ = 0;  ///< as in statuses
     bool parts_wanted_ = false;

@@ -39,10 +39,17 @@ bool crew::core::elsewhere(item_key key) const {
     const auto& claims = b->claims(key.item);
     if (claims.empty()) {
         if (key.item == shape_.validation_item()) return !lead_group();
-        return std::any_of(contacts_.begin(), contacts_.end(), [&](const auto& c) {
-            return (live_ >> c.first & 1) != 0 && c.second.said.chronicle == key.round &&
-                   c.second.leased.contains(key.item);
-        });
+        auto& known = abroad_leases_;
+        if (!known.known || known.round != key.round || known.live != live_) {
+            known = {true, key.round, live_, std::vector<bool>(shape_.lanes)};
+            for (const auto& [group, c] : contacts_) {
+                if ((live_ >> group & 1) == 0 || c.said.chronicle != key.round) continue;
+                for (const auto lane : c.leased) {
+                    if (lane < shape_.lanes) known.leased[lane] = true;
+                }
+            }
+        }
+        return key.item < shape_.lanes && known.leased[key.item];
     }
     // Whoever has drawn a check makes it, wherever its worker is.
     if (b->closed() && key.item < shape_.lanes && !lottery_.drawers(key.round, key.item).empty()) {
@@ -72,8 +79,10 @@ void crew::core::adopt_depth(std::uint32_t depth, effects& out) {
     planner_.clear();
     applicants_.clear();
     contacts_.clear();
+    abroad_leases_.known = false;
     column_inputs_.clear();
     rows_.clear();
+    ++awaited_.rows_changes;
     rows_tried_.clear();
     mine_.end();
     standbys_.clear();
@@ -204,6 +213,7 @@ base::result<void> crew::core::heard(const base::node_id& from, group_note m, ef
     c.heard = now_;
     c.leased = {m.leased.begin(), m.leased.end()};
     c.said = std::move(m);
+    abroad_leases_.known = false;
     const auto missing = chain_.missing_from(c.said.chronicle);
     if (missing && now_ - c.asked >= ask_abroad_every) {
         c.asked = now_;

@@ -268,7 +268,8 @@ void crew::core::measure_part(const base::blob_ref& ref) {
 /// Every shard's part, in order, when all are here.
 std::optional<std::vector<base::blob_ref>> crew::core::parts_here() {
     const auto* s = sharded() ? summed_lanes() : nullptr;
-    if (s == nullptr) return std::nullopt;
+    if (s != nullptr && sums_in_groups()) look_for_parts(*s);
+    if (s == nullptr || (sums_in_groups() && !awaited_.all_here())) return std::nullopt;
     std::vector<base::blob_ref> out;
     for (const auto& shard : shards_.plan()) {
         const auto* k = shards_.resolved(shard.units, s->inputs);
@@ -282,6 +283,12 @@ std::optional<std::vector<base::blob_ref>> crew::core::parts_here() {
 bool crew::core::mean_comes_in_parts() {
     const auto* s = sharded() ? summed_lanes() : nullptr;
     if (s == nullptr) return false;
+    if (sums_in_groups()) {
+        look_for_parts(*s);
+        return awaited_.unknown == 0 && std::ranges::all_of(awaited_.coming, [&](const auto& part) {
+                   return desk_.failures(part.blob) < part_failures_max;
+               });
+    }
     return std::all_of(shards_.plan().begin(), shards_.plan().end(), [&](const shard& x) {
         const auto* k = shards_.resolved(x.units, s->inputs);
         return k != nullptr && desk_.failures(k->said.blob) < part_failures_max;

@@ -40,6 +40,8 @@ void crew::core::open_group_shards() {
     if (round >= shape_.rounds) return;
     if (shards_.round() != round) shards_.open(round);
     if (sums_.round() != round) sums_.open(round);
+    if (awaited_.opened == shards_.changes()) return;
+    awaited_.opened = shards_.changes();
     if (shards_.plan().size() == group_shards_.size() &&
         std::equal(group_shards_.begin(), group_shards_.end(), shards_.plan().begin(),
                    [](const auto& units, const shard& s) { return s.units == units; })) {
@@ -48,6 +50,7 @@ void crew::core::open_group_shards() {
     std::vector<shard> plan;
     for (const auto& units : group_shards_) plan.push_back({units, config_.self});
     shards_.adopt(plan);
+    awaited_.opened = shards_.changes();
 }
 
 /// What the steward says of who sums what.
@@ -78,6 +81,7 @@ void crew::core::plan_rows() {
         for (const auto& node : fit) candidates.push_back({node, shards_.rate_of(node)});
         rows_ = cut_rows(group_shards_, candidates);
         rows_round_ = round;
+        ++awaited_.rows_changes;
         rows_tried_.clear();
         rows_changed_ = now_;
         return;
@@ -108,6 +112,7 @@ void crew::core::plan_rows() {
             }
         }
         row.owner = best;
+        ++awaited_.rows_changes;
         rows_changed_ = now_;
     }
 }
@@ -194,12 +199,18 @@ void crew::core::drive_groups(effects& out) {
 /// needs.
 void crew::core::want_sums(const summands& s, effects& out) {
     int begun = 0;
-    for (std::size_t i = 0; i < group_shards_.size() && able(); ++i) {
+    std::vector<std::size_t> own;
+    for (const auto& row : rows_) {
+        if (row.owner != config_.self) continue;
+        const auto [first, end] = shards_of(row, group_shards_);
+        for (auto i = first; i < end; ++i) {
+            if (serves(static_cast<std::uint32_t>(i % groups_.count()))) own.push_back(i);
+        }
+    }
+    for (const auto i : own) {
         const auto& units = group_shards_[i];
-        const auto* row = row_of(units);
-        const bool own = row != nullptr && row->owner == config_.self &&
-                         serves(static_cast<std::uint32_t>(i % groups_.count()));
-        if (!own || part_comes(units, s)) continue;
+        if (!able()) break;
+        if (part_comes(units, s)) continue;
         addable_part ready{units, {}, {}};
         bool whole = true;
         for (std::uint32_t g = 0; g < groups_.count(); ++g) {
@@ -230,24 +241,72 @@ void crew::core::want_sums(const summands& s, effects& out) {
     }
 }
 
+/// Brings `awaited_` up to date.
+void crew::core::look_for_parts(const summands& s) {
+    auto& a = awaited_;
+    const auto desk = desk_.changes(base::piece_run{});
+    const bool same = a.round == s.round && a.of == shards_.changes() && a.inputs == s.inputs;
+    if (same && a.desk == desk) return;
+    a.desk = desk;
+    if (same && (a.unknown > 0 || !a.coming.empty())) {
+        std::erase_if(a.coming, [&](const auto& part) { return desk_.here(part.blob); });
+        return;
+    }
+    a.round = s.round;
+    a.of = shards_.changes();
+    a.inputs = s.inputs;
+    a.unknown = 0;
+    const auto before = std::exchange(a.coming, {});
+    auto known = before.begin();
+    for (std::size_t i = 0; i < shards_.plan().size(); ++i) {
+        const auto* k = shards_.resolved(shards_.plan()[i].units, s.inputs);
+        if (k == nullptr) {
+            ++a.unknown;
+            continue;
+        }
+        if (desk_.here(k->said.blob)) continue;
+        while (known != before.end() && known->shard < i) ++known;
+        const bool kept = known != before.end() && known->shard == i && known->blob == k->said.blob;
+        a.coming.push_back(kept ? *known : awaited_parts::part{i, k->said.blob});
+    }
+}
+
 /// Parts cross from one group to another once, to whose run of units they are of; the others have
 /// them from there.
 void crew::core::want_group_parts(const summands& s, effects& out) {
-    for (const auto& x : shards_.plan()) {
-        const auto* k = shards_.resolved(x.units, s.inputs);
-        if (k == nullptr) {
-            parts_wanted_ = true;
+    look_for_parts(s);
+    auto& a = awaited_;
+    if (a.unknown > 0) parts_wanted_ = true;
+    const bool closed = chain_.next() != nullptr;
+    const auto stamp = roster_.stamp(now_);
+    if (a.stamp != stamp || a.rows != a.rows_changes || a.tellings != a.tellings_now ||
+        a.closed != closed || a.parts != a.of) {
+        ++a.others;
+        a.stamp = stamp;
+        a.rows = a.rows_changes;
+        a.tellings = a.tellings_now;
+        a.closed = closed;
+        a.parts = a.of;
+    }
+    for (auto& part : a.coming) {
+        const auto& blob = part.blob;
+        if (part.idle == a.others) continue;
+        const auto look = desk_.look(blob);
+        // Of the same nodes: it is under way, or it is too early to ask again.
+        if (part.asked == a.others && part.failures == look.failures &&
+            ((look.asked && part.of_these) || now_ < look.next)) {
             continue;
         }
-        const auto& blob = k->said.blob;
-        if (desk_.here(blob)) continue;
+        if (!look.asked && !desk_.has_room()) continue;
+        const auto& x = shards_.plan()[part.shard];
+        const auto* k = shards_.resolved(x.units, s.inputs);
         blob_desk::wish w{blob, {}, s.round, false};
         const auto* row = row_of(x.units);
         // Who is beyond this round tells nothing of it any more.
         const bool owned = row != nullptr && row->owner != config_.self &&
                            roster_.present(now_, row->owner) &&
                            roster_.find(row->owner)->said.chronicle <= s.round;
-        const bool crosses = !owned || desk_.failures(blob) > 0;
+        const bool crosses = !owned || look.failures > 0;
         for (const auto& node : shards_.makers(k->said)) {
             const bool here = roster_.present(now_, node);
             if (here || (crosses && groups_.foreign(node))) w.holders.push_back(node);
@@ -260,8 +319,16 @@ void crew::core::want_group_parts(const summands& s, effects& out) {
             }
         }
         // Once the round is closed, what nobody gives is to fail: then the whole mean is fetched.
-        if (w.holders.empty() && (!crosses || chain_.next() == nullptr)) continue;
+        if (w.holders.empty() && (!crosses || !closed)) {
+            if (!look.asked) part.idle = a.others;
+            continue;
+        }
+        const auto effects_before = out.size();
         desk_.want(now_, w, out);
+        part.asked = a.others;
+        // Soon after a question others are not asked instead.
+        part.of_these = out.size() > effects_before || now_ >= look.next;
+        part.failures = look.failures;
     }
     tell_rows(false, out);
 }
@@ -412,6 +479,7 @@ void crew::core::take_sums(known_sums s, effects& out) {
 void crew::core::tell_rows(bool again, effects& out) {
     const auto* s = summed_lanes();
     if (s == nullptr) return;
+    open_group_shards();
     std::vector<base::node_id> to;
     if (again) {
         roster_.each_present(now_, [&](const base::node_id& node, const member& m) {
@@ -434,8 +502,9 @@ void crew::core::tell_rows(bool again, effects& out) {
         if (row.owner != config_.self || (!again && rows_told_.contains(row.units.first))) continue;
         std::vector<const known_part*> parts;
         bool whole = true;
-        for (const auto& x : shards_.plan()) {
-            if (!overlap(x.units, row.units)) continue;
+        const auto [first, end] = shards_of(row, group_shards_);
+        for (auto i = first; i < end && (whole || again); ++i) {
+            const auto& x = shards_.plan()[i];
             const auto* k = shards_.resolved(x.units, s->inputs);
             if (k != nullptr && desk_.here(k->said.blob)) {
                 parts.push_back(k);
@@ -455,6 +524,7 @@ void crew::core::tell_rows(bool again, effects& out) {
 /// As the steward: facts that a member says it lacks.
 void crew::core::answer_wants(const base::node_id& from, const status& said, effects& out) {
     if (!leadership_->leading() || !sums_in_groups() || said.chronicle != chain_.length()) return;
+    if (said.sums_wanted == 0 && !said.parts_wanted) return;
     std::vector<const known_sums*> sums;
     std::vector<const known_part*> parts;
     for (const auto& row : rows_) {

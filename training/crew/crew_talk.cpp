@@ -97,6 +97,7 @@ base::result<void> crew::core::heard(const base::node_id& from, facts m, effects
         openings.push_back(said);
     }
     std::vector<known_part> parts;
+    if (!m.parts.empty()) ++awaited_.tellings_now;
     for (auto& fact : m.parts) {
         TEQUIO_TRY(auto said, parse_part(shape_, fact.body));
         if (said.round != chain_.length()) continue;
@@ -333,6 +334,7 @@ base::result<void> crew::core::heard(const base::node_id& from, round_open m, ef
     if (grouped()) lost_here_ = {m.lost.begin(), m.lost.end()};
     if (sums_in_groups()) {
         if (rows_fit(m.shards, group_shards_)) {
+            if (rows_ != m.shards) ++awaited_.rows_changes;
             rows_ = std::move(m.shards);
             rows_round_ = m.round;
         }

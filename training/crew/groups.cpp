@@ -43,13 +43,16 @@ std::uint32_t depth_max(std::uint64_t nodes, std::uint64_t group) {
 void sums_book::open(std::uint64_t round) {
     round_ = round;
     sums_.clear();
+    by_lanes_.clear();
     distrusted_.clear();
 }
 
 bool sums_book::add(known_sums s) {
     if (s.said.round != round_) return false;
     std::size_t alike = 0;
-    for (const auto& k : sums_) {
+    auto& same_lanes = by_lanes_[s.said.which.lanes.first];
+    for (const auto i : same_lanes) {
+        const auto& k = sums_[i];
         if (k.said.which.lanes != s.said.which.lanes) continue;
         ++alike;
         if (k.said.node != s.said.node || k.said.which.units != s.said.which.units) continue;
@@ -57,20 +60,26 @@ bool sums_book::add(known_sums s) {
         if (k.said.inputs == s.said.inputs) return false;
     }
     if (alike >= per_lanes_max && s.said.node != self_) return false;
+    same_lanes.push_back(sums_.size());
     sums_.push_back(std::move(s));
     return true;
 }
 
 bool sums_book::knows(const lane_sums& said, const signed_fact& fact) const {
-    return std::any_of(sums_.begin(), sums_.end(), [&](const known_sums& k) {
-        return k.said.node == said.node && k.fact == fact;
-    });
+    const auto same_lanes = by_lanes_.find(said.which.lanes.first);
+    return same_lanes != by_lanes_.end() &&
+           std::ranges::any_of(same_lanes->second, [&](std::size_t i) {
+               return sums_[i].said.node == said.node && sums_[i].fact == fact;
+           });
 }
 
 const known_sums* sums_book::find(contribution_run lanes, contribution_run shard,
                                   const base::digest& inputs) const {
     const known_sums* best = nullptr;
-    for (const auto& k : sums_) {
+    const auto same_lanes = by_lanes_.find(lanes.first);
+    if (same_lanes == by_lanes_.end()) return nullptr;
+    for (const auto i : same_lanes->second) {
+        const auto& k = sums_[i];
         const auto& units = k.said.which.units;
         if (k.said.which.lanes != lanes || k.said.inputs != inputs || units.first > shard.first ||
             units.end() < shard.end() || distrusted_.contains({k.said.node, k.said.blob})) {
@@ -118,6 +127,17 @@ std::vector<shard> cut_rows(const std::vector<contribution_run>& shards,
         out.push_back({{first, shards[runs[i].end() - 1].end() - first}, ordered[i].node});
     }
     return out;
+}
+
+std::pair<std::size_t, std::size_t> shards_of(const shard& row,
+                                              const std::vector<contribution_run>& shards) {
+    const auto at = [&](std::uint64_t unit) {
+        const auto it = std::lower_bound(
+            shards.begin(), shards.end(), unit,
+            [](const contribution_run& s, std::uint64_t u) { return s.first < u; });
+        return static_cast<std::size_t>(it - shards.begin());
+    };
+    return {at(row.units.first), at(row.units.end())};
 }
 
 bool rows_fit(const std::vector<shard>& rows, const std::vector<contribution_run>& shards) {

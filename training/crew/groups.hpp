@@ -105,7 +105,41 @@ private:
     base::node_id self_;
     std::uint64_t round_ = 0;
     std::vector<known_sums> sums_;
+    /// Which of them are of a run of lanes, by its first; in order.
+    std::map<std::uint64_t, std::vector<std::size_t>> by_lanes_;
     std::set<std::pair<base::node_id, base::blob_ref>> distrusted_;
+};
+
+/// Lanes of a round that live groups have in hand. Asked of every lane nobody has, after every
+/// event of a steward; made again when it is of another round or other groups.
+struct lanes_abroad {
+    bool known = false;
+    std::uint64_t round = 0, live = 0;
+    std::vector<bool> leased;  ///< by lane
+};
+
+/// Parts that are not here, of what sum, and what was known when they were last looked for: there
+/// are a thousand, and each event changes one at most.
+struct awaited_parts {
+    struct part {
+        std::size_t shard = 0;
+        base::blob_ref blob;
+        std::uint64_t asked = 0, idle = 0;  ///< `others` when somebody, or nobody, was to ask
+        unsigned failures = 0;              ///< when it was asked for last
+        bool of_these = false;              ///< its holders are whom it would be asked of now
+    };
+    std::uint64_t round = 0, of = 0, desk = 0;
+    base::digest inputs;
+    std::size_t unknown = 0;  ///< shards that nobody has said a part of
+    std::vector<part> coming;
+    std::uint64_t others = 1;  ///< numbers the following: whoever may have parts
+    std::uint64_t stamp = 0, rows = 0, tellings = 0, parts = 0;
+    bool closed = false;
+
+    std::uint64_t opened = 0;        ///< the book's changes when its shards were the group's
+    std::uint64_t rows_changes = 0;  ///< of who sums what in the group
+    std::uint64_t tellings_now = 0;  ///< messages with parts
+    bool all_here() const { return unknown == 0 && coming.empty(); }
 };
 
 /// A part that can be made now: of these units, out of these sums.
@@ -122,6 +156,9 @@ std::vector<contribution_run> group_shards(std::uint64_t mean_units);
 /// `capped_weights`). Every unit once, in order; with fewer shards than candidates some get none.
 std::vector<shard> cut_rows(const std::vector<contribution_run>& shards,
                             const std::vector<shard_candidate>& candidates);
+/// Which of `shards` make up a row of whole ones: the first, and the one behind the last.
+std::pair<std::size_t, std::size_t> shards_of(const shard& row,
+                                              const std::vector<contribution_run>& shards);
 /// True when the rows cover every unit once, in order, and cut no shard.
 bool rows_fit(const std::vector<shard>& rows, const std::vector<contribution_run>& shards);
 

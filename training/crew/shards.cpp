@@ -51,6 +51,7 @@ std::vector<std::uint64_t> capped_weights(std::span<const std::optional<std::uin
 
 void shard_book::open(std::uint64_t round) {
     round_ = round;
+    ++changes_;
     plan_.clear();
     parts_.clear();
     tried_.clear();
@@ -91,6 +92,7 @@ bool shard_book::adopt(const std::vector<shard>& plan) {
     }
     if (!plan.empty() && next != shape_.mean_units) return false;
     plan_ = plan;
+    ++changes_;
     std::set<units_key> cut;
     for (const auto& s : plan_) cut.insert(key_of(s.units));
     std::erase_if(parts_, [&](const auto& p) { return !cut.contains(p.first); });
@@ -178,6 +180,7 @@ shard_book::added shard_book::add(known_part p) {
     }
     if (list.size() >= parts_per_shard_max && p.said.node != self_) return added::stale;
     list.push_back(std::move(p));
+    ++changes_;
     return added::fresh;
 }
 

@@ -47,6 +47,8 @@ public:
     /// Forgets everything but the rates, for the next round.
     void open(std::uint64_t round);
     std::uint64_t round() const { return round_; }
+    /// Another number when shards or parts are others.
+    std::uint64_t changes() const { return changes_; }
     /// The plan; empty, or together every unit once, in order.
     const std::vector<shard>& plan() const { return plan_; }
     bool several() const { return plan_.size() > 1; }
@@ -112,6 +114,7 @@ private:
     std::map<units_key, std::vector<known_part>> parts_;
     std::map<units_key, std::set<base::node_id>> tried_;  ///< owners so far, where there were more
     std::map<units_key, base::time_point> reassigned_;
+    std::uint64_t changes_ = 1;
     std::map<base::node_id, std::uint64_t> rates_;
 };
 

@@ -132,11 +132,16 @@ std::optional<std::uint32_t> lane_for(const crew_place& place, contribution_run 
         return *lane + first;
     }
     if (!others) return std::nullopt;
-    for (std::uint32_t i = 0; i < lanes; ++i) {
-        const auto lane = (first + lanes - 1 - i) % lanes;
-        if (wanted.contains(lane) && !taken.contains(lane)) return lane;
-    }
-    return std::nullopt;
+    const auto last_free = [&](std::uint32_t low, std::uint32_t high) {
+        const auto begin = wanted.lower_bound(low);
+        for (auto it = wanted.lower_bound(high); it != begin;) {
+            --it;
+            if (!taken.contains(*it)) return std::optional(*it);
+        }
+        return std::optional<std::uint32_t>();
+    };
+    if (const auto lane = last_free(0, first)) return lane;
+    return last_free(first, lanes);
 }
 
 void planner::clear() {
@@ -241,17 +246,34 @@ std::set<std::uint32_t> planner::taken_lanes(const books& b) const {
     for (const auto& key : parked_) {
         if (key.round == open.round()) taken.insert(key.item);
     }
-    if (b.column) {
-        for (const auto lane : open.unclaimed()) {
-            if (b.elsewhere({open.round(), lane})) taken.insert(lane);
+    return taken;
+}
+
+const std::set<std::uint32_t>& planner::unclaimed_here(const books& b) {
+    const auto& open = *b.open;
+    if (!b.elsewhere) return open.unclaimed();
+    if (!here_) {
+        here_.emplace();
+        for (const auto item : open.unclaimed()) {
+            if (!b.elsewhere({open.round(), item})) here_->insert(here_->end(), item);
         }
     }
-    return taken;
+    return *here_;
+}
+
+/// Those of `items` that a node has in hand.
+std::set<std::uint32_t> planner::running(const std::set<std::uint32_t>& items,
+                                         std::uint64_t round) const {
+    std::set<std::uint32_t> out;
+    for (const auto& [node, given] : assigned_) {
+        if (given.key.round == round && items.contains(given.key.item)) out.insert(given.key.item);
+    }
+    return out;
 }
 
 std::optional<item_key> planner::pick_lane(base::time_point now, const books& b,
                                            const base::node_id& node,
-                                           const std::set<std::uint32_t>& taken) const {
+                                           const std::set<std::uint32_t>& taken) {
     const auto& open = *b.open;
     const auto record = records_.find(node);
     const bool shunned = record != records_.end() && record->second.left && out(now, node) &&
@@ -259,9 +281,9 @@ std::optional<item_key> planner::pick_lane(base::time_point now, const books& b,
     auto others = shunned ? taken : std::set<std::uint32_t>{};
     if (shunned) others.insert(record->second.left->item);
     const auto& barred = shunned ? others : taken;
-    const auto lane =
-        b.column ? lane_for(place_of(node), *b.column, open.unclaimed(), barred, shape_.lanes, true)
-                 : lane_for(place_of(node), open.unclaimed(), barred, shape_.lanes);
+    const auto lane = b.column ? lane_for(place_of(node), *b.column, unclaimed_here(b), barred,
+                                          shape_.lanes, true)
+                               : lane_for(place_of(node), open.unclaimed(), barred, shape_.lanes);
     if (!lane) return std::nullopt;
     return item_key{open.round(), *lane};
 }
@@ -309,9 +331,9 @@ std::optional<item_key> planner::hasten(base::time_point now, const round_book& 
     std::optional<item_key> best;
     // A quarter more than its last took: a copy that comes second is for nothing (guess).
     auto latest = now + record->second.lane_time * 5 / 4;
-    for (const auto lane : open.unclaimed()) {
+    for (const auto lane : running(open.unclaimed(), open.round())) {
         const item_key key{open.round(), lane};
-        if (lane >= shape_.lanes || copies(key) == 0) continue;
+        if (lane >= shape_.lanes) continue;
         if (out(now, node) && record->second.left == key) continue;
         if (const auto end = expected(now, key); end > latest) {
             latest = end;
@@ -359,9 +381,9 @@ std::optional<item_key> planner::pick(base::time_point now, const books& b,
         if (auto key = first(open, b.lost, late)) return key;
         if (auto key = pick_lane(now, b, node, taken_lanes(b))) return key;
         if (auto key = steal(open)) return key;
-        if (auto key = first(open, open.unclaimed(), idle)) return key;
-        if (auto key = first(open, open.unclaimed(), parked)) return key;
-        if (auto key = first(open, open.unclaimed(), late)) return key;
+        if (auto key = first(open, unclaimed_here(b), idle)) return key;
+        if (auto key = first(open, unclaimed_here(b), parked)) return key;
+        if (auto key = first(open, running(open.unclaimed(), open.round()), late)) return key;
     }
     const auto check = [&](const round_book& book) {
         for (const auto* items : {&book.undecided(), &book.unclaimed()}) {
@@ -377,7 +399,8 @@ std::optional<item_key> planner::pick(base::time_point now, const books& b,
     if (b.open != nullptr) {
         if (auto key = check(*b.open)) return key;
         if (auto key = hasten(now, *b.open, node)) return key;
-        if (auto key = first(*b.open, b.open->unclaimed(), doubled)) return key;
+        const auto begun = running(b.open->unclaimed(), b.open->round());
+        if (auto key = first(*b.open, begun, doubled)) return key;
     }
     for (const auto* book : b.closed) {
         if (auto key = first(*book, book->unclaimed(), doubled)) return key;
@@ -420,6 +443,7 @@ void planner::lease_next(base::time_point now, const books& b,
 void planner::plan(base::time_point now, const books& b, const std::vector<worker_slot>& slots) {
     crew_.clear();
     parked_.clear();
+    here_.reset();
     for (const auto& slot : slots) {
         if (slot.able) crew_.push_back(slot.node);
         if (!slot.able && slot.doing) parked_.insert(*slot.doing);

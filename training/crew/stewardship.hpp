@@ -142,9 +142,12 @@ private:
     void adopt(base::time_point now, const books& b, const std::vector<worker_slot>& slots);
     std::optional<item_key> pick(base::time_point now, const books& b, const base::node_id& node);
     std::set<std::uint32_t> taken_lanes(const books& b) const;
+    const std::set<std::uint32_t>& unclaimed_here(const books& b);
+    std::set<std::uint32_t> running(const std::set<std::uint32_t>& items,
+                                    std::uint64_t round) const;
     std::optional<item_key> pick_lane(base::time_point now, const books& b,
                                       const base::node_id& node,
-                                      const std::set<std::uint32_t>& taken) const;
+                                      const std::set<std::uint32_t>& taken);
     std::optional<item_key> steal(const round_book& open);
     base::time_point expected(base::time_point now, item_key key) const;
     std::optional<item_key> hasten(base::time_point now, const round_book& open,
@@ -160,6 +163,9 @@ private:
     std::map<base::node_id, lease> assigned_;
     std::map<base::node_id, item_key> next_;
     std::map<base::node_id, node_record> records_;
+    /// Of a group: items of the open round that nobody has and no other group has in hand; found
+    /// once a plan, for every node that looks for work goes through them.
+    std::optional<std::set<std::uint32_t>> here_;
     std::vector<base::node_id> crew_;         ///< able nodes by id
     std::set<item_key> parked_;               ///< in the hands of nodes that were given back
     std::vector<base::duration> lane_times_;  ///< the latest few, for `overdue`
