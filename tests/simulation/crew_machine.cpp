@@ -204,9 +204,13 @@ void crew_machine::carry_out(const crew_effect& effect) {
     if (const auto* e = std::get_if<send_crew>(&effect)) {
         world_.observe_message(index_, e->bytes);
         const auto& m = world_.machines_[index_];
-        const auto said = m.hides_secrets                  ? without_secrets(e->bytes)
-                          : m.names != team_naming::honest ? with_false_team(e->bytes)
-                                                           : e->bytes;
+        base::byte_vector changed;
+        if (m.hides_secrets) {
+            changed = without_secrets(e->bytes);
+        } else if (m.names != team_naming::honest) {
+            changed = with_false_team(e->bytes);
+        }
+        const auto& said = changed.empty() ? e->bytes : changed;
         base::byte_vector bytes(1 + said.size());
         bytes[0] = static_cast<std::uint8_t>(packet::crew);
         std::copy(said.begin(), said.end(), bytes.begin() + 1);
@@ -645,11 +649,14 @@ void crew_machine::start_fetch(const fetch_blob& f) {
 /// Other living machines that have the blob, or those of its pieces.
 std::vector<std::size_t> crew_machine::living_holders(const place& what) const {
     std::vector<std::size_t> out;
+    const auto whole = blob_key(what.first);
+    const auto pieces = blob_key(what.first, what.second);
     for (const auto& node : transfers_.at(what).holders) {
         const auto index = world_.index_of_.at(node);
         const auto* other = world_.nodes_[index].get();
-        if (index != index_ && other != nullptr &&
-            other->blob(what.first, what.second) != nullptr) {
+        if (index == index_ || other == nullptr) continue;
+        const auto& disk = other->disk_;
+        if (disk.get(whole) != nullptr || (whole != pieces && disk.get(pieces) != nullptr)) {
             out.push_back(index);
         }
     }

@@ -28,6 +28,10 @@ constexpr double merge_rate = 2e9;
 constexpr double disk_rate = 150e6;
 /// Of a group on average, at most: groups are as even as ids are, and the largest has to fit.
 constexpr std::uint64_t group_size = 40;
+/// Up to so many nodes rates are shared out whenever a transfer begins or ends; of more they stand
+/// for so long for each stream: half a second of a quarter of a million.
+constexpr std::uint64_t exact_links_max = 128;
+constexpr base::duration rates_stand_for_each = 2us;
 /// Beats in the time of an ideal round.
 constexpr int beats_a_round = 60;
 /// Share of a busy uplink that streams of teams get: pieces of blobs get one message in five
@@ -99,6 +103,7 @@ public:
         }
         world_ = std::make_unique<crew_world>(*functions_, options());
         links_ = std::make_unique<shared_links>(world_->time());
+        if (s.nodes > exact_links_max) links_->stand_for_each = rates_stand_for_each;
         links_->on_downloads = [this](std::size_t index) { account(index); };
         if (s.latency_spread > 1) {
             world_->network().way = [this](std::size_t from, std::size_t to) {

@@ -116,7 +116,7 @@ void shared_links::settle() {
 /// Whatever changes at one instant is shared out once.
 void shared_links::change_later() {
     if (std::exchange(change_due_, true)) return;
-    time_.after({}, [this] {
+    time_.at(std::max(time_.now(), stands_until_), [this] {
         change_due_ = false;
         change();
     });
@@ -144,11 +144,15 @@ void shared_links::change() {
         for (std::size_t i = 0; i < t.source_count; ++i) rate += t.sources[i].rate;
         soonest = std::min(soonest, t.left / rate);
     }
+    stands_until_ = time_.now() + stand_for_each * streams_.size();
     const auto number = ++wake_;
     if (!transfers_.empty()) {
         const auto wait = std::chrono::duration<double>(soonest) + std::chrono::nanoseconds(1);
-        time_.after(std::chrono::duration_cast<base::duration>(wait), [this, number] {
-            if (number == wake_) change();
+        const auto when = time_.now() + std::chrono::duration_cast<base::duration>(wait);
+        time_.at(std::max(when, stands_until_), [this, number] {
+            // What is due anyway is shared out once.
+            const bool soon = change_due_ && stand_for_each > base::duration{};
+            if (number == wake_ && !soon) change();
         });
     }
     for (const auto& [done, left] : ended) done(left);

@@ -55,6 +55,9 @@ public:
     std::function<void(std::size_t node)> on_downloads;
     /// Brings the counters up to now.
     void settle();
+    /// Of very many transfers each sharing out takes long, and changes little: rates then stand for
+    /// so long for each stream, and what ends or begins meanwhile waits. 0: for no time.
+    base::duration stand_for_each{};
 
 private:
     struct node_links {
@@ -107,7 +110,8 @@ private:
     transfer_id next_ = 1;
     base::time_point settled_{};
     bool change_due_ = false;
-    std::uint64_t wake_ = 0;  ///< numbers the next end; older ones are void
+    base::time_point stands_until_{};  ///< no sharing out before
+    std::uint64_t wake_ = 0;           ///< numbers the next end; older ones are void
 };
 
 }  // namespace tequio::simulation
