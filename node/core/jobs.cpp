@@ -270,8 +270,16 @@ void node_logic::state::carry_out(held_job& j, training::crew_effect& effect) {
 
 void node_logic::state::fetch(held_job& j, const training::fetch_blob& wanted) {
     blob_of(j, wanted.ref);
+    auto& holders = j.holders[wanted.ref];
+    // Who has one run of its pieces need not have another that is wanted, so they are added.
+    const auto runs = runs_wanted(wanted.ref);
+    const bool others = std::any_of(runs.begin(), runs.end(),
+                                    [&](const auto& run) { return run != wanted.pieces; });
+    if (!others) holders.clear();
+    holders.insert(holders.end(), wanted.holders.begin(), wanted.holders.end());
+    std::sort(holders.begin(), holders.end());
+    holders.erase(std::unique(holders.begin(), holders.end()), holders.end());
     j.wanted.emplace(wanted.ref, wanted.pieces);
-    j.holders[wanted.ref] = wanted.holders;
     if (wanted.deliver) j.deliver.insert(wanted.ref);
     out_->push_back(look_up_blob{wanted.ref});
 }
