@@ -39,21 +39,9 @@ shared_links::transfer_id shared_links::start(std::size_t to, double bytes,
 }
 
 shared_links::transfer* shared_links::find(transfer_id id) {
-    // Ids of those that have ended are 0 until the next change, so they are no keys to search by.
-    const auto live = [](const transfer& t) { return t.id != 0; };
-    auto first = transfers_.begin(), last = transfers_.end();
-    while (first != last) {
-        const auto middle = first + (last - first) / 2;
-        const auto at = std::find_if(middle, last, live);
-        if (at == last || at->id > id) {
-            last = middle;
-        } else if (at->id == id) {
-            return &*at;
-        } else {
-            first = at + 1;
-        }
-    }
-    return nullptr;
+    const auto it = std::lower_bound(transfers_.begin(), transfers_.end(), id,
+                                     [](const transfer& t, transfer_id i) { return t.id < i; });
+    return it == transfers_.end() || it->id != id || it->over ? nullptr : &*it;
 }
 
 void shared_links::set_holders(transfer_id id, std::vector<std::size_t> holders) {
@@ -67,7 +55,7 @@ void shared_links::set_holders(transfer_id id, std::vector<std::size_t> holders)
 
 void shared_links::forget(transfer& t) {
     clear_sources(t);
-    t.id = 0;
+    t.over = true;
     t.done = nullptr;
     ++ended_;
     const auto to = t.to;
@@ -88,7 +76,7 @@ void shared_links::leave(std::size_t gone) {
     settle();
     for (std::size_t i = 0; i < transfers_.size(); ++i) {
         auto& t = transfers_[i];
-        if (t.id == 0) continue;
+        if (t.over) continue;
         if (t.to == gone) {
             forget(t);
         } else {
@@ -126,12 +114,12 @@ void shared_links::change() {
     settle();
     std::vector<std::pair<std::function<void(double)>, double>> ended;
     for (auto& t : transfers_) {
-        if (t.id == 0 || (t.left > rest_bytes && !t.holders.empty())) continue;
+        if (t.over || (t.left > rest_bytes && !t.holders.empty())) continue;
         ended.emplace_back(std::move(t.done), t.left <= rest_bytes ? 0 : t.left);
         forget(t);
     }
     if (std::exchange(ended_, 0) > 0) {
-        std::erase_if(transfers_, [](const transfer& t) { return t.id == 0; });
+        std::erase_if(transfers_, [](const transfer& t) { return t.over; });
     }
     for (auto& t : transfers_) {
         // With the holders it had it keeps the sources it has.

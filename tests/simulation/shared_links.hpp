@@ -71,7 +71,7 @@ private:
         double rate = 0;
     };
     struct transfer {
-        transfer_id id = 0;  ///< 0: it has ended
+        transfer_id id = 0;
         std::size_t to = 0;
         double left = 0;
         std::size_t source_count = 0;
@@ -79,6 +79,7 @@ private:
         std::vector<std::size_t> holders;
         std::function<void(double)> done;
         bool choose = true;  ///< its holders changed
+        bool over = false;   ///< it has ended, and goes with the next change
     };
     /// One direction of a node's connection, while it is shared out.
     struct link {
@@ -101,8 +102,7 @@ private:
 
     scheduler& time_;
     std::vector<node_links> nodes_;
-    /// By id, without gaps but those of `ended_` transfers, which go with the next change: every
-    /// change looks at all of them, so they lie side by side.
+    /// By id; `ended_` of them are over. Every change looks at all, so they lie side by side.
     std::vector<transfer> transfers_;
     std::size_t ended_ = 0;
     std::vector<link> links_;  ///< uplinks at even numbers, downlinks at odd ones; kept for memory
