@@ -322,7 +322,7 @@ base::result<void> network::parts::on(const fetch_blob& e) {
 
 base::result<void> network::parts::on(const cancel_fetch& e) {
     part_effects asked;
-    blobs.cancel(e.ref, asked);
+    blobs.cancel(e, asked);
     carry_out(asked);
     return {};
 }

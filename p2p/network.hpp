@@ -173,8 +173,9 @@ struct judge_note {
 struct withdraw_note {
     base::digest id;
 };
-/// Fetches a blob, or a run of its pieces, from `holders` (never this node). For a fetch under way:
-/// adds holders and pieces. `have`: pieces already stored, empty or one flag a piece. Ends in
+/// Fetches a blob, or a run of its pieces, from `holders` (never this node), each of whom has all
+/// of that. Several runs of one blob are several fetches, each asked of its own holders; for a
+/// fetch under way: adds holders. `have`: pieces already stored, empty or one flag a piece. Ends in
 /// `blob_complete`, `blob_failed`, or by `cancel_fetch`; there is no deadline. Errors:
 /// `errc::too_large` (a run beyond the blob's end too), `errc::full`.
 struct fetch_blob {
@@ -185,6 +186,7 @@ struct fetch_blob {
 };
 struct cancel_fetch {
     base::blob_ref ref;
+    std::optional<base::piece_run> pieces = {};  ///< none: every fetch of that blob
 };
 /// Pieces are asked for at this rate at most from now on, on average over a few of them: what is
 /// not asked for does not come. 0: no limit.
@@ -267,14 +269,16 @@ struct store_piece {
     base::blob_ref ref;
     base::blob_piece piece;
 };
-/// All pieces that were asked for were verified and handed over in earlier `store_piece` effects.
+/// All pieces of a fetch were verified and handed over in earlier `store_piece` effects.
 struct blob_complete {
     base::blob_ref ref;
+    base::piece_run pieces = {};  ///< as in `fetch_blob`
 };
 /// Every holder we know of lacks it or lied. Fetch again with other holders.
 struct blob_failed {
     base::blob_ref ref;
     std::string reason;
+    base::piece_run pieces = {};  ///< as in `fetch_blob`
 };
 /// A node has its first link, or one in place of another: what was sent before may be lost.
 struct peer_up {
@@ -341,7 +345,8 @@ struct peer_view {
 /// A fetch under way.
 struct transfer_view {
     base::blob_ref ref;
-    std::uint64_t pieces_done = 0;
+    base::piece_run pieces = {};     ///< as in `fetch_blob`
+    std::uint64_t pieces_done = 0;   ///< of those, as all that follows
     std::uint64_t pieces_asked = 0;  ///< under way now
     std::uint64_t holders = 0;       ///< known and not given up
 };

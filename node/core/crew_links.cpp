@@ -22,26 +22,17 @@ bool node_logic::state::may_divide(const held_job& j) const {
 }
 
 void node_logic::state::give_up_out_of_reach(held_job& j) {
-    std::map<base::blob_ref, base::time_point> since;
-    std::vector<base::blob_ref> lost;
-    for (const auto& [ref, pieces] : j.wanted) {
-        const auto& nodes = j.holders[ref];
+    std::vector<run_of_blob> lost;
+    for (auto& [what, want] : j.wanted) {
         const auto here = [this](const base::node_id& node) { return network_.linked(node); };
-        if (since.contains(ref) || std::any_of(nodes.begin(), nodes.end(), here)) continue;
-        const auto known = j.out_of_reach.find(ref);
-        const auto from = known == j.out_of_reach.end() ? at_.now : known->second;
-        since.emplace(ref, from);
-        if (at_.now - from > holders_patience) lost.push_back(ref);
+        if (std::any_of(want.holders.begin(), want.holders.end(), here)) {
+            want.out_of_reach.reset();
+            continue;
+        }
+        if (!want.out_of_reach) want.out_of_reach = at_.now;
+        if (at_.now - *want.out_of_reach > holders_patience) lost.push_back(what);
     }
-    j.out_of_reach = std::move(since);
-    const std::string reason = "none of its holders can be reached";
-    for (const auto& ref : lost) {
-        j.out_of_reach.erase(ref);
-        const auto runs = take_wanted(j, ref, {});
-        if (runs_wanted(ref).empty()) (void)tell_network(p2p::cancel_fetch{ref});
-        for (const auto& pieces : runs) tell_crew(j, training::blob_failed{ref, reason, pieces});
-        mean_is_gone(j, ref, reason);
-    }
+    for (const auto& what : lost) give_up(j, what, "none of its holders can be reached");
 }
 
 void node_logic::state::keep_links() {

@@ -225,7 +225,7 @@ void count_pieces(const held_job& j, const p2p::network& network, job_view& v) {
         if (!j.missing.contains(ref)) v.pieces_here += ref.pieces();
     }
     for (const auto& t : network.transfers()) {
-        if (j.missing.contains(t.ref)) v.pieces_here += t.pieces_done;
+        if (t.pieces.whole() && j.missing.contains(t.ref)) v.pieces_here += t.pieces_done;
     }
 }
 

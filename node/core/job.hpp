@@ -27,6 +27,17 @@ struct model_rebuild {
     std::vector<std::vector<base::digest>> done;  ///< tensors of the slices before
 };
 
+/// A blob, or a run of its pieces.
+using run_of_blob = std::pair<base::blob_ref, base::piece_run>;
+
+/// That a crew waits for one.
+struct blob_want {
+    std::vector<base::node_id> holders;  ///< of that run: they need not have another
+    bool deliver = false;                ///< hand the bytes over
+    /// In a crew that may be in groups: since when there is no link to any holder.
+    std::optional<base::time_point> out_of_reach;
+};
+
 struct held_job {
     base::task_id id;
     std::shared_ptr<const training::task> task;
@@ -49,14 +60,9 @@ struct held_job {
     /// over.
     std::set<base::blob_ref> missing;
     base::time_point data_retry = base::time_point::max();  ///< when to look for them again
-    std::string no_room;       ///< why the last blob looked for may not be fetched
-    std::string no_room_code;  ///< likewise, stable: no_room, traffic_used_up
-    /// What the crew waits for: blobs, and runs of pieces.
-    std::set<std::pair<base::blob_ref, base::piece_run>> wanted;
-    std::map<base::blob_ref, std::vector<base::node_id>> holders;
-    /// Of those that a crew in groups waits for: since when there is no link to any holder.
-    std::map<base::blob_ref, base::time_point> out_of_reach;
-    std::set<base::blob_ref> deliver;  ///< of those: hand the bytes over
+    std::string no_room;                      ///< why the last blob looked for may not be fetched
+    std::string no_room_code;                 ///< likewise, stable: no_room, traffic_used_up
+    std::map<run_of_blob, blob_want> wanted;  ///< what the crew waits for
     /// Blobs that another job of the same recipe has dropped while this one was open: gone with it.
     std::set<base::blob_ref> dropped_by_twin;
     std::optional<training::work_item> waiting_work;  ///< asked for by the crew, not begun

@@ -270,45 +270,28 @@ void node_logic::state::carry_out(held_job& j, training::crew_effect& effect) {
 
 void node_logic::state::fetch(held_job& j, const training::fetch_blob& wanted) {
     blob_of(j, wanted.ref);
-    auto& holders = j.holders[wanted.ref];
-    // Who has one run of its pieces need not have another that is wanted, so they are added.
-    const auto runs = runs_wanted(wanted.ref);
-    const bool others = std::any_of(runs.begin(), runs.end(),
-                                    [&](const auto& run) { return run != wanted.pieces; });
-    if (!others) holders.clear();
-    holders.insert(holders.end(), wanted.holders.begin(), wanted.holders.end());
-    std::sort(holders.begin(), holders.end());
-    holders.erase(std::unique(holders.begin(), holders.end()), holders.end());
-    j.wanted.emplace(wanted.ref, wanted.pieces);
-    if (wanted.deliver) j.deliver.insert(wanted.ref);
+    auto& want = j.wanted[{wanted.ref, wanted.pieces}];
+    want.holders = wanted.holders;
+    want.deliver = want.deliver || wanted.deliver;
     out_->push_back(look_up_blob{wanted.ref});
 }
 
-/// Ends the waiting for a blob, or for one run of its pieces; returns what was waited for.
-std::vector<base::piece_run> node_logic::state::take_wanted(held_job& j, const base::blob_ref& ref,
-                                                            const base::piece_run& pieces) {
+std::vector<base::piece_run> node_logic::state::runs_of(const held_job& j,
+                                                        const base::blob_ref& ref) {
     std::vector<base::piece_run> out;
-    for (auto it = j.wanted.lower_bound({ref, {}}); it != j.wanted.end() && it->first == ref;) {
-        const bool meant = pieces.whole() || it->second == pieces;
-        if (meant) out.push_back(it->second);
-        it = meant ? j.wanted.erase(it) : std::next(it);
-    }
-    if (!wants(j, ref)) {
-        j.deliver.erase(ref);
-        j.holders.erase(ref);
+    for (auto it = j.wanted.lower_bound({ref, {}}); it != j.wanted.end() && it->first.first == ref;
+         ++it) {
+        out.push_back(it->first.second);
     }
     return out;
 }
 
-bool node_logic::state::wants(const held_job& j, const base::blob_ref& ref) {
-    const auto it = j.wanted.lower_bound({ref, {}});
-    return it != j.wanted.end() && it->first == ref;
+void node_logic::state::stop_fetching(const base::blob_ref& ref, const base::piece_run& pieces) {
+    if (!runs_wanted(ref).contains(pieces)) (void)tell_network(p2p::cancel_fetch{ref, pieces});
 }
 
 void node_logic::state::forget_blob(held_job& j, const base::blob_ref& ref) {
-    std::erase_if(j.wanted, [&](const auto& w) { return w.first == ref; });
-    j.deliver.erase(ref);
-    j.holders.erase(ref);
+    std::erase_if(j.wanted, [&](const auto& w) { return w.first.first == ref; });
     // Two jobs with one recipe share their blobs: what the other may still need stays.
     if (auto* twin = twin_of(j)) {
         twin->dropped_by_twin.insert(ref);
@@ -336,14 +319,23 @@ void node_logic::state::drop_for_twins(held_job& j) {
 }
 
 void node_logic::state::blob_is_gone(const base::blob_ref& ref, const std::string& reason) {
+    for (const auto& pieces : runs_wanted(ref)) run_is_gone(ref, pieces, reason);
+}
+
+void node_logic::state::run_is_gone(const base::blob_ref& ref, const base::piece_run& pieces,
+                                    const std::string& reason) {
     for (auto& [id, j] : jobs_) {
-        if (j.missing.contains(ref)) j.data_retry = at_.now + data_retry_after;
-        const auto runs = take_wanted(j, ref, {});
-        for (const auto& pieces : runs) {
-            tell_crew(j, training::blob_failed{ref, reason, pieces});
-        }
-        mean_is_gone(j, ref, reason);
+        if (pieces.whole() && j.missing.contains(ref)) j.data_retry = at_.now + data_retry_after;
+        give_up(j, {ref, pieces}, reason);
     }
+}
+
+void node_logic::state::give_up(held_job& j, const run_of_blob& what, const std::string& reason) {
+    if (j.wanted.erase(what) == 0) return;
+    const auto& [ref, pieces] = what;
+    stop_fetching(ref, pieces);
+    tell_crew(j, training::blob_failed{ref, reason, pieces});
+    if (pieces.whole()) mean_is_gone(j, ref, reason);
 }
 
 void node_logic::state::end_job(held_job& j, training::job_state as, std::string code,
@@ -363,12 +355,7 @@ void node_logic::state::end_job(held_job& j, training::job_state as, std::string
 
 void node_logic::state::stop_fetching_data(held_job& j) {
     j.data_retry = base::time_point::max();
-    for (const auto& ref : std::exchange(j.missing, {})) {
-        const bool wanted = std::any_of(jobs_.begin(), jobs_.end(), [&](const auto& item) {
-            return item.second.missing.contains(ref);
-        });
-        if (!wanted) (void)tell_network(p2p::cancel_fetch{ref});
-    }
+    for (const auto& ref : std::exchange(j.missing, {})) stop_fetching(ref, {});
 }
 
 /// With these lines of all nodes, and their governors', `tests/support/idle_time.pl` tells where a

@@ -123,8 +123,8 @@ void node_logic::state::forget_job(const base::task_id& id) {
     forget_memory(hex);
     if (j.crew) out_->push_back(close_compute{id});
     stop_fetching_data(j);
-    for (const auto& [ref, pieces] : std::set(j.wanted)) {
-        (void)tell_network(p2p::cancel_fetch{ref});
+    for (const auto& [what, want] : std::exchange(j.wanted, {})) {
+        stop_fetching(what.first, what.second);
     }
     // Cost: the chronicles of all jobs, once in a job's life.
     std::map<base::blob_ref, blob_kind> others;
@@ -191,7 +191,7 @@ void node_logic::prune(moment at, const store_survey& survey, node_effects& out)
     for (const auto& [id, j] : state_->jobs_) {
         const auto data = training::task_blobs(*j.task);
         needed.insert(data.begin(), data.end());
-        for (const auto& [ref, pieces] : j.wanted) needed.insert(ref);
+        for (const auto& [what, want] : j.wanted) needed.insert(what.first);
     }
     for (const auto& blob : survey.spare) {
         if (!needed.contains(blob.ref)) out.push_back(drop_blob{blob.ref});

@@ -120,12 +120,13 @@ void node_logic::state::carry_out(p2p::note_received& note) {
 }
 
 void node_logic::state::carry_out(p2p::blob_complete& complete) {
-    // Whoever asked for less than what came is served as well.
-    for (const auto& pieces : runs_wanted(complete.ref)) confirm(complete.ref, pieces);
+    if (runs_wanted(complete.ref).contains(complete.pieces)) {
+        confirm(complete.ref, complete.pieces);
+    }
 }
 
 void node_logic::state::carry_out(p2p::blob_failed& failed) {
-    blob_is_gone(failed.ref, failed.reason);
+    run_is_gone(failed.ref, failed.pieces, failed.reason);
 }
 
 void node_logic::state::carry_out(p2p::store_peers& peers) {
@@ -171,11 +172,6 @@ void node_logic::state::on_refusal(held_job& j, const base::node_id& from,
     j.refusals.push_back({from, std::move(line)});
 }
 
-bool node_logic::state::must_deliver(const base::blob_ref& ref) const {
-    return std::any_of(jobs_.begin(), jobs_.end(),
-                       [&](const auto& item) { return item.second.deliver.contains(ref); });
-}
-
 void node_logic::state::send(const base::node_id& to, topic about, base::byte_vector bytes) {
     // Lossy by contract: whoever needs an answer asks again.
     (void)tell_network(p2p::send_app{to, static_cast<std::uint8_t>(about), std::move(bytes)});
@@ -205,54 +201,59 @@ std::set<base::piece_run> node_logic::state::runs_wanted(const base::blob_ref& r
     std::set<base::piece_run> out;
     for (const auto& [id, j] : jobs_) {
         if (j.missing.contains(ref)) out.insert(base::piece_run{});
-        for (auto it = j.wanted.lower_bound({ref, {}}); it != j.wanted.end() && it->first == ref;
-             ++it) {
-            out.insert(it->second);
-        }
+        for (const auto& pieces : runs_of(j, ref)) out.insert(pieces);
     }
     return out;
 }
 
 void node_logic::state::confirm(const base::blob_ref& ref, const base::piece_run& pieces) {
-    out_->push_back(confirm_blob{ref, pieces.whole() && must_deliver(ref), pieces});
+    const bool deliver =
+        pieces.whole() && std::any_of(jobs_.begin(), jobs_.end(), [&](const auto& item) {
+            const auto want = item.second.wanted.find({ref, pieces});
+            return want != item.second.wanted.end() && want->second.deliver;
+        });
+    out_->push_back(confirm_blob{ref, deliver, pieces});
+}
+
+std::vector<base::node_id> node_logic::state::whom_to_ask(const base::blob_ref& ref,
+                                                          const base::piece_run& pieces) const {
+    std::set<base::node_id> out;
+    for (const auto& [id, j] : jobs_) {
+        if (pieces.whole() && j.missing.contains(ref)) {
+            for (const auto& node : linked_nodes()) out.insert(node);
+        }
+        if (const auto want = j.wanted.find({ref, pieces}); want != j.wanted.end()) {
+            out.insert(want->second.holders.begin(), want->second.holders.end());
+        }
+    }
+    out.erase(self_.node());
+    return {out.begin(), out.end()};
 }
 
 void node_logic::state::on(blob_looked_up& e) {
     const std::string code = used_up_ ? "traffic_used_up" : "no_room";
     if (used_up_ && !e.whole) e.no_room = used_up_->reason();
     for (auto& [id, j] : jobs_) {
-        if (!j.missing.contains(e.ref) && !wants(j, e.ref)) continue;
+        if (!j.missing.contains(e.ref) && runs_of(j, e.ref).empty()) continue;
         note_room(j, e);
         j.no_room_code = code;
     }
     if (e.whole) return confirm(e.ref, {});
-    std::set<base::piece_run> absent;
     for (const auto& run : runs_wanted(e.ref)) {
         const auto pieces = run.within(e.ref);
         bool here = !e.have.empty() && pieces.fits(e.ref);
         for (auto i = pieces.first; here && i < pieces.first + pieces.count; ++i) here = e.have[i];
         if (here) {
             confirm(e.ref, run);
-        } else {
-            absent.insert(run);
+        } else if (!e.no_room.empty()) {
+            run_is_gone(e.ref, run, e.no_room);
+        } else if (auto holders = whom_to_ask(e.ref, run); holders.empty()) {
+            run_is_gone(e.ref, run, "no other node is linked");
+        } else if (const auto done =
+                       tell_network(p2p::fetch_blob{e.ref, std::move(holders), e.have, run});
+                   !done) {
+            run_is_gone(e.ref, run, done.error().message());
         }
-    }
-    if (absent.empty()) return;
-    if (!e.no_room.empty()) return blob_is_gone(e.ref, e.no_room);
-    std::vector<base::node_id> holders;
-    for (const auto& [id, j] : jobs_) {
-        if (j.missing.contains(e.ref)) holders = linked_nodes();
-        if (const auto it = j.holders.find(e.ref); it != j.holders.end()) {
-            holders.insert(holders.end(), it->second.begin(), it->second.end());
-        }
-    }
-    std::sort(holders.begin(), holders.end());
-    holders.erase(std::unique(holders.begin(), holders.end()), holders.end());
-    std::erase(holders, self_.node());
-    if (holders.empty()) return blob_is_gone(e.ref, "no other node is linked");
-    for (const auto& run : absent) {
-        const auto done = tell_network(p2p::fetch_blob{e.ref, holders, e.have, run});
-        if (!done) return blob_is_gone(e.ref, done.error().message());
     }
 }
 
@@ -273,12 +274,16 @@ void node_logic::state::on(blob_confirmed& e) {
             j.data_retry = base::time_point::max();
             if (j.phase == job_phase::fetching) start_crew(j, {});
         }
-        const bool deliver = j.deliver.contains(e.ref);
-        for (const auto& pieces : take_wanted(j, e.ref, e.pieces)) {
-            const bool bytes = deliver && pieces.whole();
-            tell_crew(j,
-                      training::blob_ready{e.ref, bytes ? e.bytes : base::byte_vector{}, pieces});
+        // What is whole serves whoever waits for less of it.
+        std::vector<training::blob_ready> ready;
+        for (const auto& run : runs_of(j, e.ref)) {
+            if (!e.pieces.whole() && run != e.pieces) continue;
+            const auto want = j.wanted.extract({e.ref, run}).mapped();
+            stop_fetching(e.ref, run);  // it may have been made here meanwhile
+            const bool bytes = want.deliver && run.whole();
+            ready.push_back({e.ref, bytes ? e.bytes : base::byte_vector{}, run});
         }
+        for (auto& r : ready) tell_crew(j, std::move(r));
         if (e.pieces.whole()) mean_came(j, e.ref);
     }
 }

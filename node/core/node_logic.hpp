@@ -351,8 +351,9 @@ public:
     activity_view activity() const;
     const p2p::network& network() const;
 
+    class state;  ///< the inside, in node_state.hpp: private to node/core and its tests
+
 private:
-    class state;
     std::unique_ptr<state> state_;
 };
 

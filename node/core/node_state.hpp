@@ -87,7 +87,6 @@ public:
     }
     void on_introduction(const base::node_id& from, const base::byte_vector& certificate);
     void on_refusal(held_job& j, const base::node_id& from, std::string_view reason);
-    bool must_deliver(const base::blob_ref& ref) const;
     void note_room(held_job& j, const blob_looked_up& e);
     void explain_dial(const p2p::dial_failed& failed);
 
@@ -115,12 +114,16 @@ public:
     void tell_crews(const training::crew_event& e);
     void carry_out(held_job& j, training::crew_effect& effect);
     void fetch(held_job& j, const training::fetch_blob& wanted);
-    std::vector<base::piece_run> take_wanted(held_job& j, const base::blob_ref& ref,
-                                             const base::piece_run& pieces);
-    static bool wants(const held_job& j, const base::blob_ref& ref);
-    /// Runs of pieces that any job waits for, the whole blob among them.
+    /// Runs of pieces that its crew waits for, the whole blob among them.
+    static std::vector<base::piece_run> runs_of(const held_job& j, const base::blob_ref& ref);
+    /// The same of any job, and the data of its task.
     std::set<base::piece_run> runs_wanted(const base::blob_ref& ref) const;
+    /// Who may have that run: of data whoever is linked, else whom the crews named for it.
+    std::vector<base::node_id> whom_to_ask(const base::blob_ref& ref,
+                                           const base::piece_run& pieces) const;
     void confirm(const base::blob_ref& ref, const base::piece_run& pieces);
+    /// Unless a job waits for it still.
+    void stop_fetching(const base::blob_ref& ref, const base::piece_run& pieces);
     void forget_blob(held_job& j, const base::blob_ref& ref);
     void drop_for_twins(held_job& j);
     /// A job that may still need blobs of j's recipe; null when there is none.
@@ -130,7 +133,12 @@ public:
     /// Begins what is in hand, with its team if it has one. Errors: as `team_desk::begin`.
     base::result<void> begin_in_hand();
     void say_work(const std::string& verb);
+    /// Nothing that is not here of a blob, or of a run of its pieces, is to be had.
     void blob_is_gone(const base::blob_ref& ref, const std::string& reason);
+    void run_is_gone(const base::blob_ref& ref, const base::piece_run& pieces,
+                     const std::string& reason);
+    /// Its crew, if it waits for that, does so no longer.
+    void give_up(held_job& j, const run_of_blob& what, const std::string& reason);
     std::vector<base::node_id> linked_nodes() const;
     held_job* job_of(const base::task_id& id);
 
@@ -138,7 +146,7 @@ public:
     /// Its crew may be in groups.
     bool may_divide(const held_job& j) const;
     void keep_links();
-    /// Fails the fetches of blobs whose holders have been out of reach for long.
+    /// Fails the fetches whose holders have been out of reach for long.
     void give_up_out_of_reach(held_job& j);
 
     // teams.cpp

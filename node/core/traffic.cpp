@@ -78,8 +78,8 @@ void node_logic::state::set_used_up(std::optional<traffic_used_up> used) {
     }
     if (used_up_) {
         for (const auto& t : network_.transfers()) {
-            (void)tell_network(p2p::cancel_fetch{t.ref});
-            blob_is_gone(t.ref, used_up_->reason());
+            (void)tell_network(p2p::cancel_fetch{t.ref, t.pieces});
+            run_is_gone(t.ref, t.pieces, used_up_->reason());
         }
         return;
     }

@@ -40,8 +40,7 @@ void blob_transfer::link_lost(base::time_point now, const base::node_id& node, b
     ask_all(now, out);
 }
 
-base::result<void> blob_transfer::fetch(base::time_point now, const fetch_blob& command,
-                                        part_effects& out) {
+base::result<void> blob_transfer::well_formed(const fetch_blob& command) {
     const auto& ref = command.ref;
     if (ref.size > base::blob_size_max_bytes) {
         return fail(errc::too_large, "a blob above its cap: " + ref.text());
@@ -52,31 +51,27 @@ base::result<void> blob_transfer::fetch(base::time_point now, const fetch_blob& 
     if (!command.pieces.fits(ref)) {
         return fail(errc::too_large, "pieces beyond the end of the blob " + ref.text());
     }
-    if (!numbers_.contains(ref)) {
-        if (transfers_.size() >= config_.fetches_max) {
-            return fail(errc::full, "too many blobs are being fetched");
-        }
-        const auto number = next_number_++;
-        numbers_[ref] = number;
-        auto& t = transfers_[number];
-        t.ref = ref;
-        t.pieces.assign(ref.pieces(), piece::unwanted);
-        t.start = rng_.below(ref.pieces());
-    }
-    const auto number = numbers_.at(ref);
+    return {};
+}
+
+base::result<void> blob_transfer::fetch(base::time_point now, const fetch_blob& command,
+                                        part_effects& out) {
+    TEQUIO_CHECK(well_formed(command));
+    TEQUIO_TRY(const auto number, begin(command));
     auto& t = transfers_.at(number);
-    add_pieces(t, command);
+    const auto& liars = blobs_.at(t.ref).liars;
     for (const auto& node : command.holders) {
         if (node == self_ || t.holders.size() >= blob_holders_max) continue;
         const auto [at, is_new] = t.holders.try_emplace(node);
-        if (!is_new && (!at->second.given_up || at->second.lied)) continue;
+        const bool lied = liars.contains(node);
+        if (lied) at->second.given_up = true;
+        if (lied || (!is_new && !at->second.given_up)) continue;
         at->second = {};
         by_holder_[node].insert(number);
         out.wants.push_back(node);
     }
-    if (t.done == t.wanted) {
-        finish(number, out);
-        out.shell.push_back(blob_complete{ref});
+    if (t.left == 0) {
+        complete(number, out);
         return {};
     }
     if (fail_if_hopeless(number, out)) return {};
@@ -84,36 +79,61 @@ base::result<void> blob_transfer::fetch(base::time_point now, const fetch_blob& 
     return {};
 }
 
-void blob_transfer::cancel(const base::blob_ref& ref, part_effects& out) {
-    if (const auto at = numbers_.find(ref); at != numbers_.end()) finish(at->second, out);
+void blob_transfer::cancel(const cancel_fetch& command, part_effects& out) {
+    for (const auto number : transfers_of(command.ref)) {
+        if (!command.pieces || transfers_.at(number).pieces == *command.pieces) finish(number, out);
+    }
 }
 
-// What is wanted from now on; what was wanted before keeps its standing.
-void blob_transfer::add_pieces(transfer& t, const fetch_blob& command) {
-    const auto run = command.pieces.within(t.ref);
-    bool some_missing = false;
-    for (auto i = run.first; i < run.first + run.count; ++i) {
-        if (t.pieces[i] != piece::unwanted) continue;
-        const bool here = !command.have.empty() && command.have[i];
-        t.pieces[i] = here ? piece::done : piece::missing;
-        t.done += here ? 1 : 0;
-        some_missing = some_missing || !here;
-        ++t.wanted;
+/// The fetch under way, or a new one. What other fetches of the blob want keeps its standing.
+base::result<blob_transfer::transfer_number> blob_transfer::begin(const fetch_blob& command) {
+    const auto& ref = command.ref;
+    if (const auto b = blobs_.find(ref); b != blobs_.end()) {
+        const auto known = b->second.transfers.find(command.pieces);
+        if (known != b->second.transfers.end()) return known->second;
     }
-    if (some_missing) t.cursor = 0;
+    if (transfers_.size() >= config_.fetches_max) {
+        return fail(errc::full, "too many blobs are being fetched");
+    }
+    const auto number = next_number_++;
+    auto& b = blobs_[ref];
+    b.transfers[command.pieces] = number;
+    b.pieces.resize(ref.pieces(), piece::unwanted);
+    auto& t = transfers_[number];
+    t.ref = ref;
+    t.pieces = command.pieces;
+    t.run = command.pieces.within(ref);
+    t.start = rng_.below(t.run.count);
+    for (auto i = t.run.first; i < t.run.first + t.run.count; ++i) {
+        if (b.pieces[i] == piece::unwanted) {
+            const bool here = !command.have.empty() && command.have[i];
+            b.pieces[i] = here ? piece::done : piece::missing;
+        }
+        if (b.pieces[i] != piece::done) ++t.left;
+    }
+    return number;
+}
+
+std::vector<blob_transfer::transfer_number> blob_transfer::transfers_of(
+    const base::blob_ref& ref) const {
+    std::vector<transfer_number> out;
+    if (const auto b = blobs_.find(ref); b != blobs_.end()) {
+        for (const auto& [pieces, number] : b->second.transfers) out.push_back(number);
+    }
+    return out;
 }
 
 // The next piece nobody was asked for: given-back ones first, then onwards from the start point.
-std::optional<std::uint64_t> blob_transfer::next_piece(transfer& t) const {
-    if (!t.again.empty()) {
-        const auto index = *t.again.begin();
-        t.again.erase(t.again.begin());
+std::optional<std::uint64_t> blob_transfer::next_piece(shared_blob& b, transfer& t) {
+    const auto given_back = b.again.lower_bound(t.run.first);
+    if (given_back != b.again.end() && t.covers(*given_back)) {
+        const auto index = *given_back;
+        b.again.erase(given_back);
         return index;
     }
-    const auto count = t.ref.pieces();
-    while (t.cursor < count) {
-        const auto index = (t.start + t.cursor++) % count;
-        if (t.pieces[index] == piece::missing) return index;
+    while (t.cursor < t.run.count) {
+        const auto index = t.run.first + (t.start + t.cursor++) % t.run.count;
+        if (b.pieces[index] == piece::missing) return index;
     }
     return std::nullopt;
 }
@@ -125,17 +145,17 @@ void blob_transfer::ask(base::time_point now, const base::node_id& node, part_ef
     for (const auto number : listed->second) {
         auto& t = transfers_.at(number);
         if (t.holders.at(node).not_before > now) continue;
+        auto& b = blobs_.at(t.ref);
         while (p->second.asked < config_.pieces_per_peer && p->second.owed.size() < owed_max &&
                requests_.size() < config_.pieces_total) {
             if (limit_reached(now)) {
                 limited_ = true;
                 return;
             }
-            const auto index = next_piece(t);
+            const auto index = next_piece(b, t);
             if (!index) break;
             charge(now, t.ref.piece_size(*index));
-            t.pieces[*index] = piece::asked;
-            ++t.asked;
+            b.pieces[*index] = piece::asked;
             requests_.insert({node, number, *index});
             if (p->second.asked++ == 0) p->second.silent_since = now;
             ++p->second.owed[{t.ref, *index}];
@@ -181,11 +201,10 @@ void blob_transfer::take_back(std::uint64_t bytes) {
 void blob_transfer::release(const request_key& key) {
     requests_.erase(key);
     if (const auto p = peers_.find(key.node); p != peers_.end()) --p->second.asked;
-    auto& t = transfers_.at(key.transfer);
-    if (t.pieces[key.index] != piece::asked) return;
-    t.pieces[key.index] = piece::missing;
-    t.again.insert(key.index);
-    --t.asked;
+    auto& b = blobs_.at(transfers_.at(key.transfer).ref);
+    if (b.pieces[key.index] != piece::asked) return;
+    b.pieces[key.index] = piece::missing;
+    b.again.insert(key.index);
 }
 
 void blob_transfer::release_all_of(const base::node_id& node) {
@@ -200,7 +219,7 @@ void blob_transfer::give_up(transfer& t, const base::node_id& node, part_effects
     auto& h = t.holders.at(node);
     if (h.given_up) return;
     h.given_up = true;
-    const auto number = numbers_.at(t.ref);
+    const auto number = blobs_.at(t.ref).transfers.at(t.pieces);
     for (auto at = requests_.lower_bound({node, number, 0});
          at != requests_.end() && at->node == node && at->transfer == number;) {
         const auto key = *at++;
@@ -215,22 +234,46 @@ void blob_transfer::give_up(transfer& t, const base::node_id& node, part_effects
 void blob_transfer::finish(transfer_number number, part_effects& out) {
     auto& t = transfers_.at(number);
     for (const auto& [node, h] : t.holders) give_up(t, node, out);
-    numbers_.erase(t.ref);
+    auto& b = blobs_.at(t.ref);
+    b.transfers.erase(t.pieces);
+    if (b.transfers.empty()) {
+        blobs_.erase(t.ref);
+    } else {
+        const auto others = transfers_of(t.ref);
+        for (auto i = t.run.first; i < t.run.first + t.run.count; ++i) {
+            if (std::any_of(others.begin(), others.end(),
+                            [&](auto other) { return transfers_.at(other).covers(i); })) {
+                continue;
+            }
+            b.pieces[i] = piece::unwanted;
+            b.again.erase(i);
+        }
+    }
     transfers_.erase(number);
+}
+
+void blob_transfer::complete(transfer_number number, part_effects& out) {
+    const auto& t = transfers_.at(number);
+    const blob_complete all{t.ref, t.pieces};
+    finish(number, out);
+    out.shell.push_back(all);
 }
 
 bool blob_transfer::fail_if_hopeless(transfer_number number, part_effects& out) {
     auto& t = transfers_.at(number);
+    const auto& liars = blobs_.at(t.ref).liars;
     std::size_t lied = 0;
     for (const auto& [node, h] : t.holders) {
         if (!h.given_up) return false;
-        if (h.lied) ++lied;
+        if (liars.contains(node)) ++lied;
     }
-    out.shell.push_back(blob_failed{t.ref, t.holders.empty()
-                                               ? "no other node is known to hold it"
-                                               : "none of the " + std::to_string(t.holders.size()) +
-                                                     " nodes asked has it (" +
-                                                     std::to_string(lied) + " sent false pieces)"});
+    out.shell.push_back(blob_failed{t.ref,
+                                    t.holders.empty()
+                                        ? "no other node is known to hold it"
+                                        : "none of the " + std::to_string(t.holders.size()) +
+                                              " nodes asked has it (" + std::to_string(lied) +
+                                              " sent false pieces)",
+                                    t.pieces});
     finish(number, out);
     return true;
 }
@@ -239,23 +282,20 @@ void blob_transfer::answered(base::time_point now, const base::node_id& from,
                              wire::piece_answer&& m, part_effects& out) {
     peers_.at(from).silent_since = now;
     if (!take_owed(now, from, m, out)) return;
-    const auto at = numbers_.find(m.ref);
-    if (at == numbers_.end()) return;  // cancelled or complete
-    const auto number = at->second;
-    if (!transfers_.at(number).holders.contains(from)) return;
-    const request_key key{from, number, m.index};
-    const bool was_asked = requests_.contains(key);
-    if (was_asked) release(key);
-    if (m.status == wire::piece_status::found) {
-        take_piece(now, number, from, std::move(m), out);
-    } else if (was_asked) {
-        take_back(at->first.piece_size(m.index));
+    const bool found = m.status == wire::piece_status::found;
+    for (const auto number : transfers_of(m.ref)) {
+        const request_key key{from, number, m.index};
+        if (!requests_.contains(key)) continue;
+        release(key);
+        if (found) continue;
+        take_back(m.ref.piece_size(m.index));
         missed(now, number, from, m.status, out);
     }
-    // Others may take over what this holder gave back.
-    if (m.status == wire::piece_status::found) {
+    if (found) {
+        take_piece(now, from, std::move(m), out);
         ask(now, from, out);
     } else {
+        // Others may take over what this holder gave back.
         ask_all(now, out);
     }
 }
@@ -275,35 +315,41 @@ bool blob_transfer::take_owed(base::time_point now, const base::node_id& from,
     return false;
 }
 
-void blob_transfer::take_piece(base::time_point now, transfer_number number,
-                               const base::node_id& from, wire::piece_answer&& m,
-                               part_effects& out) {
-    auto& t = transfers_.at(number);
-    auto& h = t.holders.at(from);
-    // Nobody asked for pieces that are not wanted.
-    if (t.pieces[m.index] == piece::unwanted) return;
-    if (t.pieces[m.index] == piece::done || h.lied) return;
+void blob_transfer::take_piece(base::time_point now, const base::node_id& from,
+                               wire::piece_answer&& m, part_effects& out) {
+    const auto at = blobs_.find(m.ref);
+    if (at == blobs_.end()) return;  // cancelled or complete
+    auto& b = at->second;
+    // It may be of a fetch that is over, or have come after another holder's.
+    if (b.pieces[m.index] == piece::unwanted || b.pieces[m.index] == piece::done) return;
+    if (b.liars.contains(from)) return;
     base::blob_piece got{m.index, std::move(m.bytes), std::move(m.path)};
-    if (!base::piece_verifies(t.ref, got)) {
-        h.lied = true;
-        out.blame(from, false_piece_weight, "sent a false piece of blob " + t.ref.root.brief());
-        give_up(t, from, out);
-        if (!fail_if_hopeless(number, out)) ask_all(now, out);
-        return;
-    }
-    h.misses = 0;
+    if (!base::piece_verifies(m.ref, got)) return take_lie(now, from, m.ref, out);
     // It may have come late, after the request went to another holder: that answer will find it
     // done.
-    if (t.pieces[got.index] == piece::asked) --t.asked;
-    t.pieces[got.index] = piece::done;
-    t.again.erase(got.index);
-    ++t.done;
-    const auto ref = t.ref;
-    out.shell.push_back(store_piece{ref, std::move(got)});
-    if (t.done == t.wanted) {
-        finish(number, out);
-        out.shell.push_back(blob_complete{ref});
+    b.pieces[m.index] = piece::done;
+    b.again.erase(m.index);
+    out.shell.push_back(store_piece{m.ref, std::move(got)});
+    for (const auto number : transfers_of(m.ref)) {
+        auto& t = transfers_.at(number);
+        if (!t.covers(m.index)) continue;
+        if (const auto h = t.holders.find(from); h != t.holders.end()) h->second.misses = 0;
+        if (--t.left == 0) complete(number, out);
     }
+}
+
+// None of what it says of that blob is believed, whatever pieces it was named for.
+void blob_transfer::take_lie(base::time_point now, const base::node_id& from,
+                             const base::blob_ref& ref, part_effects& out) {
+    blobs_.at(ref).liars.insert(from);
+    out.blame(from, false_piece_weight, "sent a false piece of blob " + ref.root.brief());
+    for (const auto number : transfers_of(ref)) {
+        auto& t = transfers_.at(number);
+        if (!t.holders.contains(from)) continue;
+        give_up(t, from, out);
+        fail_if_hopeless(number, out);
+    }
+    ask_all(now, out);
 }
 
 void blob_transfer::missed(base::time_point now, transfer_number number, const base::node_id& from,
@@ -382,7 +428,12 @@ std::vector<transfer_view> blob_transfer::views() const {
     for (const auto& [number, t] : transfers_) {
         const auto alive = std::count_if(t.holders.begin(), t.holders.end(),
                                          [](const auto& h) { return !h.second.given_up; });
-        out.push_back({t.ref, t.done, t.asked, static_cast<std::uint64_t>(alive)});
+        const auto first =
+            blobs_.at(t.ref).pieces.begin() + static_cast<std::ptrdiff_t>(t.run.first);
+        const auto asked =
+            std::count(first, first + static_cast<std::ptrdiff_t>(t.run.count), piece::asked);
+        out.push_back({t.ref, t.pieces, t.run.count - t.left, static_cast<std::uint64_t>(asked),
+                       static_cast<std::uint64_t>(alive)});
     }
     return out;
 }
@@ -390,13 +441,14 @@ std::vector<transfer_view> blob_transfer::views() const {
 void blob_transfer::check() const {
     base::ensure(requests_.size() <= config_.pieces_total, "requests are bounded");
     base::ensure(readings_.size() <= config_.reads_total, "reads are bounded");
-    base::ensure(transfers_.size() == numbers_.size(), "every transfer has its number");
     std::map<base::node_id, std::size_t> asked;
-    std::map<transfer_number, std::size_t> per_transfer;
+    std::set<std::pair<base::blob_ref, std::uint64_t>> under_way;
     for (const auto& key : requests_) {
         ++asked[key.node];
-        ++per_transfer[key.transfer];
-        base::ensure(transfers_.contains(key.transfer), "requests belong to transfers");
+        const auto& t = transfers_.at(key.transfer);
+        under_way.emplace(t.ref, key.index);
+        base::ensure(t.covers(key.index), "requests belong to transfers");
+        base::ensure(!t.holders.at(key.node).given_up, "only holders are asked");
     }
     for (const auto& [node, p] : peers_) {
         base::ensure(p.asked == asked[node] && p.asked <= config_.pieces_per_peer,
@@ -404,16 +456,28 @@ void blob_transfer::check() const {
         asked.erase(node);
     }
     base::ensure(asked.empty() || asked.rbegin()->second == 0, "only linked peers are asked");
-    for (const auto& [number, t] : transfers_) {
-        const auto count = [&](piece p) {
-            return static_cast<std::uint64_t>(std::count(t.pieces.begin(), t.pieces.end(), p));
-        };
-        base::ensure(count(piece::done) == t.done && count(piece::asked) == t.asked,
-                     "pieces are counted");
-        base::ensure(t.asked <= per_transfer[number], "asked pieces have requests");
-        base::ensure(t.pieces.size() - count(piece::unwanted) == t.wanted, "wanted ones too");
-        base::ensure(t.done < t.wanted, "complete transfers are gone");
+    std::size_t numbered = 0;
+    for (const auto& [ref, b] : blobs_) {
+        std::vector<bool> wanted(b.pieces.size());
+        for (const auto& [pieces, number] : b.transfers) {
+            const auto& t = transfers_.at(number);
+            base::ensure(t.ref == ref && t.pieces == pieces && t.left > 0, "of what is not here");
+            std::uint64_t left = 0;
+            for (auto i = t.run.first; i < t.run.first + t.run.count; ++i) {
+                wanted[i] = true;
+                left += b.pieces[i] == piece::done ? 0 : 1;
+            }
+            base::ensure(left == t.left, "pieces are counted");
+            ++numbered;
+        }
+        for (std::uint64_t i = 0; i < wanted.size(); ++i) {
+            base::ensure(wanted[i] == (b.pieces[i] != piece::unwanted), "what fetches want");
+            base::ensure(!b.again.contains(i) || b.pieces[i] == piece::missing, "given back");
+            base::ensure(b.pieces[i] != piece::asked || under_way.contains({ref, i}),
+                         "asked pieces have requests");
+        }
     }
+    base::ensure(numbered == transfers_.size(), "every transfer has its blob");
 }
 
 }  // namespace tequio::p2p

@@ -7,7 +7,10 @@
 /// "not found" is asked again after a wait, a few times (it may be fetching the blob itself). One
 /// that falls silent loses its requests to others; its answers are taken all the same when they
 /// come. One that answers what it was not asked, or twice, gets a strike. Earlier fetches go first.
-/// A fetch may be of some pieces only; another one of the same blob adds its pieces to those.
+///
+/// A fetch is of a blob or of a run of its pieces, and is asked of its own holders: who has one run
+/// need not have another, and each "not found" would put off what it has. Fetches of one blob share
+/// its pieces, so where they meet nothing is asked for twice.
 
 #include <map>
 #include <set>
@@ -28,7 +31,7 @@ public:
 
     /// Errors: `errc::too_large`, `errc::full`.
     base::result<void> fetch(base::time_point now, const fetch_blob& command, part_effects& out);
-    void cancel(const base::blob_ref& ref, part_effects& out);
+    void cancel(const cancel_fetch& command, part_effects& out);
     void limit(base::time_point now, std::uint64_t bytes_per_second, part_effects& out);
 
     void answered(base::time_point now, const base::node_id& from, wire::piece_answer&& m,
@@ -48,20 +51,28 @@ private:
         base::time_point not_before;
         std::uint32_t misses = 0;
         bool given_up = false;
-        bool lied = false;
     };
     struct transfer {
         base::blob_ref ref;
-        std::vector<piece> pieces;
-        std::uint64_t wanted = 0;  ///< pieces that are not `unwanted`
-        std::uint64_t done = 0;
-        std::uint64_t asked = 0;
-        std::uint64_t cursor = 0;       ///< pieces before it, from the start point, were asked
-        std::uint64_t start = 0;        ///< chosen by chance, so that fetchers can help each other
-        std::set<std::uint64_t> again;  ///< missing pieces behind the cursor
+        base::piece_run pieces;    ///< as in the command
+        base::piece_run run;       ///< the same, counted
+        std::uint64_t left = 0;    ///< pieces of it that are not done
+        std::uint64_t cursor = 0;  ///< pieces before it, from the start point, were asked
+        std::uint64_t start = 0;   ///< chosen by chance, so that fetchers can help each other
         std::map<base::node_id, holder> holders;
+
+        bool covers(std::uint64_t index) const {
+            return index >= run.first && index - run.first < run.count;
+        }
     };
     using transfer_number = std::uint64_t;
+    /// What the fetches of one blob have in common.
+    struct shared_blob {
+        std::map<base::piece_run, transfer_number> transfers;
+        std::vector<piece> pieces;      ///< `unwanted`: in the run of no transfer
+        std::set<std::uint64_t> again;  ///< missing pieces that were asked once
+        std::set<base::node_id> liars;
+    };
     struct request_key {
         base::node_id node;
         transfer_number transfer;
@@ -85,8 +96,11 @@ private:
         std::uint64_t index = 0;
     };
 
-    static void add_pieces(transfer& t, const fetch_blob& command);
-    std::optional<std::uint64_t> next_piece(transfer& t) const;
+    static base::result<void> well_formed(const fetch_blob& command);
+    base::result<transfer_number> begin(const fetch_blob& command);
+    /// Of a blob, by number: ending one does not disturb whoever goes through them.
+    std::vector<transfer_number> transfers_of(const base::blob_ref& ref) const;
+    static std::optional<std::uint64_t> next_piece(shared_blob& b, transfer& t);
     void ask(base::time_point now, const base::node_id& node, part_effects& out);
     void ask_all(base::time_point now, part_effects& out);
     bool limit_reached(base::time_point now) const;
@@ -99,9 +113,12 @@ private:
     void release_all_of(const base::node_id& node);
     void give_up(transfer& t, const base::node_id& node, part_effects& out);
     void finish(transfer_number number, part_effects& out);
+    void complete(transfer_number number, part_effects& out);
     bool fail_if_hopeless(transfer_number number, part_effects& out);
-    void take_piece(base::time_point now, transfer_number number, const base::node_id& from,
-                    wire::piece_answer&& m, part_effects& out);
+    void take_piece(base::time_point now, const base::node_id& from, wire::piece_answer&& m,
+                    part_effects& out);
+    void take_lie(base::time_point now, const base::node_id& from, const base::blob_ref& ref,
+                  part_effects& out);
     void missed(base::time_point now, transfer_number number, const base::node_id& from,
                 wire::piece_status status, part_effects& out);
 
@@ -110,7 +127,7 @@ private:
     base::rng rng_;
     transfer_number next_number_ = 1;
     std::map<transfer_number, transfer> transfers_;
-    std::map<base::blob_ref, transfer_number> numbers_;
+    std::map<base::blob_ref, shared_blob> blobs_;  ///< of all transfers
     std::map<base::node_id, std::set<transfer_number>> by_holder_;
     std::set<request_key> requests_;
     std::map<base::node_id, peer> peers_;  ///< linked ones

@@ -1,9 +1,10 @@
 /// A naive twin of blob transfer: whatever holders answer (truth, lies, nothing, busy, silence) and
-/// in whatever order, the pieces stored are exactly the blob's, each once, and the end is the right
-/// one.
+/// in whatever order, the pieces stored are exactly the blob's, each once, nobody is asked for what
+/// it was not named for, and each fetch has the right end.
 
 #include <rapidcheck.h>
 
+#include <algorithm>
 #include <boost/test/unit_test.hpp>
 #include <set>
 
@@ -14,7 +15,9 @@ using namespace tequio::test;
 
 namespace {
 
-/// One fetch from three holders. The first two may lie; the third is honest and always comes back.
+/// Fetches of one blob, or of runs of its pieces that may meet, one after the other or at once.
+/// There are three holders. The first two may lie, and are named for some; the third is named for
+/// all, is honest, and always comes back.
 class story {
 public:
     explicit story(std::uint64_t seed)
@@ -30,32 +33,73 @@ public:
     }
 
     void run() {
-        // All of it, or a run of its pieces, or two that may meet.
-        for (auto fetches = 1 + chance_.below(2); fetches > 0; --fetches) {
-            base::piece_run run;
-            if (chance_.chance(0.5)) {
-                run.first = chance_.below(ref_.pieces());
-                run.count = 1 + chance_.below(ref_.pieces() - run.first);
-            }
-            for (std::uint64_t i = 0; i < run.within(ref_).count; ++i) {
-                wanted_.insert(run.within(ref_).first + i);
-            }
-            handle(p2p::fetch_blob{ref_, holders_, {}, run});
-            if (chance_.chance(0.3)) {
-                handle(p2p::set_download_limit{100'000 + chance_.below(10'000'000)});
-            }
-        }
-        for (int step = 0; step < 4000 && !complete_; ++step) {
+        fetch();
+        auto more = chance_.below(4);
+        for (int step = 0; step < 4000 && (more > 0 || under_way()); ++step) {
             now_ += base::duration(static_cast<std::int64_t>(chance_.below(200'000'000)));
+            if (more > 0 && chance_.chance(0.3)) {
+                --more;
+                fetch();
+            }
+            if (chance_.chance(0.005)) cancel();
             take_step();
             if (core_.next_deadline() <= now_) handle(p2p::tick{});
         }
-        RC_ASSERT(complete_);
-        RC_ASSERT(stored_ == wanted_);
+        RC_ASSERT(!under_way());
         RC_ASSERT(core_.transfers().empty());
     }
 
 private:
+    struct wish {
+        base::piece_run pieces;
+        std::set<std::uint64_t> holders;
+        bool over = false;
+
+        bool covers(std::uint64_t index, const base::blob_ref& ref) const {
+            const auto run = pieces.within(ref);
+            return index >= run.first && index < run.first + run.count;
+        }
+    };
+
+    bool under_way() const {
+        return std::any_of(wishes_.begin(), wishes_.end(), [](const wish& w) { return !w.over; });
+    }
+    std::vector<wish>::iterator open_wish(const base::piece_run& pieces) {
+        return std::find_if(wishes_.begin(), wishes_.end(),
+                            [&](const wish& w) { return !w.over && w.pieces == pieces; });
+    }
+
+    void fetch() {
+        wish w;
+        if (chance_.chance(0.7)) {
+            w.pieces.first = chance_.below(ref_.pieces());
+            w.pieces.count = 1 + chance_.below(ref_.pieces() - w.pieces.first);
+        }
+        std::vector<base::node_id> named;
+        for (std::uint64_t i = 0; i < 3; ++i) {
+            if (i < 2 && chance_.chance(0.4)) continue;
+            w.holders.insert(i);
+            named.push_back(holders_[i]);
+        }
+        if (const auto known = open_wish(w.pieces); known != wishes_.end()) {
+            known->holders.merge(w.holders);
+        } else {
+            wishes_.push_back(w);
+        }
+        std::vector<bool> have(ref_.pieces());
+        for (const auto index : stored_) have[index] = true;
+        handle(p2p::fetch_blob{ref_, named, have, w.pieces});
+        if (chance_.chance(0.3)) {
+            handle(p2p::set_download_limit{100'000 + chance_.below(10'000'000)});
+        }
+    }
+
+    void cancel() {
+        auto& w = wishes_[chance_.below(wishes_.size())];
+        w.over = true;
+        handle(p2p::cancel_fetch{ref_, w.pieces});
+    }
+
     void take_step() {
         const auto who = chance_.below(3);
         if (!core_.linked(holders_[who]) && chance_.chance(0.5)) {
@@ -93,19 +137,30 @@ private:
         for (auto& e : out) judge(e);
     }
 
+    bool wanted_of(std::uint64_t index, std::uint64_t holder) const {
+        return std::any_of(wishes_.begin(), wishes_.end(), [&](const wish& w) {
+            return !w.over && w.covers(index, ref_) && w.holders.contains(holder);
+        });
+    }
+
     void judge(p2p::network_effect& effect) {
         if (auto* piece = std::get_if<p2p::store_piece>(&effect)) {
-            RC_ASSERT(!complete_);
+            RC_ASSERT(wanted_of(piece->piece.index, 2));
             RC_ASSERT(base::piece_verifies(ref_, piece->piece));
             RC_ASSERT(stored_.insert(piece->piece.index).second);
-        } else if (std::holds_alternative<p2p::blob_complete>(effect)) {
-            RC_ASSERT(!complete_);
-            complete_ = true;
+        } else if (const auto* complete = std::get_if<p2p::blob_complete>(&effect)) {
+            const auto w = open_wish(complete->pieces);
+            RC_ASSERT(w != wishes_.end());
+            w->over = true;
+            for (std::uint64_t i = 0; i < ref_.pieces(); ++i) {
+                RC_ASSERT(stored_.contains(i) || !w->covers(i, ref_));
+            }
         } else if (std::holds_alternative<p2p::blob_failed>(effect)) {
             RC_FAIL("one holder is honest and always comes back");
         } else if (auto* sent = std::get_if<p2p::link_send>(&effect)) {
             const auto m = p2p::wire::decode_message(sent->bytes);
             if (const auto* request = std::get_if<p2p::wire::piece_request>(&*m)) {
+                RC_ASSERT(wanted_of(request->index, holder_of_link_.at(sent->link.value)));
                 asked_.emplace_back(sent->link.value, *request);
             }
         } else if (auto* gone = std::get_if<p2p::close_link>(&effect)) {
@@ -121,9 +176,8 @@ private:
     base::time_point now_{1s};
     std::vector<base::node_id> holders_;
     std::set<std::uint64_t> lying_;
-    std::set<std::uint64_t> wanted_;
+    std::vector<wish> wishes_;
     std::set<std::uint64_t> stored_;
-    bool complete_ = false;
     std::uint64_t next_link_ = 1;
     std::map<std::uint64_t, std::uint64_t> holder_of_link_;
     std::vector<std::pair<std::uint64_t, p2p::wire::piece_request>> asked_;

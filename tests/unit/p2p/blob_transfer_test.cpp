@@ -3,6 +3,7 @@
 #include <boost/test/unit_test.hpp>
 #include <functional>
 #include <map>
+#include <set>
 
 #include "tests/unit/p2p/virtual_swarm.hpp"
 
@@ -31,9 +32,11 @@ struct three_nodes {
         return swarm.command(fetcher(),
                              p2p::fetch_blob{ref, {first().id(), second().id()}, std::move(have)});
     }
-    base::result<void> fetch_run(base::piece_run run, std::vector<bool> have = {}) {
-        return swarm.command(
-            fetcher(), p2p::fetch_blob{ref, {first().id(), second().id()}, std::move(have), run});
+    base::result<void> fetch_run(base::piece_run run, std::vector<bool> have = {},
+                                 std::vector<base::node_id> holders = {}) {
+        if (holders.empty()) holders = {first().id(), second().id()};
+        return swarm.command(fetcher(),
+                             p2p::fetch_blob{ref, std::move(holders), std::move(have), run});
     }
     std::vector<std::uint64_t> pieces_here() {
         std::vector<std::uint64_t> out;
@@ -402,14 +405,95 @@ BOOST_AUTO_TEST_CASE(a_run_of_pieces_comes_alone) {
     BOOST_TEST(answers == t.ref.pieces() - 4);
 }
 
-BOOST_AUTO_TEST_CASE(another_run_of_the_same_blob_joins_a_fetch_under_way) {
+/// Who has one run of a blob need not have another, and would put off what it has.
+BOOST_AUTO_TEST_CASE(each_run_is_asked_of_its_own_holders) {
     three_nodes t(21);
-    BOOST_REQUIRE(t.fetch_run({15, 2}));  // nobody has it yet
-    BOOST_REQUIRE(t.fetch_run({2, 3}));
-    BOOST_TEST(t.fetcher().core->transfers().size() == 1u);
     t.give(t.first());
+    t.give(t.second());
+    std::map<base::node_id, std::set<std::uint64_t>> gave;
+    for (auto* n : {&t.first(), &t.second()}) {
+        n->tamper = [&gave, id = n->id()](p2p::wire::message& m) {
+            if (auto* answer = std::get_if<p2p::wire::piece_answer>(&m)) {
+                gave[id].insert(answer->index);
+            }
+            return true;
+        };
+    }
+    BOOST_REQUIRE(t.fetch_run({2, 3}, {}, {t.first().id()}));
+    BOOST_REQUIRE(t.fetch_run({15, 2}, {}, {t.second().id()}));
+    BOOST_TEST(t.fetcher().core->transfers().size() == 2u);
+    BOOST_REQUIRE(t.swarm.run_until([&] { return t.fetcher().completed.size() == 2; }, 60s));
+    BOOST_TEST((gave[t.first().id()] == std::set<std::uint64_t>{2, 3, 4}));
+    BOOST_TEST((gave[t.second().id()] == std::set<std::uint64_t>{15, 16}));
+}
+
+BOOST_AUTO_TEST_CASE(a_run_does_not_wait_for_another_that_nobody_has) {
+    three_nodes t(24);
+    t.give(t.first());
+    BOOST_REQUIRE(t.fetch_run({15, 2}, {}, {t.second().id()}));
+    BOOST_REQUIRE(t.fetch_run({2, 3}, {}, {t.first().id()}));
+    const auto began = t.swarm.now();
     BOOST_REQUIRE(t.swarm.run_until([&] { return t.complete(); }, 60s));
-    BOOST_TEST((t.pieces_here() == std::vector<std::uint64_t>{2, 3, 4, 15, 16}));
+    BOOST_TEST((t.swarm.now() - began < 10s));
+    BOOST_TEST((t.fetcher().completed_runs == std::vector<base::piece_run>{{2, 3}}));
+    BOOST_REQUIRE(t.swarm.run_until([&] { return !t.fetcher().failed.empty(); }, 60s));
+    BOOST_TEST((t.fetcher().failed_runs == std::vector<base::piece_run>{{15, 2}}));
+    BOOST_TEST(t.fetcher().failed.front().second ==
+               "none of the 1 nodes asked has it (0 sent false pieces)");
+    BOOST_TEST((t.pieces_here() == std::vector<std::uint64_t>{2, 3, 4}));
+}
+
+BOOST_AUTO_TEST_CASE(where_runs_meet_nothing_comes_twice) {
+    three_nodes t(25);
+    t.give(t.first());
+    std::vector<std::uint64_t> gave;
+    t.first().tamper = [&](p2p::wire::message& m) {
+        if (auto* answer = std::get_if<p2p::wire::piece_answer>(&m)) gave.push_back(answer->index);
+        return true;
+    };
+    BOOST_REQUIRE(t.fetch_run({3, 8}, {}, {t.first().id()}));
+    BOOST_REQUIRE(t.fetch_run({6, 9}, {}, {t.first().id()}));
+    BOOST_REQUIRE(t.fetch());
+    BOOST_REQUIRE(t.swarm.run_until([&] { return t.fetcher().completed.size() == 3; }, 60s));
+    BOOST_TEST(t.right());
+    BOOST_TEST(gave.size() == t.ref.pieces());
+}
+
+BOOST_AUTO_TEST_CASE(who_lied_about_one_run_is_not_asked_for_another) {
+    three_nodes t(26);
+    t.give(t.first());
+    t.give(t.second());
+    std::set<std::uint64_t> asked_of_liar;
+    t.first().tamper = [&](p2p::wire::message& m) {
+        if (auto* answer = std::get_if<p2p::wire::piece_answer>(&m)) {
+            asked_of_liar.insert(answer->index);
+            if (!answer->bytes.empty()) answer->bytes[7] ^= 1;
+        }
+        return true;
+    };
+    t.second().late = 1s;
+    BOOST_REQUIRE(t.fetch_run({0, 12}));
+    BOOST_REQUIRE(t.swarm.run_until([&] { return t.charged(t.first()); }, 60s));
+    BOOST_REQUIRE(!t.complete());
+    BOOST_REQUIRE(t.fetch_run({14, 2}, {}, {t.first().id()}));
+    BOOST_TEST((t.fetcher().failed_runs == std::vector<base::piece_run>{{14, 2}}));
+    BOOST_REQUIRE(t.fetch_run({17, 2}));
+    BOOST_REQUIRE(t.swarm.run_until([&] { return t.fetcher().completed.size() == 2; }, 60s));
+    BOOST_TEST(t.pieces_here().size() == 14u);
+    BOOST_TEST(!asked_of_liar.empty());
+    for (const auto index : asked_of_liar) BOOST_TEST(index < 12);
+}
+
+BOOST_AUTO_TEST_CASE(one_run_can_be_cancelled_alone) {
+    three_nodes t(27);  // nobody has it yet
+    for (const base::piece_run run : {base::piece_run{2, 4}, {4, 4}, {12, 1}}) {
+        BOOST_REQUIRE(t.fetch_run(run));
+    }
+    BOOST_REQUIRE(t.swarm.command(t.fetcher(), p2p::cancel_fetch{t.ref, base::piece_run{2, 4}}));
+    BOOST_TEST(t.fetcher().core->transfers().size() == 2u);
+    t.give(t.first());
+    BOOST_REQUIRE(t.swarm.run_until([&] { return t.fetcher().completed.size() == 2; }, 60s));
+    BOOST_TEST((t.pieces_here() == std::vector<std::uint64_t>{4, 5, 6, 7, 12}));
 }
 
 BOOST_AUTO_TEST_CASE(a_run_that_is_here_is_complete_at_once) {

@@ -55,6 +55,7 @@ struct virtual_node {
     std::map<base::blob_ref, std::map<std::uint64_t, base::byte_vector>> pieces;
     std::vector<base::blob_ref> completed;
     std::vector<std::pair<base::blob_ref, std::string>> failed;
+    std::vector<base::piece_run> completed_runs, failed_runs;  ///< of the same
     std::vector<p2p::app_message> heard;
     std::vector<p2p::note_received> notes;
     std::vector<p2p::stream_message> said;  ///< what came in streams
@@ -344,8 +345,12 @@ private:
         }
         if (n.pieces[e.ref].size() == e.ref.pieces()) n.blobs[e.ref] = std::move(whole);
         n.completed.push_back(e.ref);
+        n.completed_runs.push_back(e.pieces);
     }
-    void perform(virtual_node& n, p2p::blob_failed& e) { n.failed.emplace_back(e.ref, e.reason); }
+    void perform(virtual_node& n, p2p::blob_failed& e) {
+        n.failed.emplace_back(e.ref, e.reason);
+        n.failed_runs.push_back(e.pieces);
+    }
     void perform(virtual_node& n, p2p::peer_up& e) { n.ups.push_back(e.node); }
     void perform(virtual_node& n, p2p::peer_down& e) { n.downs.emplace_back(e.node, e.ending); }
     void perform(virtual_node& n, p2p::app_message& e) { n.heard.push_back(std::move(e)); }
