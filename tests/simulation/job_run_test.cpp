@@ -105,6 +105,42 @@ BOOST_AUTO_TEST_CASE(a_transfer_without_a_holder_says_what_is_left) {
     BOOST_TEST(left == 1500, boost::test_tools::tolerance(1e-3));
 }
 
+BOOST_AUTO_TEST_CASE(what_moved_while_rates_stand_is_counted_when_a_transfer_is_stopped) {
+    scheduler time;
+    shared_links links(time);
+    links.stand_for_each = 1s;
+    for (int i = 0; i < 3; ++i) links.add_node({.up = 100, .down = 1000});
+    double left = 0, end = 0;
+    const auto id = links.start(1, 2000, {0}, [](double) {});
+    time.after(5300ms, [&] {
+        left = links.stop(id);
+        // Once more, and nothing is counted twice.
+        BOOST_TEST(links.stop(id) == 0);
+        links.start(2, 1000, {0}, [&](double) { end = seconds(time); });
+    });
+    while (time.run_one()) {
+    }
+    BOOST_TEST(left == 1470, boost::test_tools::tolerance(1e-3));
+    BOOST_TEST(links.sent(0) == 1530, boost::test_tools::tolerance(1e-3));
+    BOOST_TEST(links.received(1) == 530, boost::test_tools::tolerance(1e-3));
+    BOOST_TEST(end == 15.3, boost::test_tools::tolerance(1e-3));
+}
+
+BOOST_AUTO_TEST_CASE(a_holder_that_leaves_while_rates_stand_is_replaced_by_the_others) {
+    scheduler time;
+    shared_links links(time);
+    links.stand_for_each = 500ms;
+    for (int i = 0; i < 3; ++i) links.add_node({.up = 100, .down = 1000});
+    double end = 0;
+    links.start(2, 2000, {0, 1}, [&](double) { end = seconds(time); });
+    time.after(4500ms, [&] { links.leave(1); });
+    while (time.run_one()) {
+    }
+    BOOST_TEST(links.sent(0) + links.sent(1) == 2000, boost::test_tools::tolerance(1e-3));
+    // 900 bytes from both, then 1100 from one, give or take what was on its way.
+    BOOST_TEST(end == 15.5, boost::test_tools::tolerance(0.05));
+}
+
 BOOST_AUTO_TEST_CASE(a_refused_option_is_named_with_what_was_found_and_what_is_allowed) {
     BOOST_TEST(refusal("nodes", "1025") ==
                "--nodes: found \"1025\", allowed: 1 to 1024; above 64 they are in groups");

@@ -30,7 +30,7 @@ shared_links::transfer_id shared_links::start(std::size_t to, double bytes,
                                               std::vector<std::size_t> holders,
                                               std::function<void(double)> done) {
     base::ensure(!holders.empty(), "somebody has what is fetched");
-    settle();
+    settle_if_exact();
     const auto id = next_++;
     transfers_.push_back({id, to, bytes, 0, {}, std::move(holders), std::move(done), true});
     if (++nodes_[to].downloads == 1 && on_downloads) on_downloads(to);
@@ -47,13 +47,14 @@ shared_links::transfer* shared_links::find(transfer_id id) {
 void shared_links::set_holders(transfer_id id, std::vector<std::size_t> holders) {
     auto* t = find(id);
     if (t == nullptr || t->holders == holders) return;
-    settle();
+    settle_if_exact();
     t->holders = std::move(holders);
     t->choose = true;
     change_later();
 }
 
 void shared_links::forget(transfer& t) {
+    settle(t, seconds_of(time_.now() - settled_));
     clear_sources(t);
     t.over = true;
     t.done = nullptr;
@@ -65,15 +66,14 @@ void shared_links::forget(transfer& t) {
 double shared_links::stop(transfer_id id) {
     auto* t = find(id);
     if (t == nullptr) return 0;
-    settle();
-    const double left = t->left;
+    settle_if_exact();
     forget(*t);
     change_later();
-    return left;
+    return t->left;
 }
 
 void shared_links::leave(std::size_t gone) {
-    settle();
+    settle_if_exact();
     for (std::size_t i = 0; i < transfers_.size(); ++i) {
         auto& t = transfers_[i];
         if (t.over) continue;
@@ -90,15 +90,23 @@ void shared_links::settle() {
     const double passed = seconds_of(time_.now() - settled_);
     settled_ = time_.now();
     if (passed <= 0) return;
-    for (auto& t : transfers_) {
-        for (std::size_t i = 0; i < t.source_count; ++i) {
-            const auto& s = t.sources[i];
-            const double bytes = std::min(t.left, s.rate * passed);
-            t.left -= bytes;
-            nodes_[s.from].sent += bytes;
-            nodes_[t.to].received += bytes;
-        }
+    for (auto& t : transfers_) settle(t, passed);
+}
+
+void shared_links::settle(transfer& t, double passed) {
+    for (std::size_t i = 0; i < t.source_count; ++i) {
+        const auto& s = t.sources[i];
+        const double bytes = std::min(t.left, s.rate * passed);
+        t.left -= bytes;
+        nodes_[s.from].sent += bytes;
+        nodes_[t.to].received += bytes;
     }
+}
+
+/// Rates are the same until the next sharing out, so nothing has to be brought up to date before;
+/// where that is at once it is now. Rounding would otherwise be another one.
+void shared_links::settle_if_exact() {
+    if (stand_for_each == base::duration{}) settle();
 }
 
 /// Whatever changes at one instant is shared out once.

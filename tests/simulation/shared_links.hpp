@@ -92,6 +92,8 @@ private:
         std::uint32_t up = 0, down = 0;
         bool settled = false;
     };
+    void settle(transfer& t, double passed);
+    void settle_if_exact();
     void change_later();
     void change();
     void choose_sources(transfer& t);
