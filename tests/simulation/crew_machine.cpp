@@ -647,8 +647,8 @@ void crew_machine::start_fetch(const fetch_blob& f) {
 }
 
 /// Other living machines that have the blob, or those of its pieces.
-std::vector<std::size_t> crew_machine::living_holders(const place& what) const {
-    std::vector<std::size_t> out;
+std::vector<link_holder> crew_machine::living_holders(const place& what) const {
+    std::vector<link_holder> out;
     const auto whole = blob_key(what.first);
     const auto pieces = blob_key(what.first, what.second);
     for (const auto& node : transfers_.at(what).holders) {
@@ -656,9 +656,9 @@ std::vector<std::size_t> crew_machine::living_holders(const place& what) const {
         const auto* other = world_.nodes_[index].get();
         if (index == index_ || other == nullptr) continue;
         const auto& disk = other->disk_;
-        if (disk.get(whole) != nullptr || (whole != pieces && disk.get(pieces) != nullptr)) {
-            out.push_back(index);
-        }
+        const bool all = disk.get(whole) != nullptr;
+        // Of what is taken in runs only whoever made it has all.
+        if (all || (whole != pieces && disk.get(pieces) != nullptr)) out.push_back({index, all});
     }
     return out;
 }
@@ -699,7 +699,7 @@ void crew_machine::carried(const place& what, double left) {
     }
     left_over_.erase(what);
     const auto& [ref, pieces] = what;
-    disk_.put(blob_key(ref, pieces), *world_.nodes_[holders.front()]->blob(ref, pieces));
+    disk_.put(blob_key(ref, pieces), *world_.nodes_[holders.front().node]->blob(ref, pieces));
     world_.trace_.add(world_.time_.now(), "blob to " + std::to_string(index_), ref.root.view());
     // The first request's way there and the last piece's way back.
     const auto& way = world_.network_.conditions;

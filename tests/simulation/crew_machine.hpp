@@ -79,7 +79,7 @@ private:
     using place = std::pair<base::blob_ref, base::piece_run>;
     void carry(const place& what);
     void carried(const place& what, double left);
-    std::vector<std::size_t> living_holders(const place& what) const;
+    std::vector<link_holder> living_holders(const place& what) const;
     void ask_piece(const place& what);
     void give_piece(std::size_t to, base::byte_reader& in);
     void take_piece(base::byte_reader& in);

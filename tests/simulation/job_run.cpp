@@ -104,6 +104,7 @@ public:
         world_ = std::make_unique<crew_world>(*functions_, options());
         links_ = std::make_unique<shared_links>(world_->time());
         if (s.nodes > exact_links_max) links_->stand_for_each = rates_stand_for_each;
+        links_->turns = s.turns;
         links_->on_downloads = [this](std::size_t index) { account(index); };
         if (s.latency_spread > 1) {
             world_->network().way = [this](std::size_t from, std::size_t to) {

@@ -43,8 +43,8 @@ std::vector<double> two_uploads(double first_bytes, double second_bytes) {
     shared_links links(time);
     for (int i = 0; i < 3; ++i) links.add_node({.up = 100, .down = 1000});
     std::vector<double> ends(2);
-    links.start(1, first_bytes, {0}, [&](double) { ends[0] = seconds(time); });
-    links.start(2, second_bytes, {0}, [&](double) { ends[1] = seconds(time); });
+    links.start(1, first_bytes, {{0}}, [&](double) { ends[0] = seconds(time); });
+    links.start(2, second_bytes, {{0}}, [&](double) { ends[1] = seconds(time); });
     while (time.run_one()) {
     }
     BOOST_TEST(links.sent(0) == first_bytes + second_bytes, boost::test_tools::tolerance(1e-6));
@@ -67,12 +67,34 @@ BOOST_AUTO_TEST_CASE(what_one_link_leaves_over_goes_to_others) {
     links.add_node({.up = 100, .down = 10});
     links.add_node({.up = 100, .down = 1000});
     double slow = 0, fast = 0;
-    links.start(1, 100, {0}, [&](double) { slow = seconds(time); });
-    links.start(2, 900, {0}, [&](double) { fast = seconds(time); });
+    links.start(1, 100, {{0}}, [&](double) { slow = seconds(time); });
+    links.start(2, 900, {{0}}, [&](double) { fast = seconds(time); });
     while (time.run_one()) {
     }
     BOOST_TEST(slow == 10.0, boost::test_tools::tolerance(1e-3));
     BOOST_TEST(fast == 10.0, boost::test_tools::tolerance(1e-3));
+}
+
+BOOST_AUTO_TEST_CASE(an_uplink_that_gives_turns_serves_its_own_first_and_then_who_asked_first) {
+    scheduler time;
+    shared_links links(time);
+    links.turns = 2;
+    for (int i = 0; i < 5; ++i) links.add_node({.up = 100, .down = 1000});
+    std::vector<double> ends(4);
+    const auto start = [&](std::size_t to, bool own) {
+        links.start(to, 1000, {{0, own}}, [&, to](double) { ends[to - 1] = seconds(time); });
+    };
+    start(1, false);
+    start(2, true);
+    start(3, false);
+    start(4, true);
+    while (time.run_one()) {
+    }
+    // Its own share the uplink for 20 s, then the copies do.
+    const std::vector<double> expected{40, 20, 40, 20};
+    for (std::size_t i = 0; i < 4; ++i) {
+        BOOST_TEST(ends[i] == expected[i], boost::test_tools::tolerance(1e-3));
+    }
 }
 
 BOOST_AUTO_TEST_CASE(a_transfer_takes_from_several_holders_and_outlives_one) {
@@ -80,7 +102,7 @@ BOOST_AUTO_TEST_CASE(a_transfer_takes_from_several_holders_and_outlives_one) {
     shared_links links(time);
     for (int i = 0; i < 3; ++i) links.add_node({.up = 100, .down = 1000});
     double end = 0, left = -1;
-    links.start(2, 2000, {0, 1}, [&](double rest) {
+    links.start(2, 2000, {{0}, {1}}, [&](double rest) {
         end = seconds(time);
         left = rest;
     });
@@ -98,7 +120,7 @@ BOOST_AUTO_TEST_CASE(a_transfer_without_a_holder_says_what_is_left) {
     shared_links links(time);
     for (int i = 0; i < 2; ++i) links.add_node({.up = 100, .down = 1000});
     double left = -1;
-    links.start(1, 2000, {0}, [&](double rest) { left = rest; });
+    links.start(1, 2000, {{0}}, [&](double rest) { left = rest; });
     time.after(5s, [&] { links.leave(0); });
     while (time.run_one()) {
     }
@@ -111,12 +133,12 @@ BOOST_AUTO_TEST_CASE(what_moved_while_rates_stand_is_counted_when_a_transfer_is_
     links.stand_for_each = 1s;
     for (int i = 0; i < 3; ++i) links.add_node({.up = 100, .down = 1000});
     double left = 0, end = 0;
-    const auto id = links.start(1, 2000, {0}, [](double) {});
+    const auto id = links.start(1, 2000, {{0}}, [](double) {});
     time.after(5300ms, [&] {
         left = links.stop(id);
         // Once more, and nothing is counted twice.
         BOOST_TEST(links.stop(id) == 0);
-        links.start(2, 1000, {0}, [&](double) { end = seconds(time); });
+        links.start(2, 1000, {{0}}, [&](double) { end = seconds(time); });
     });
     while (time.run_one()) {
     }
@@ -132,7 +154,7 @@ BOOST_AUTO_TEST_CASE(a_holder_that_leaves_while_rates_stand_is_replaced_by_the_o
     links.stand_for_each = 500ms;
     for (int i = 0; i < 3; ++i) links.add_node({.up = 100, .down = 1000});
     double end = 0;
-    links.start(2, 2000, {0, 1}, [&](double) { end = seconds(time); });
+    links.start(2, 2000, {{0}, {1}}, [&](double) { end = seconds(time); });
     time.after(4500ms, [&] { links.leave(1); });
     while (time.run_one()) {
     }

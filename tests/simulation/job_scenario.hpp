@@ -30,6 +30,7 @@ struct job_scenario {
     std::uint64_t down_bits = 100'000'000;                   ///< a second
     base::duration latency = std::chrono::milliseconds(20);  ///< one way, give or take a quarter
     double link_spread = 1;     ///< the fastest connection carries so many times as much, both ways
+    std::uint64_t turns = 0;    ///< transfers that an uplink serves at a time; 0: all
     double latency_spread = 1;  ///< the furthest node is so many times as far
     /// Slices that the model is divided into, each node having room for one; 1: all hold all.
     std::uint64_t slices = 1;

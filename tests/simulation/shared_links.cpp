@@ -27,7 +27,7 @@ void shared_links::set_rates(std::size_t node, link_rates rates) {
 }
 
 shared_links::transfer_id shared_links::start(std::size_t to, double bytes,
-                                              std::vector<std::size_t> holders,
+                                              std::vector<link_holder> holders,
                                               std::function<void(double)> done) {
     base::ensure(!holders.empty(), "somebody has what is fetched");
     settle_if_exact();
@@ -44,7 +44,7 @@ shared_links::transfer* shared_links::find(transfer_id id) {
     return it == transfers_.end() || it->id != id || it->over ? nullptr : &*it;
 }
 
-void shared_links::set_holders(transfer_id id, std::vector<std::size_t> holders) {
+void shared_links::set_holders(transfer_id id, std::vector<link_holder> holders) {
     auto* t = find(id);
     if (t == nullptr || t->holders == holders) return;
     settle_if_exact();
@@ -80,7 +80,8 @@ void shared_links::leave(std::size_t gone) {
         if (t.to == gone) {
             forget(t);
         } else {
-            if (std::erase(t.holders, gone) > 0) t.choose = true;
+            const auto is_gone = [&](const link_holder& h) { return h.node == gone; };
+            if (std::erase_if(t.holders, is_gone) > 0) t.choose = true;
         }
     }
     change_later();
@@ -161,55 +162,68 @@ void shared_links::clear_sources(transfer& t) {
 
 /// Sources that still hold it stay; the least busy others join them.
 void shared_links::choose_sources(transfer& t) {
-    const auto holds = [&](std::size_t node) {
-        return std::find(t.holders.begin(), t.holders.end(), node) != t.holders.end();
-    };
     const auto sources_end = [&] {
         return t.sources.begin() + static_cast<std::ptrdiff_t>(t.source_count);
     };
     const auto left = std::remove_if(t.sources.begin(), sources_end(), [&](const source& s) {
-        if (holds(s.from)) return false;
+        const bool holds = std::any_of(t.holders.begin(), t.holders.end(),
+                                       [&](const link_holder& h) { return h.node == s.from; });
+        if (holds) return false;
         --nodes_[s.from].uploads;
         return true;
     });
     t.source_count = static_cast<std::size_t>(left - t.sources.begin());
     while (t.source_count < std::min(t.holders.size(), sources_max)) {
-        const std::size_t* best = nullptr;
-        for (const auto& node : t.holders) {
-            const bool busier = best != nullptr && nodes_[node].uploads >= nodes_[*best].uploads;
+        const link_holder* best = nullptr;
+        for (const auto& h : t.holders) {
+            const bool busier =
+                best != nullptr && nodes_[h.node].uploads >= nodes_[best->node].uploads;
             if (busier) continue;
             const bool taken = std::any_of(t.sources.begin(), sources_end(),
-                                           [&](const source& s) { return s.from == node; });
-            if (!taken) best = &node;
+                                           [&](const source& s) { return s.from == h.node; });
+            if (!taken) best = &h;
         }
         if (best == nullptr) return;
-        t.sources[t.source_count++] = {*best, 0};
-        ++nodes_[*best].uploads;
+        t.sources[t.source_count++] = {best->node, best->own, 0};
+        ++nodes_[best->node].uploads;
+    }
+}
+
+/// The streams that flow: all, or those whose turn it is at their uplinks.
+void shared_links::open_streams(std::vector<std::size_t>& used) {
+    streams_.clear();
+    const auto open = [&](const transfer& t, source& s) {
+        const auto up = static_cast<std::uint32_t>(2 * s.from);
+        const auto down = static_cast<std::uint32_t>(2 * t.to + 1);
+        for (const auto at : {up, down}) {
+            auto& l = links_[at];
+            if (l.open == 0) {
+                used.push_back(at);
+                l.streams.clear();
+            }
+            l.streams.push_back(static_cast<std::uint32_t>(streams_.size()));
+            ++l.open;
+        }
+        streams_.push_back({&s, up, down, false});
+    };
+    for (const bool own : {true, false}) {
+        for (auto& t : transfers_) {
+            for (std::size_t i = 0; i < t.source_count; ++i) {
+                auto& s = t.sources[i];
+                if (turns > 0 && s.own != own) continue;
+                s.rate = 0;
+                if (turns == 0 || links_[2 * s.from].open < turns) open(t, s);
+            }
+        }
+        if (turns == 0) return;
     }
 }
 
 /// Water filling: the link with the smallest share for each of its streams settles those, and so
 /// on.
 void shared_links::share() {
-    streams_.clear();
     std::vector<std::size_t> used;
-    for (auto& t : transfers_) {
-        for (std::size_t i = 0; i < t.source_count; ++i) {
-            auto& s = t.sources[i];
-            const auto up = static_cast<std::uint32_t>(2 * s.from);
-            const auto down = static_cast<std::uint32_t>(2 * t.to + 1);
-            for (const auto at : {up, down}) {
-                auto& l = links_[at];
-                if (l.open == 0) {
-                    used.push_back(at);
-                    l.streams.clear();
-                }
-                l.streams.push_back(static_cast<std::uint32_t>(streams_.size()));
-                ++l.open;
-            }
-            streams_.push_back({&s, up, down, false});
-        }
-    }
+    open_streams(used);
     std::sort(used.begin(), used.end());
     for (const auto at : used) {
         const auto& rates = nodes_[at / 2].rates;

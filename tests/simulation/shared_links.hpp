@@ -22,6 +22,13 @@ struct link_rates {
     double down = 0;
 };
 
+/// One of whom a transfer may take its bytes.
+struct link_holder {
+    std::size_t node = 0;
+    bool own = true;  ///< not a copy of another's: where uplinks give turns it goes first
+    bool operator==(const link_holder&) const = default;
+};
+
 /// Transfers between numbered nodes on virtual time.
 class shared_links {
 public:
@@ -37,10 +44,10 @@ public:
     void set_rates(std::size_t node, link_rates rates);
     /// Moves `bytes` to `to` from any of `holders` (not empty, not `to`); `done(0)` when they
     /// are there, `done(bytes still to bring)` when no holder is left.
-    transfer_id start(std::size_t to, double bytes, std::vector<std::size_t> holders,
+    transfer_id start(std::size_t to, double bytes, std::vector<link_holder> holders,
                       std::function<void(double)> done);
     /// Other holders from now on; a transfer that has ended is left alone.
-    void set_holders(transfer_id id, std::vector<std::size_t> holders);
+    void set_holders(transfer_id id, std::vector<link_holder> holders);
     /// Ends a transfer without a word and returns how many bytes it had still to bring.
     double stop(transfer_id id);
     /// A node is gone: what it fetched ends without a word, what it gave comes from others.
@@ -53,6 +60,9 @@ public:
     std::size_t downloads(std::size_t node) const { return nodes_[node].downloads; }
     /// Called when a node's downloads begin or end.
     std::function<void(std::size_t node)> on_downloads;
+    /// So many transfers an uplink serves at a time: what is its node's own first, else in the
+    /// order in which they began. 0: all.
+    std::size_t turns = 0;
     /// Brings the counters up to now.
     void settle();
     /// Of very many transfers each sharing out takes long, and changes little: rates then stand for
@@ -68,6 +78,7 @@ private:
     };
     struct source {
         std::size_t from = 0;
+        bool own = true;
         double rate = 0;
     };
     struct transfer {
@@ -76,7 +87,7 @@ private:
         double left = 0;
         std::size_t source_count = 0;
         std::array<source, sources_max> sources;  ///< so many of them
-        std::vector<std::size_t> holders;
+        std::vector<link_holder> holders;
         std::function<void(double)> done;
         bool choose = true;  ///< its holders changed
         bool over = false;   ///< it has ended, and goes with the next change
@@ -98,6 +109,7 @@ private:
     void change();
     void choose_sources(transfer& t);
     void clear_sources(transfer& t);
+    void open_streams(std::vector<std::size_t>& used);
     void share();
     void forget(transfer& t);
     transfer* find(transfer_id id);
