@@ -75,10 +75,11 @@ unsigned blob_desk::failures(const base::blob_ref& ref, const base::piece_run& p
     return e == nullptr ? 0 : e->failures;
 }
 
-void blob_desk::settle(entry& e, const base::piece_run& pieces) {
+void blob_desk::settle(entry& e, const base::blob_ref& ref, const base::piece_run& pieces) {
     ++changes_;
     if (pieces.whole()) {
         whole_changed_ = changes_;
+        recent_.note(changes_, ref);
     } else {
         run_changed_[pieces] = changes_;
     }
@@ -94,7 +95,7 @@ std::uint64_t blob_desk::changes(const base::piece_run& pieces) const {
 void blob_desk::arrived(const base::blob_ref& ref, const base::piece_run& pieces) {
     auto* e = find(ref, pieces);
     if (e == nullptr) return;
-    settle(*e, pieces);
+    settle(*e, ref, pieces);
     if (e->deliver) {
         auto& list = blobs_.at(ref);
         std::erase_if(list, [&](const auto& r) { return r.first == pieces; });
@@ -109,14 +110,14 @@ void blob_desk::failed(base::time_point now, const base::blob_ref& ref,
                        const base::piece_run& pieces) {
     auto* e = find(ref, pieces);
     if (e == nullptr || !e->asked) return;
-    settle(*e, pieces);
+    settle(*e, ref, pieces);
     ++e->failures;
     e->next = now + timings_.fetch_retry * std::min(e->failures, 30u);
 }
 
 void blob_desk::made(const base::blob_ref& ref, std::uint64_t round) {
     auto& e = at(ref, {});
-    settle(e, {});
+    settle(e, ref, {});
     e.is_here = true;
     e.failures = 0;
     e.round = round;
@@ -126,7 +127,7 @@ void blob_desk::drop(const base::blob_ref& ref, std::vector<crew_effect>& out) {
     const auto* whole = find(ref, {});
     if (whole != nullptr && whole->kept) return;
     if (const auto it = blobs_.find(ref); it != blobs_.end()) {
-        for (auto& [run, e] : it->second) settle(e, run);
+        for (auto& [run, e] : it->second) settle(e, ref, run);
         blobs_.erase(it);
     }
     out.push_back(drop_blob{ref});
@@ -142,7 +143,7 @@ void blob_desk::drop_before(std::uint64_t round, std::vector<crew_effect>& out) 
         if (!kept && std::any_of(list.begin(), list.end(), old)) {
             dropped.insert(ref);
             for (auto& r : list) {
-                if (old(r)) settle(r.second, r.first);
+                if (old(r)) settle(r.second, ref, r.first);
             }
             std::erase_if(list, old);
         }

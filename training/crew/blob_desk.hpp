@@ -11,6 +11,7 @@
 #include "base/blob.hpp"
 #include "base/time.hpp"
 #include "training/crew.hpp"
+#include "training/crew/change_log.hpp"
 
 namespace tequio::training::crew_protocol {
 
@@ -43,6 +44,8 @@ public:
     /// blobs, and of those pieces of any.
     std::uint64_t changes() const { return changes_; }
     std::uint64_t changes(const base::piece_run& pieces) const;
+    /// Which whole blobs that was, by the first of those numbers.
+    const change_log<base::blob_ref>& recent() const { return recent_; }
     /// Fetches that failed in a row.
     unsigned failures(const base::blob_ref& ref, const base::piece_run& pieces = {}) const;
     std::size_t in_flight() const { return in_flight_; }
@@ -86,12 +89,13 @@ private:
     const entry* find(const base::blob_ref& ref, const base::piece_run& pieces) const;
     entry* find(const base::blob_ref& ref, const base::piece_run& pieces);
     entry& at(const base::blob_ref& ref, const base::piece_run& pieces);
-    void settle(entry& e, const base::piece_run& pieces);
+    void settle(entry& e, const base::blob_ref& ref, const base::piece_run& pieces);
 
     const crew_timings& timings_;
     std::unordered_map<base::blob_ref, runs, hash_of_root> blobs_;
     std::size_t in_flight_ = 0;
     std::uint64_t changes_ = 0, whole_changed_ = 0;
+    change_log<base::blob_ref> recent_;
     std::map<base::piece_run, std::uint64_t> run_changed_;  ///< bounded by what rounds ask for
 };
 

@@ -19,6 +19,7 @@
 #include <vector>
 
 #include "training/crew.hpp"
+#include "training/crew/awaited_parts.hpp"
 #include "training/crew/blob_desk.hpp"
 #include "training/crew/catch_up.hpp"
 #include "training/crew/checks.hpp"
@@ -189,7 +190,9 @@ private:
     void drive_groups(effects& out);
     std::optional<partial_sums> sums_in_turn(const summands* s);
     void want_sums(const summands& s, effects& out);
-    void look_for_parts(const summands& s);
+    std::optional<crew_protocol::addable_part> want_sums_of(contribution_run units,
+                                                            const summands& s, effects& out);
+    std::vector<base::node_id> part_holders(const crew_protocol::known_part& k, bool crosses) const;
     void want_group_parts(const summands& s, effects& out);
     bool begin_group_work(effects& out);
     void sums_made(const work_item& item, const work_outcome& outcome, effects& out);
@@ -202,6 +205,7 @@ private:
     void pass_on(const crew_protocol::known_part& p, effects& out);
     void pass_on(const crew_protocol::known_sums& s, effects& out);
     void tell_rows(bool again, effects& out);
+    void teller(const base::blob_ref& part, const base::node_id& node);
     void take_sums(crew_protocol::known_sums s, effects& out);
     void answer_wants(const base::node_id& from, const crew_protocol::status& said, effects& out);
     std::uint32_t sums_known(std::uint32_t group) const;
@@ -384,13 +388,7 @@ private:
     /// Gathers for further shards, by their first unit: own ones, and others' as long as that may
     /// be of use.
     std::map<std::uint64_t, crew_protocol::exchange> standbys_;
-    /// Others' shards that are this node's to gather for, and of which plan and members that is.
-    struct standby_place {
-        std::vector<crew_protocol::shard> plan;
-        std::uint64_t members = 0;
-        std::set<std::size_t> shards;
-    };
-    standby_place standby_place_;
+    crew_protocol::standby_place standby_place_;
     /// Members that went without a word, and when; those of the last hour count.
     std::map<base::node_id, base::time_point> vanished_;
     std::optional<joined_sum> joined_;
@@ -479,8 +477,9 @@ private:
     std::pair<std::uint64_t, base::blob_ref> column_inputs_of_;           ///< fold, entry
     mutable crew_protocol::lanes_abroad abroad_leases_;
     crew_protocol::awaited_parts awaited_;
-    std::optional<crew_protocol::addable_part> addable_;
-    std::uint64_t sums_wanted_ = 0;  ///< as in statuses
+    std::uint64_t plans_opened_ = 0;  ///< the book's plans when its shards were the group's
+    std::uint64_t rows_changes_ = 0;  ///< of who sums what in the group
+    crew_protocol::sums_look sums_look_;
     bool parts_wanted_ = false;
     std::map<base::blob_ref, std::set<base::node_id>> tellers_;  ///< who says that it has a part
     std::set<std::uint64_t> rows_told_;                          ///< by first unit

@@ -82,7 +82,7 @@ void crew::core::adopt_depth(std::uint32_t depth, effects& out) {
     abroad_leases_.known = false;
     column_inputs_.clear();
     rows_.clear();
-    ++awaited_.rows_changes;
+    ++rows_changes_;
     rows_tried_.clear();
     mine_.end();
     standbys_.clear();

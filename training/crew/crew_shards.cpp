@@ -268,7 +268,7 @@ void crew::core::measure_part(const base::blob_ref& ref) {
 /// Every shard's part, in order, when all are here.
 std::optional<std::vector<base::blob_ref>> crew::core::parts_here() {
     const auto* s = sharded() ? summed_lanes() : nullptr;
-    if (s != nullptr && sums_in_groups()) look_for_parts(*s);
+    if (s != nullptr && sums_in_groups()) awaited_.look(s->round, s->inputs, shards_, desk_);
     if (s == nullptr || (sums_in_groups() && !awaited_.all_here())) return std::nullopt;
     std::vector<base::blob_ref> out;
     for (const auto& shard : shards_.plan()) {
@@ -284,10 +284,8 @@ bool crew::core::mean_comes_in_parts() {
     const auto* s = sharded() ? summed_lanes() : nullptr;
     if (s == nullptr) return false;
     if (sums_in_groups()) {
-        look_for_parts(*s);
-        return awaited_.unknown == 0 && std::ranges::all_of(awaited_.coming, [&](const auto& part) {
-                   return desk_.failures(part.blob) < part_failures_max;
-               });
+        awaited_.look(s->round, s->inputs, shards_, desk_);
+        return awaited_.all_may_come(desk_, part_failures_max);
     }
     return std::all_of(shards_.plan().begin(), shards_.plan().end(), [&](const shard& x) {
         const auto* k = shards_.resolved(x.units, s->inputs);
@@ -299,7 +297,7 @@ bool crew::core::mean_comes_in_parts() {
 bool crew::core::shard_work_waits() {
     // A group's lanes may all be there while others are computed; what is in hand is one of those.
     if (sums_in_groups() && !round_resolved()) return false;
-    if (sums_in_groups() && addable_) return true;
+    if (sums_in_groups() && sums_look_.addable) return true;
     if (mine_.complete()) return true;
     return !joined_ && should_own() && window_open() && round_resolved() && parts_here();
 }
@@ -390,7 +388,7 @@ void crew::core::take_part(known_part p, const base::node_id& from, effects& out
         case shard_book::added::stale:
             break;
     }
-    if (copy && !groups_.foreign(from)) tellers_[copy->said.blob].insert(from);
+    if (copy) teller(copy->said.blob, from);
 }
 
 void crew::core::parts_joined(const work_item& item, const work_outcome& outcome) {
@@ -622,7 +620,7 @@ void crew::core::close_shards(const chronicle_entry& entry, effects& out) {
     sums_.open(chain_.length());
     tellers_.clear();
     rows_told_.clear();
-    addable_.reset();
+    sums_look_ = {};
     lost_here_.clear();
     shards_.open(chain_.length());
     parts_asked_.clear();

@@ -40,8 +40,8 @@ void crew::core::open_group_shards() {
     if (round >= shape_.rounds) return;
     if (shards_.round() != round) shards_.open(round);
     if (sums_.round() != round) sums_.open(round);
-    if (awaited_.opened == shards_.changes()) return;
-    awaited_.opened = shards_.changes();
+    if (plans_opened_ == shards_.plans()) return;
+    plans_opened_ = shards_.plans();
     if (shards_.plan().size() == group_shards_.size() &&
         std::equal(group_shards_.begin(), group_shards_.end(), shards_.plan().begin(),
                    [](const auto& units, const shard& s) { return s.units == units; })) {
@@ -50,7 +50,7 @@ void crew::core::open_group_shards() {
     std::vector<shard> plan;
     for (const auto& units : group_shards_) plan.push_back({units, config_.self});
     shards_.adopt(plan);
-    awaited_.opened = shards_.changes();
+    plans_opened_ = shards_.plans();
 }
 
 /// What the steward says of who sums what.
@@ -81,7 +81,7 @@ void crew::core::plan_rows() {
         for (const auto& node : fit) candidates.push_back({node, shards_.rate_of(node)});
         rows_ = cut_rows(group_shards_, candidates);
         rows_round_ = round;
-        ++awaited_.rows_changes;
+        ++rows_changes_;
         rows_tried_.clear();
         rows_changed_ = now_;
         return;
@@ -112,7 +112,7 @@ void crew::core::plan_rows() {
             }
         }
         row.owner = best;
-        ++awaited_.rows_changes;
+        ++rows_changes_;
         rows_changed_ = now_;
     }
 }
@@ -155,7 +155,7 @@ std::optional<partial_sums> crew::core::sums_in_turn(const summands* s) {
         for (std::uint32_t i = 0; i < groups_.count(); ++i) {
             const auto g = (own + i) % groups_.count();
             const partial_sums which{row.units, groups_.column(g, shape_.lanes)};
-            const bool wanted = late && (sums_wanted_ >> g & 1) != 0;
+            const bool wanted = late && (sums_look_.wanted >> g & 1) != 0;
             if (which.lanes.count == 0 || (!serves(g) && !wanted)) continue;
             const auto* made = sums_.own(which);
             const auto inputs = column_inputs(which.lanes);
@@ -167,11 +167,10 @@ std::optional<partial_sums> crew::core::sums_in_turn(const summands* s) {
 }
 
 void crew::core::drive_groups(effects& out) {
-    addable_.reset();
-    sums_wanted_ = 0;
     parts_wanted_ = false;
     if (chain_.length() < shape_.rounds) open_group_shards();
     if (!sharded() || !caught_up()) {
+        sums_look_ = {};
         mine_.end();
         return;
     }
@@ -182,7 +181,11 @@ void crew::core::drive_groups(effects& out) {
         joined_.reset();
     }
     const bool over = joined_ || chain_.next() != nullptr || rows_round_ != round;
-    if (s != nullptr && !over) want_sums(*s, out);
+    if (s != nullptr && !over) {
+        want_sums(*s, out);
+    } else {
+        sums_look_ = {};
+    }
     const auto next = over || !able() ? std::nullopt : sums_in_turn(s);
     if (!next) {
         mine_.end();
@@ -196,140 +199,109 @@ void crew::core::drive_groups(effects& out) {
 }
 
 /// Fetches what this node's parts are to be made of: of each group's sums the pieces that a shard
-/// needs.
+/// needs. Asked after every event, and seldom anything else than the last time.
 void crew::core::want_sums(const summands& s, effects& out) {
+    const sums_look::circumstances now{s.inputs,
+                                       s.round,
+                                       live_,
+                                       sums_.changes(),
+                                       shards_.changes(),
+                                       desk_.changes(),
+                                       roster_.stamp(now_),
+                                       rows_changes_,
+                                       able()};
+    auto& seen = sums_look_;
+    if (seen.at == now && now_ < seen.due) return;
+    seen = {now, base::time_point::max(), std::nullopt, 0};
     int begun = 0;
-    std::vector<std::size_t> own;
     for (const auto& row : rows_) {
         if (row.owner != config_.self) continue;
         const auto [first, end] = shards_of(row, group_shards_);
-        for (auto i = first; i < end; ++i) {
-            if (serves(static_cast<std::uint32_t>(i % groups_.count()))) own.push_back(i);
+        for (auto i = first; i < end && begun < parts_at_a_time && able(); ++i) {
+            const auto& units = group_shards_[i];
+            if (!serves(static_cast<std::uint32_t>(i % groups_.count()))) continue;
+            if (part_comes(units, s)) continue;
+            auto ready = want_sums_of(units, s, out);
+            if (ready && !seen.addable) seen.addable = std::move(ready);
+            ++begun;
         }
-    }
-    for (const auto i : own) {
-        const auto& units = group_shards_[i];
-        if (!able()) break;
-        if (part_comes(units, s)) continue;
-        addable_part ready{units, {}, {}};
-        bool whole = true;
-        for (std::uint32_t g = 0; g < groups_.count(); ++g) {
-            const auto lanes = groups_.column(g, shape_.lanes);
-            if (lanes.count == 0) continue;
-            const auto inputs = column_inputs(lanes);
-            const auto* k = inputs ? sums_.find(lanes, units, *inputs) : nullptr;
-            if (k == nullptr) {
-                sums_wanted_ |= std::uint64_t{1} << g;
-                whole = false;
-                continue;
-            }
-            ready.sums.push_back(k->said.which);
-            ready.inputs.push_back(k->said.blob);
-            if (k->said.node == config_.self) continue;
-            const auto pieces = config_.sums(k->said.which, units).pieces;
-            blob_desk::wish w{k->said.blob, {}, s.round, false, {pieces.first, pieces.count}};
-            if (roster_.reachable(now_, k->said.node)) w.holders.push_back(k->said.node);
-            if (desk_.want(now_, w, out)) continue;
-            whole = false;
-            const auto patience = w.holders.empty() ? 1 : fetch_failures_max;
-            if (desk_.failures(w.ref, w.pieces) >= patience) {
-                sums_.distrust(k->said.node, w.ref);
-            }
-        }
-        if (whole && !addable_) addable_ = std::move(ready);
-        if (++begun == parts_at_a_time) break;
     }
 }
 
-/// Brings `awaited_` up to date.
-void crew::core::look_for_parts(const summands& s) {
-    auto& a = awaited_;
-    const auto desk = desk_.changes(base::piece_run{});
-    const bool same = a.round == s.round && a.of == shards_.changes() && a.inputs == s.inputs;
-    if (same && a.desk == desk) return;
-    a.desk = desk;
-    if (same && (a.unknown > 0 || !a.coming.empty())) {
-        std::erase_if(a.coming, [&](const auto& part) { return desk_.here(part.blob); });
-        return;
-    }
-    a.round = s.round;
-    a.of = shards_.changes();
-    a.inputs = s.inputs;
-    a.unknown = 0;
-    const auto before = std::exchange(a.coming, {});
-    auto known = before.begin();
-    for (std::size_t i = 0; i < shards_.plan().size(); ++i) {
-        const auto* k = shards_.resolved(shards_.plan()[i].units, s.inputs);
+/// Of one shard; what it is to be made of when all is here.
+std::optional<addable_part> crew::core::want_sums_of(contribution_run units, const summands& s,
+                                                     effects& out) {
+    auto& seen = sums_look_;
+    addable_part ready{units, {}, {}};
+    bool whole = true;
+    for (std::uint32_t g = 0; g < groups_.count(); ++g) {
+        const auto lanes = groups_.column(g, shape_.lanes);
+        if (lanes.count == 0) continue;
+        const auto inputs = column_inputs(lanes);
+        const auto* k = inputs ? sums_.find(lanes, units, *inputs) : nullptr;
         if (k == nullptr) {
-            ++a.unknown;
+            seen.wanted |= std::uint64_t{1} << g;
+            whole = false;
             continue;
         }
-        if (desk_.here(k->said.blob)) continue;
-        while (known != before.end() && known->shard < i) ++known;
-        const bool kept = known != before.end() && known->shard == i && known->blob == k->said.blob;
-        a.coming.push_back(kept ? *known : awaited_parts::part{i, k->said.blob});
+        ready.sums.push_back(k->said.which);
+        ready.inputs.push_back(k->said.blob);
+        if (k->said.node == config_.self) continue;
+        const auto pieces = config_.sums(k->said.which, units).pieces;
+        blob_desk::wish w{k->said.blob, {}, s.round, false, {pieces.first, pieces.count}};
+        if (roster_.reachable(now_, k->said.node)) w.holders.push_back(k->said.node);
+        if (desk_.want(now_, w, out)) continue;
+        whole = false;
+        const auto after = desk_.look(w.ref, w.pieces);
+        if (now_ < after.next) seen.due = std::min(seen.due, after.next);
+        const auto patience = w.holders.empty() ? 1 : fetch_failures_max;
+        if (after.failures >= patience) sums_.distrust(k->said.node, w.ref);
     }
+    if (!whole) return std::nullopt;
+    return ready;
 }
 
-/// Parts cross from one group to another once, to whose run of units they are of; the others have
-/// them from there.
-void crew::core::want_group_parts(const summands& s, effects& out) {
-    look_for_parts(s);
-    auto& a = awaited_;
-    if (a.unknown > 0) parts_wanted_ = true;
-    const bool closed = chain_.next() != nullptr;
-    const auto stamp = roster_.stamp(now_);
-    if (a.stamp != stamp || a.rows != a.rows_changes || a.tellings != a.tellings_now ||
-        a.closed != closed || a.parts != a.of) {
-        ++a.others;
-        a.stamp = stamp;
-        a.rows = a.rows_changes;
-        a.tellings = a.tellings_now;
-        a.closed = closed;
-        a.parts = a.of;
+/// Who may have a part. Parts cross from one group to another once, to whose run of units they are
+/// of; the others have them from there.
+std::vector<base::node_id> crew::core::part_holders(const known_part& k, bool crosses) const {
+    std::vector<base::node_id> out;
+    for (const auto& node : shards_.makers(k.said)) {
+        const bool here = roster_.present(now_, node);
+        if (here || (crosses && groups_.foreign(node))) out.push_back(node);
     }
-    for (auto& part : a.coming) {
-        const auto& blob = part.blob;
-        if (part.idle == a.others) continue;
-        const auto look = desk_.look(blob);
-        // Of the same nodes: it is under way, or it is too early to ask again.
-        if (part.asked == a.others && part.failures == look.failures &&
-            ((look.asked && part.of_these) || now_ < look.next)) {
-            continue;
+    if (const auto told = tellers_.find(k.said.blob); told != tellers_.end()) {
+        for (const auto& node : told->second) {
+            const bool named = std::find(out.begin(), out.end(), node) != out.end();
+            if (!named && roster_.present(now_, node)) out.push_back(node);
         }
-        if (!look.asked && !desk_.has_room()) continue;
-        const auto& x = shards_.plan()[part.shard];
-        const auto* k = shards_.resolved(x.units, s.inputs);
-        blob_desk::wish w{blob, {}, s.round, false};
-        const auto* row = row_of(x.units);
+    }
+    return out;
+}
+
+/// Fetches the parts that are not here.
+void crew::core::want_group_parts(const summands& s, effects& out) {
+    awaited_.look(s.round, s.inputs, shards_, desk_);
+    if (awaited_.unknown() > 0) parts_wanted_ = true;
+    const bool closed = chain_.next() != nullptr;
+    awaited_.under({roster_.stamp(now_), rows_changes_, closed});
+    const auto ask = [&](std::size_t shard, const base::blob_ref& blob,
+                         const blob_desk::standing& look) {
+        const auto& units = shards_.plan()[shard].units;
+        const auto* row = row_of(units);
         // Who is beyond this round tells nothing of it any more.
         const bool owned = row != nullptr && row->owner != config_.self &&
                            roster_.present(now_, row->owner) &&
                            roster_.find(row->owner)->said.chronicle <= s.round;
         const bool crosses = !owned || look.failures > 0;
-        for (const auto& node : shards_.makers(k->said)) {
-            const bool here = roster_.present(now_, node);
-            if (here || (crosses && groups_.foreign(node))) w.holders.push_back(node);
-        }
-        if (const auto told = tellers_.find(blob); told != tellers_.end()) {
-            for (const auto& node : told->second) {
-                const bool named =
-                    std::find(w.holders.begin(), w.holders.end(), node) != w.holders.end();
-                if (!named && roster_.present(now_, node)) w.holders.push_back(node);
-            }
-        }
+        blob_desk::wish w{blob, part_holders(*shards_.resolved(units, s.inputs), crosses), s.round,
+                          false};
         // Once the round is closed, what nobody gives is to fail: then the whole mean is fetched.
-        if (w.holders.empty() && (!crosses || !closed)) {
-            if (!look.asked) part.idle = a.others;
-            continue;
-        }
+        if (w.holders.empty() && (!crosses || !closed)) return true;
         const auto effects_before = out.size();
         desk_.want(now_, w, out);
-        part.asked = a.others;
-        // Soon after a question others are not asked instead.
-        part.of_these = out.size() > effects_before || now_ >= look.next;
-        part.failures = look.failures;
-    }
+        return out.size() > effects_before;
+    };
+    awaited_.each_due(now_, desk_, ask);
     tell_rows(false, out);
 }
 
@@ -342,10 +314,11 @@ bool crew::core::begin_group_work(effects& out) {
         begin(purpose::lane_sums, std::move(work), merge, out);
         return true;
     }
-    if (!addable_ || joined_) return false;
-    work_item work{work_kind::add_sums, base::round_index{round}, {}, {}, addable_->inputs};
-    work.units = addable_->units;
-    work.sums = addable_->sums;
+    const auto& addable = sums_look_.addable;
+    if (!addable || joined_) return false;
+    work_item work{work_kind::add_sums, base::round_index{round}, {}, {}, addable->inputs};
+    work.units = addable->units;
+    work.sums = addable->sums;
     begin(purpose::add_sums, std::move(work), merge, out);
     return true;
 }
@@ -459,6 +432,12 @@ void crew::core::pass_on(const known_sums& s, effects& out) {
         if (!known && overlap(row.units, s.said.which.units)) owners.insert(row.owner);
     }
     send_sums({owners.begin(), owners.end()}, {}, {&s}, out);
+}
+
+/// Somebody of this group says that it has a part.
+void crew::core::teller(const base::blob_ref& part, const base::node_id& node) {
+    if (groups_.foreign(node)) return;
+    if (tellers_[part].insert(node).second) awaited_.told(part);
 }
 
 void crew::core::take_sums(known_sums s, effects& out) {

@@ -97,12 +97,11 @@ base::result<void> crew::core::heard(const base::node_id& from, facts m, effects
         openings.push_back(said);
     }
     std::vector<known_part> parts;
-    if (!m.parts.empty()) ++awaited_.tellings_now;
     for (auto& fact : m.parts) {
         TEQUIO_TRY(auto said, parse_part(shape_, fact.body));
         if (said.round != chain_.length()) continue;
         if (shards_.knows(said, fact)) {
-            if (grouped() && !groups_.foreign(from)) tellers_[said.blob].insert(from);
+            if (grouped()) teller(said.blob, from);
             continue;
         }
         TEQUIO_CHECK(keys_.verify(said.node, fact_kind::part, fact));
@@ -334,7 +333,7 @@ base::result<void> crew::core::heard(const base::node_id& from, round_open m, ef
     if (grouped()) lost_here_ = {m.lost.begin(), m.lost.end()};
     if (sums_in_groups()) {
         if (rows_fit(m.shards, group_shards_)) {
-            if (rows_ != m.shards) ++awaited_.rows_changes;
+            if (rows_ != m.shards) ++rows_changes_;
             rows_ = std::move(m.shards);
             rows_round_ = m.round;
         }
@@ -388,7 +387,7 @@ status crew::core::own_status() const {
     if (slicing()) s.slices = own_slices();
     s.missing = missing_lanes();
     s.depth = groups_.depth();
-    s.sums_wanted = sums_wanted_;
+    s.sums_wanted = sums_look_.wanted;
     s.parts_wanted = parts_wanted_;
     s.kept = states_.newest(settled_);
     s.means_from = states_.means_from();

@@ -43,8 +43,10 @@ std::uint32_t depth_max(std::uint64_t nodes, std::uint64_t group) {
 void sums_book::open(std::uint64_t round) {
     round_ = round;
     sums_.clear();
+    own_.clear();
     by_lanes_.clear();
     distrusted_.clear();
+    ++changes_;
 }
 
 bool sums_book::add(known_sums s) {
@@ -61,7 +63,9 @@ bool sums_book::add(known_sums s) {
     }
     if (alike >= per_lanes_max && s.said.node != self_) return false;
     same_lanes.push_back(sums_.size());
+    if (s.said.node == self_) own_.push_back(sums_.size());
     sums_.push_back(std::move(s));
+    ++changes_;
     return true;
 }
 
@@ -93,10 +97,9 @@ const known_sums* sums_book::find(contribution_run lanes, contribution_run shard
 
 const known_sums* sums_book::own(const partial_sums& which) const {
     // The latest: after a dispute there may be two.
-    const auto it = std::find_if(sums_.rbegin(), sums_.rend(), [&](const known_sums& k) {
-        return k.said.node == self_ && k.said.which == which;
-    });
-    return it == sums_.rend() ? nullptr : &*it;
+    const auto it = std::find_if(own_.rbegin(), own_.rend(),
+                                 [&](std::size_t i) { return sums_[i].said.which == which; });
+    return it == own_.rend() ? nullptr : &sums_[*it];
 }
 
 void sums_book::check() const {

@@ -93,7 +93,10 @@ public:
     /// Could not be had from this maker, or is none. The same sums made by another are another's.
     void distrust(const base::node_id& maker, const base::blob_ref& ref) {
         distrusted_.emplace(maker, ref);
+        ++changes_;
     }
+    /// Another number when sums are others, or count for another reason.
+    std::uint64_t changes() const { return changes_; }
     const std::vector<known_sums>& all() const { return sums_; }
     void check() const;
 
@@ -104,7 +107,9 @@ private:
     job_shape shape_;
     base::node_id self_;
     std::uint64_t round_ = 0;
+    std::uint64_t changes_ = 0;
     std::vector<known_sums> sums_;
+    std::vector<std::size_t> own_;  ///< which of them this node made, in order
     /// Which of them are of a run of lanes, by its first; in order.
     std::map<std::uint64_t, std::vector<std::size_t>> by_lanes_;
     std::set<std::pair<base::node_id, base::blob_ref>> distrusted_;
@@ -118,35 +123,28 @@ struct lanes_abroad {
     std::vector<bool> leased;  ///< by lane
 };
 
-/// Parts that are not here, of what sum, and what was known when they were last looked for: there
-/// are a thousand, and each event changes one at most.
-struct awaited_parts {
-    struct part {
-        std::size_t shard = 0;
-        base::blob_ref blob;
-        std::uint64_t asked = 0, idle = 0;  ///< `others` when somebody, or nobody, was to ask
-        unsigned failures = 0;              ///< when it was asked for last
-        bool of_these = false;              ///< its holders are whom it would be asked of now
-    };
-    std::uint64_t round = 0, of = 0, desk = 0;
-    base::digest inputs;
-    std::size_t unknown = 0;  ///< shards that nobody has said a part of
-    std::vector<part> coming;
-    std::uint64_t others = 1;  ///< numbers the following: whoever may have parts
-    std::uint64_t stamp = 0, rows = 0, tellings = 0, parts = 0;
-    bool closed = false;
-
-    std::uint64_t opened = 0;        ///< the book's changes when its shards were the group's
-    std::uint64_t rows_changes = 0;  ///< of who sums what in the group
-    std::uint64_t tellings_now = 0;  ///< messages with parts
-    bool all_here() const { return unknown == 0 && coming.empty(); }
-};
-
 /// A part that can be made now: of these units, out of these sums.
 struct addable_part {
     contribution_run units;
     std::vector<partial_sums> sums;
     std::vector<base::blob_ref> inputs;  ///< those, in the same order
+};
+
+/// What the last look at the sums that own parts are made of was at, and what came of it: as long
+/// as that is the same, and it is not later than `due`, the next comes to the same.
+struct sums_look {
+    struct circumstances {
+        base::digest inputs;
+        std::uint64_t round = 0, live = 0;
+        /// Numbers: of sums, parts, blobs, the roster, of who sums what.
+        std::uint64_t sums = 0, parts = 0, blobs = 0, members = 0, rows = 0;
+        bool able = false;
+        bool operator==(const circumstances&) const = default;
+    };
+    std::optional<circumstances> at;
+    base::time_point due{};
+    std::optional<addable_part> addable;
+    std::uint64_t wanted = 0;  ///< groups whose sums are not known, a bit each
 };
 
 /// Cuts the mean's units into the shards of a crew in groups: as many units each, in order.

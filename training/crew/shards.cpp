@@ -51,11 +51,17 @@ std::vector<std::uint64_t> capped_weights(std::span<const std::optional<std::uin
 
 void shard_book::open(std::uint64_t round) {
     round_ = round;
-    ++changes_;
+    plan_changed();
     plan_.clear();
     parts_.clear();
     tried_.clear();
     reassigned_.clear();
+}
+
+void shard_book::plan_changed() {
+    ++changes_;
+    ++plans_;
+    recent_.forget(changes_);
 }
 
 void shard_book::make(const std::vector<shard_candidate>& candidates) {
@@ -92,7 +98,7 @@ bool shard_book::adopt(const std::vector<shard>& plan) {
     }
     if (!plan.empty() && next != shape_.mean_units) return false;
     plan_ = plan;
-    ++changes_;
+    plan_changed();
     std::set<units_key> cut;
     for (const auto& s : plan_) cut.insert(key_of(s.units));
     std::erase_if(parts_, [&](const auto& p) { return !cut.contains(p.first); });
@@ -169,10 +175,17 @@ const std::vector<known_part>& shard_book::parts_of(contribution_run units) cons
     return it == parts_.end() ? none : it->second;
 }
 
+std::optional<std::size_t> shard_book::index_of(contribution_run units) const {
+    const auto it =
+        std::lower_bound(plan_.begin(), plan_.end(), units.first,
+                         [](const shard& s, std::uint64_t unit) { return s.units.first < unit; });
+    if (it == plan_.end() || it->units != units) return std::nullopt;
+    return static_cast<std::size_t>(it - plan_.begin());
+}
+
 shard_book::added shard_book::add(known_part p) {
-    const auto planned = std::any_of(plan_.begin(), plan_.end(),
-                                     [&](const shard& s) { return s.units == p.said.units; });
-    if (p.said.round != round_ || !planned) return added::stale;
+    const auto index = index_of(p.said.units);
+    if (p.said.round != round_ || !index) return added::stale;
     auto& list = parts_[key_of(p.said.units)];
     for (const auto& k : list) {
         if (k.said.node != p.said.node || k.said.inputs != p.said.inputs) continue;
@@ -180,7 +193,7 @@ shard_book::added shard_book::add(known_part p) {
     }
     if (list.size() >= parts_per_shard_max && p.said.node != self_) return added::stale;
     list.push_back(std::move(p));
-    ++changes_;
+    recent_.note(++changes_, *index);
     return added::fresh;
 }
 

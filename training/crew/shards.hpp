@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "base/time.hpp"
+#include "training/crew/change_log.hpp"
 #include "training/crew/messages.hpp"
 
 namespace tequio::training::crew_protocol {
@@ -40,6 +41,13 @@ struct shard_candidate {
     std::optional<std::uint64_t> rate;  ///< of what came from it, bytes a second, as measured here
 };
 
+/// Others' shards that are a node's to gather for, and of which plan and members that is.
+struct standby_place {
+    std::vector<shard> plan;
+    std::uint64_t members = 0;
+    std::set<std::size_t> shards;
+};
+
 class shard_book {
 public:
     shard_book(const job_shape& shape, base::node_id self) : shape_(shape), self_(self) {}
@@ -49,6 +57,10 @@ public:
     std::uint64_t round() const { return round_; }
     /// Another number when shards or parts are others.
     std::uint64_t changes() const { return changes_; }
+    /// Of which shards, as long as the plan stays as it is.
+    const change_log<std::size_t>& recent() const { return recent_; }
+    /// Another number when the plan may be another.
+    std::uint64_t plans() const { return plans_; }
     /// The plan; empty, or together every unit once, in order.
     const std::vector<shard>& plan() const { return plan_; }
     bool several() const { return plan_.size() > 1; }
@@ -106,6 +118,8 @@ private:
     using units_key = std::pair<std::uint64_t, std::uint64_t>;
     static units_key key_of(contribution_run units) { return {units.first, units.count}; }
     const std::vector<known_part>& parts_of(contribution_run units) const;
+    std::optional<std::size_t> index_of(contribution_run units) const;
+    void plan_changed();
 
     job_shape shape_;
     base::node_id self_;
@@ -114,7 +128,8 @@ private:
     std::map<units_key, std::vector<known_part>> parts_;
     std::map<units_key, std::set<base::node_id>> tried_;  ///< owners so far, where there were more
     std::map<units_key, base::time_point> reassigned_;
-    std::uint64_t changes_ = 1;
+    std::uint64_t changes_ = 1, plans_ = 1;
+    change_log<std::size_t> recent_;
     std::map<base::node_id, std::uint64_t> rates_;
 };
 
