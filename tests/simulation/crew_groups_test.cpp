@@ -1,6 +1,7 @@
 // Crews in groups: as many nodes as do not all hear of one another; the digest is the single
 // node's.
 #include "tests/simulation/crew_fixture.hpp"
+#include "training/crew/groups.hpp"
 
 namespace tequio::simulation {
 namespace {
@@ -148,6 +149,34 @@ BOOST_AUTO_TEST_CASE(groups_that_do_not_hear_of_one_another_come_to_one_result) 
     world.run_for(40s);
     world.network().heal();
     finish_as_alone(world, sixteen_alone(), 600s);
+}
+
+BOOST_AUTO_TEST_CASE(groups_without_a_link_between_them_find_one_another_by_their_results) {
+    auto options = in_groups(12, 4, 1650);
+    options.depth = 2;
+    crew_world world(sixteen_lanes(), options);
+    training::crew_protocol::group_map map(base::task_id{base::sha256("a task").bytes},
+                                           world.id_of(0));
+    map.set_depth(2);
+    // Links go from and to the first node's group, and within each.
+    const auto middle = map.own();
+    world.network().linked = [&](std::size_t a, std::size_t b) {
+        const auto of_a = map.of(world.id_of(a)), of_b = map.of(world.id_of(b));
+        return of_a == of_b || of_a == middle || of_b == middle;
+    };
+    world.start_all();
+    finish_as_alone(world, sixteen_alone(), 240s);
+    // After the first round nobody sums lanes of a group because it is not heard of.
+    std::set<std::uint32_t> groups;
+    for (std::size_t i = 0; i < 12; ++i) groups.insert(map.of(world.id_of(i)));
+    BOOST_TEST_REQUIRE(groups.size() > 2u);
+    for (std::size_t i = 0; i < 12; ++i) {
+        for (const auto& [round, sums] : world.log(i).sums_of) {
+            const auto of = map.column_of(static_cast<std::uint32_t>(sums.lanes.first), 16);
+            const bool others = of != map.of(world.id_of(i)) && groups.contains(of);
+            BOOST_TEST((round == 0 || !others), "node " << i << " round " << round);
+        }
+    }
 }
 
 BOOST_AUTO_TEST_CASE(a_third_of_all_messages_may_be_lost_between_groups) {

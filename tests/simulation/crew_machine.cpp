@@ -529,6 +529,7 @@ computed crew_machine::sums_work(const work_item& item,
                                  const std::vector<base::byte_view>& inputs) {
     const auto& m = world_.machines_[index_];
     ++world_.logs_[index_].lane_sums;
+    world_.logs_[index_].sums_of.emplace_back(item.round.value, item.sums.front());
     auto out = world_.functions_.sum_lanes(inputs, item.sums.front());
     for (std::size_t i = 0; m.forges_sums && i < out.bytes.size(); i += base::piece_size_bytes) {
         out.bytes[i] ^= 1;

@@ -121,8 +121,9 @@ struct node_log {
     std::uint64_t states_kept = 0;
     std::uint64_t states_loaded = 0;
     std::uint64_t shards_summed = 0;
-    std::uint64_t lane_sums = 0;   ///< of its group's lanes
-    std::uint64_t sums_added = 0;  ///< parts made of such
+    std::uint64_t lane_sums = 0;  ///< of some lanes, for other groups to add up
+    std::vector<std::pair<std::uint64_t, training::partial_sums>> sums_of;  ///< by round, in order
+    std::uint64_t sums_added = 0;                                           ///< parts made of such
     std::uint64_t piece_bytes_sent = 0;
     std::uint64_t team_lanes = 0;      ///< lanes and validations done at the head of a team
     std::vector<std::string> refused;  ///< errors of handle(): a peer broke the protocol

@@ -175,6 +175,7 @@ private:
     void refresh_groups();
     void heard_abroad(const base::node_id& from, const crew_protocol::status& said);
     std::vector<base::node_id> stewards_abroad() const;
+    std::map<std::uint32_t, std::vector<base::node_id>> nodes_abroad() const;
     void send_notes(effects& out);
     crew_protocol::group_note own_note() const;
     void relay(const crew_protocol::known_claim& k, effects& out);

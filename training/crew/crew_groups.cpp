@@ -178,14 +178,32 @@ group_note crew::core::own_note() const {
     return m;
 }
 
+/// Nodes of other groups, by group: those that are linked with this one; of groups that has none
+/// of, those whose results are known. With 32 groups and as many links abroad a steward has none to
+/// one group in three, and that one's none to it in one of nine: then neither would ever hear of
+/// the other.
+std::map<std::uint32_t, std::vector<base::node_id>> crew::core::nodes_abroad() const {
+    std::map<std::uint32_t, std::vector<base::node_id>> linked, named;
+    for (const auto& [node, m] : roster_.all()) {
+        if (m.up && groups_.foreign(node)) linked[groups_.of(node)].push_back(node);
+    }
+    for (const auto& [round, b] : books_) {
+        for (std::uint32_t lane = 0; lane < shape_.lanes; ++lane) {
+            for (const auto& k : b.claims(lane)) {
+                const auto g = groups_.of(k.said.node);
+                if (g != groups_.own() && !linked.contains(g)) named[g].push_back(k.said.node);
+            }
+        }
+    }
+    linked.merge(named);
+    return linked;
+}
+
 /// To the stewards of the other groups, and to anybody of those whose steward is not known: who is
 /// none answers with whom it follows.
 void crew::core::send_notes(effects& out) {
     noted_ = chain_.length();
-    std::map<std::uint32_t, std::vector<base::node_id>> others;
-    for (const auto& [node, m] : roster_.all()) {
-        if (m.up && groups_.foreign(node)) others[groups_.of(node)].push_back(node);
-    }
+    auto others = nodes_abroad();
     std::vector<base::node_id> to;
     for (std::uint32_t g = 0; g < groups_.count(); ++g) {
         if (g == groups_.own()) continue;
