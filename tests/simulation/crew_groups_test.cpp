@@ -200,13 +200,28 @@ BOOST_AUTO_TEST_CASE(a_newcomer_finds_its_group) {
 
 BOOST_AUTO_TEST_CASE(sums_that_are_none_are_made_again_by_who_needs_them) {
     const auto functions = make_tiny_functions(
-        {.lanes = 5, .rounds = 3, .codec = "mxint8", .codec_down = "f32", .width = 96});
+        {.lanes = 5, .rounds = 3, .codec = "mxint8", .codec_down = "f32", .width = 160});
     const auto alone = replay(*functions);
     crew_world world(*functions, in_groups(6, 3, 1800));
     world.machine_of(0).breaks_sums = true;
     world.start_all();
     finish_as_alone(world, alone, 900s);
     BOOST_TEST(world.log(0).lane_sums > 0u);
+    // Of another group's lanes as much as their own parts are made of: a shard at a time, where
+    // shards are of one unit. In the first round groups may not have heard of one another yet.
+    std::size_t abroad = 0, longest = 0, longest_abroad = 0;
+    for (std::size_t i = 0; i < 6; ++i) {
+        const auto& made = world.log(i).sums_of;
+        for (const auto& [round, sums] : made) {
+            if (round == 0) continue;
+            auto& most = sums.lanes == made.front().second.lanes ? longest : longest_abroad;
+            most = std::max<std::size_t>(most, sums.units.count);
+            abroad += sums.lanes != made.front().second.lanes;
+        }
+    }
+    BOOST_TEST(abroad > 0u);
+    BOOST_TEST(longest > 1u);
+    BOOST_TEST(longest_abroad == 1u);
 }
 
 BOOST_AUTO_TEST_CASE(forged_sums_make_a_part_that_whoever_draws_it_finds) {

@@ -144,9 +144,15 @@ std::optional<base::digest> crew::core::column_inputs(contribution_run lanes) {
 }
 
 /// Which sums this node is to make next: over its own run of units, of its group's lanes, and of
-/// those of groups that nobody is heard of; in the end of those that do not come.
+/// those of groups that nobody is heard of; in the end of those that do not come, as much as own
+/// parts are made of.
 std::optional<partial_sums> crew::core::sums_in_turn(const summands* s) {
     const auto own = groups_.own();
+    const auto lacks = [&](const partial_sums& which) {
+        const auto* made = sums_.own(which);
+        const auto inputs = column_inputs(which.lanes);
+        return made == nullptr || (inputs && made->said.inputs != *inputs);
+    };
     for (const auto& row : rows_) {
         if (row.owner != config_.self) continue;
         const bool late = s != nullptr && resolved_since_ &&
@@ -154,13 +160,21 @@ std::optional<partial_sums> crew::core::sums_in_turn(const summands* s) {
                               sums_patience * shard_patience(row.units);
         for (std::uint32_t i = 0; i < groups_.count(); ++i) {
             const auto g = (own + i) % groups_.count();
-            const partial_sums which{row.units, groups_.column(g, shape_.lanes)};
-            const bool wanted = late && (sums_look_.wanted >> g & 1) != 0;
-            if (which.lanes.count == 0 || (!serves(g) && !wanted)) continue;
-            const auto* made = sums_.own(which);
-            const auto inputs = column_inputs(which.lanes);
-            if (made != nullptr && (!inputs || made->said.inputs == *inputs)) continue;
-            return which;
+            const auto lanes = groups_.column(g, shape_.lanes);
+            if (lanes.count == 0) continue;
+            if (serves(g)) {
+                if (lacks({row.units, lanes})) return partial_sums{row.units, lanes};
+                continue;
+            }
+            if (!late || (sums_look_.wanted >> g & 1) == 0) continue;
+            const auto inputs = column_inputs(lanes);
+            for (auto [at, end] = shards_of(row, group_shards_); at < end; ++at) {
+                const auto& units = group_shards_[at];
+                const bool comes = inputs && sums_.find(lanes, units, *inputs) != nullptr;
+                const bool adds = serves(static_cast<std::uint32_t>(at % groups_.count()));
+                if (!adds || comes || part_comes(units, *s)) continue;
+                if (lacks({units, lanes})) return partial_sums{units, lanes};
+            }
         }
     }
     return std::nullopt;
