@@ -484,8 +484,10 @@ private:
     bool parts_wanted_ = false;
     std::map<base::blob_ref, std::set<base::node_id>> tellers_;  ///< who says that it has a part
     std::set<std::uint64_t> rows_told_;                          ///< by first unit
-    std::vector<std::pair<item_key, base::node_id>> relayed_;    ///< claims from other groups
-    std::uint64_t noted_ = 0;                                    ///< chronicle as last told abroad
+    crew_protocol::shard_set parts_told_;  ///< to members of that stamp, since all were
+    std::uint64_t parts_told_to_ = 0;
+    std::vector<std::pair<item_key, base::node_id>> relayed_;  ///< claims from other groups
+    std::uint64_t noted_ = 0;                                  ///< chronicle as last told abroad
 
     job_state job_ = job_state::waiting;
     std::string reason_code_, reason_, trouble_;

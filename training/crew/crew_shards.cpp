@@ -620,6 +620,7 @@ void crew::core::close_shards(const chronicle_entry& entry, effects& out) {
     sums_.open(chain_.length());
     tellers_.clear();
     rows_told_.clear();
+    parts_told_.clear();
     sums_look_ = {};
     lost_here_.clear();
     shards_.open(chain_.length());
