@@ -137,7 +137,9 @@ std::uint64_t state_desk::means_missing(std::uint64_t round, const surroundings&
 std::optional<state_jump> state_desk::best(const surroundings& s) const {
     state_jump out;
     out.chosen = out.moved = out.look_at = s.now;
-    if (const auto own = newest(s.settled); own && own->round > s.applied) {
+    // What it began from here counts as settled: it was, with those that named it.
+    const auto own = newest(std::max(s.settled, means_from_));
+    if (own && own->round > s.applied) {
         out.to = *own;
         return out;
     }

@@ -6,31 +6,6 @@ namespace {
 
 using namespace std::chrono_literals;
 
-base::digest state(std::uint64_t round) {
-    return base::sha256("state " + std::to_string(round));
-}
-
-chronicle_entry entry_of(std::uint64_t round, std::string_view flavour = "") {
-    const auto shape = small_shape();
-    chronicle_entry e;
-    e.round = {round};
-    e.state_before = state(round);
-    e.validation_loss = 2.0;
-    if (round == shape.rounds) {
-        e.state_after = e.state_before;
-        return e;
-    }
-    for (std::uint32_t lane = 0; lane < shape.lanes; ++lane) {
-        e.contributions.push_back(
-            base::sha256(std::string(flavour) + std::to_string(round * 100 + lane)));
-    }
-    e.sum = base::sha256("sum");
-    e.mean = {base::sha256("mean " + std::to_string(round)), shape.mean_bytes};
-    e.loss = 3;
-    e.state_after = state(round + 1);
-    return e;
-}
-
 std::string text_of(const chronicle_entry& e) {
     return chronicle_entry_text(e);
 }
@@ -50,7 +25,7 @@ BOOST_AUTO_TEST_SUITE(crew_catch_up)
 BOOST_AUTO_TEST_CASE(grows_by_entries_that_join_up_to_the_closing_one) {
     catch_up c(small_shape());
     BOOST_TEST(!c.state().has_value());
-    BOOST_TEST(c.set_initial(state(0)));
+    BOOST_TEST(c.set_initial(state_digest(0)));
     for (std::uint64_t round = 0; round <= 6; ++round) {
         BOOST_TEST(!c.complete());
         BOOST_TEST(!c.fits(entry_of(round + 1)).has_value());
@@ -60,14 +35,14 @@ BOOST_AUTO_TEST_CASE(grows_by_entries_that_join_up_to_the_closing_one) {
         c.check();
     }
     BOOST_TEST(c.complete());
-    BOOST_TEST((c.state_at(3) == state(3)));
-    BOOST_TEST((*c.state() == state(6)));
-    BOOST_TEST(!c.set_initial(state(1)));
+    BOOST_TEST((c.state_at(3) == state_digest(3)));
+    BOOST_TEST((*c.state() == state_digest(6)));
+    BOOST_TEST(!c.set_initial(state_digest(1)));
 }
 
 BOOST_AUTO_TEST_CASE(a_candidate_waits_for_its_text_and_its_turn) {
     catch_up c(small_shape());
-    c.set_initial(state(0));
+    c.set_initial(state_digest(0));
     c.offer(1, ref_of(entry_of(1)), node(1));
     c.offer(0, ref_of(entry_of(0)), node(1));
     BOOST_TEST(c.expecting());
@@ -83,7 +58,7 @@ BOOST_AUTO_TEST_CASE(a_candidate_waits_for_its_text_and_its_turn) {
 
 BOOST_AUTO_TEST_CASE(texts_that_lie_about_themselves_are_refused_for_good) {
     catch_up c(small_shape());
-    c.set_initial(state(0));
+    c.set_initial(state_digest(0));
     const auto ref = ref_of(entry_of(0));
     c.offer(0, ref, node(1));
     const auto other = text_of(entry_of(0, "other"));
@@ -123,7 +98,7 @@ BOOST_AUTO_TEST_CASE(candidates_are_bounded_by_number_and_by_distance) {
     job_shape shape = small_shape();
     shape.rounds = 100;
     catch_up c(shape);
-    c.set_initial(state(0));
+    c.set_initial(state_digest(0));
     for (std::uint8_t i = 0; i < 20; ++i) {
         c.offer(0, {base::sha256(std::to_string(i)), 100}, node(i));
     }
@@ -143,7 +118,7 @@ BOOST_AUTO_TEST_CASE(texts_and_means_are_asked_of_those_who_have_them) {
     s.chronicle = 0;
     members.heard(base::time_point{}, node(2), s);
     catch_up c(small_shape());
-    c.set_initial(state(0));
+    c.set_initial(state_digest(0));
     c.offer(0, ref_of(entry_of(0)), node(9));  // not a member: cannot be asked
     blob_desk desk(timings);
     std::vector<crew_effect> out;
@@ -164,7 +139,7 @@ BOOST_AUTO_TEST_CASE(texts_and_means_are_asked_of_those_who_have_them) {
 
 BOOST_AUTO_TEST_CASE(a_way_to_a_state_is_a_chain_without_a_gap) {
     catch_up c(small_shape());
-    c.set_initial(state(0));
+    c.set_initial(state_digest(0));
     c.append(entry_of(0));
     const auto offer = [&](const chronicle_entry& e, std::uint8_t from) {
         c.offer(e.round.value, ref_of(e), node(from));
@@ -198,7 +173,7 @@ BOOST_AUTO_TEST_CASE(on_the_way_to_a_state_no_means_are_fetched_before_it) {
     said.chronicle = 5;
     members.heard({}, node(1), said);
     catch_up c(small_shape());
-    c.set_initial(state(0));
+    c.set_initial(state_digest(0));
     c.reach(3);
     for (std::uint64_t round = 0; round < 5; ++round) {
         c.offer(round, ref_of(entry_of(round)), node(1));

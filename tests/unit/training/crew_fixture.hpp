@@ -52,6 +52,33 @@ inline claim claim_by(std::uint8_t i, item_key key, std::string_view what) {
     return c;
 }
 
+/// Of S(round), as the entries below have it.
+inline base::digest state_digest(std::uint64_t round) {
+    return base::sha256("state " + std::to_string(round));
+}
+
+/// Entry `round` of a chronicle of `small_shape()`, whose entries join up.
+inline chronicle_entry entry_of(std::uint64_t round, std::string_view flavour = "") {
+    const auto shape = small_shape();
+    chronicle_entry e;
+    e.round = {round};
+    e.state_before = state_digest(round);
+    e.validation_loss = 2.0;
+    if (round == shape.rounds) {
+        e.state_after = e.state_before;
+        return e;
+    }
+    for (std::uint32_t lane = 0; lane < shape.lanes; ++lane) {
+        e.contributions.push_back(
+            base::sha256(std::string(flavour) + std::to_string(round * 100 + lane)));
+    }
+    e.sum = base::sha256("sum");
+    e.mean = {base::sha256("mean " + std::to_string(round)), shape.mean_bytes};
+    e.loss = 3;
+    e.state_after = state_digest(round + 1);
+    return e;
+}
+
 inline known_claim signed_claim(const claim& c) {
     signed_fact fact;
     fact.body = claim_body(small_shape().task, c);

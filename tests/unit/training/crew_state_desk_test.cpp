@@ -156,6 +156,19 @@ BOOST_AUTO_TEST_CASE(what_the_disk_held_counts_as_far_as_the_chronicle_reaches) 
     w.desk.check(w.chain);
 }
 
+/// Killed as soon as it had one: what those who named it had settled, this node has not yet.
+BOOST_AUTO_TEST_CASE(a_state_that_it_began_from_is_gone_on_from_before_its_round_is_settled_here) {
+    for (const bool began : {true, false}) {
+        desk_world w;
+        w.chain.set_initial(state_digest(0));
+        for (std::uint64_t round = 0; round < 5; ++round) w.chain.append(entry_of(round));
+        const base::blob_ref blob{result_of("a state"), state_bytes};
+        w.desk.load({began ? 5u : 0u, {{5, blob}}}, w.chain);
+        w.look();
+        BOOST_TEST(w.desk.jump().has_value() == began);
+    }
+}
+
 BOOST_AUTO_TEST_SUITE_END()
 
 }  // namespace tequio::training::crew_protocol
