@@ -162,6 +162,20 @@ void daemon_loop::commit(std::shared_ptr<const ledger_batch> batch) {
     });
 }
 
+// A node that fetches before it can write anything else would not notice otherwise.
+void daemon_loop::store(std::shared_ptr<const p2p::store_piece> piece) {
+    storage_->run([this, piece = std::move(piece)]() -> storage_thread::continuation {
+        const auto stored = blobs_->put_piece(piece->ref, piece->piece);
+        if (stored) return {};
+        if (!has_room(options_.data_dir)) {
+            return [this, piece] { wait_for_room([this, piece] { store(piece); }); };
+        }
+        return [this, ref = piece->ref, why = stored.error().message()] {
+            handle(blob_lost{ref, why});
+        };
+    });
+}
+
 void daemon_loop::drop_at_once(node_effects& effects) {
     for (auto& effect : effects) {
         if (auto* drop = std::get_if<drop_blob>(&effect)) act(*drop);

@@ -503,11 +503,7 @@ void daemon_loop::act(p2p::read_piece& e) {
 }
 
 void daemon_loop::act(p2p::store_piece& e) {
-    storage_->run([this, e = std::move(e)]() -> storage_thread::continuation {
-        const auto stored = blobs_->put_piece(e.ref, e.piece);
-        if (stored) return {};
-        return [this, ref = e.ref, why = stored.error().message()] { handle(blob_lost{ref, why}); };
-    });
+    store(std::make_shared<const p2p::store_piece>(std::move(e)));
 }
 
 void daemon_loop::act(look_up_blob& e) {

@@ -160,6 +160,7 @@ private:
         std::vector<ledger::store_write> writes;
         std::vector<std::uint64_t> requests;
     };
+    void store(std::shared_ptr<const p2p::store_piece> piece);
     void commit(std::shared_ptr<const ledger_batch> batch);
     base::result<std::vector<ledger::write_outcome>> write_to_ledger(
         std::span<const ledger::store_write> writes);

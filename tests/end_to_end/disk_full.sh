@@ -14,13 +14,14 @@ leave() {
     local status=$?
     swarm_stop
     umount -l "$small"
-    (exit "$status")
-    scenario_end
+    scenario_end "$status"
 }
 trap leave EXIT
-fill() { dd if=/dev/zero of="$small/filler" bs=64K status=none 2>/dev/null || true; }
+fill() { dd if=/dev/zero of="$small/filler" bs=64K oflag=append conv=notrunc status=none 2>/dev/null || true; }
 code() { node one status --json | json_text reason_code; }
 full() { [[ $(code) == disk_full ]]; }
+# What the node lets go of meanwhile makes room, so that it might never meet a full disk.
+filled() { fill; full; }
 not_full() { [[ $(code) != disk_full ]]; }
 
 # Long enough not to end before the disk is full, whatever the machine.
@@ -28,8 +29,7 @@ make_job "$folder/job" rounds=12 inner_steps=80
 swarm_of one two
 task=$(submit one "$folder/job")
 wait_for 60 "some rounds" job_reached one "$task" 2
-fill
-wait_for 30 "the node to see that its disk is full" full
+wait_for 30 "the node to see that its disk is full" filled
 output=$(node one status --json)
 says '"state":"paused"' "the disk of" "is full"
 grep -q 'error .*is full' "$folder/one.log" || die "the log says nothing"
@@ -53,16 +53,14 @@ mkdir -p "$small/blobs/88"
 stray=$small/blobs/88/$(printf '8%.0s' {1..64})-16777216
 head -c 16777216 /dev/zero >"$stray"
 touch -d '3 hours ago' "$stray"
-fill
-wait_for 30 "the node to see that its disk is full" full
+wait_for 30 "the node to see that its disk is full" filled
 node_kill one
 # Started on a full disk it waits for room, or answers without writing anything.
 started_or_waits() { node_answers one || grep -q 'the node starts when there is room' "$folder/one.log"; }
 (wait_for 15 "the node to say that it waits" started_or_waits && rm "$small/filler") &
 node_start one
 wait $! || die "the disk was not emptied"
-fill
-wait_for 30 "the node to see that its disk is full" full
+wait_for 30 "the node to see that its disk is full" filled
 ends 0 node one store prune --json
 says '"freed_bytes":16777216'
 wait_for 20 "the node to go on" not_full
